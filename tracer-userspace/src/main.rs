@@ -1,0 +1,2 @@
+//! The program `wherefore`.
+fn main() {}

@@ -1,0 +1,174 @@
+//! The record stream: kernel records and host records, in the order of the ring.
+
+mod host;
+mod time;
+
+pub use host::{
+    ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,
+    ProcessInfo, Start, Symbol, Tick,
+};
+pub use time::BootTime;
+pub use tracer_ebpf::{
+    Header, IcmpRecord, PacketRecord, SocketRecord, Tuple, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+};
+
+use thiserror::Error;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Bytes of a record's header.
+pub const HEADER_LEN: usize = size_of::<Header>();
+
+/// One record of the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// What a socket of a watched port went through.
+    Socket(SocketRecord),
+    /// A TCP packet that was dropped or answered with a RST.
+    Packet(PacketRecord),
+    /// An ICMP error and the packet it quotes.
+    Icmp(IcmpRecord),
+    /// What the capture side looked up.
+    Host(HostRecord),
+}
+
+/// A host record: a fact that user space put into the stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostRecord {
+    /// When it was read; `netns` where it speaks of one.
+    pub time: BootTime,
+    /// Inode of the namespace it speaks of; 0 if none.
+    pub netns: u32,
+    /// The fact.
+    pub body: HostBody,
+}
+
+/// Why bytes are no record.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Fewer bytes than a header, or than the header's length says.
+    #[error("record needs {needed} bytes, {available} are left")]
+    Truncated {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes there.
+        available: usize,
+    },
+    /// A length that no record can have.
+    #[error("record length {0} is impossible")]
+    BadLength(u16),
+    /// The body of a host record is damaged.
+    #[error("host record of kind {kind}: {message}")]
+    BadHostBody {
+        /// Record kind.
+        kind: u16,
+        /// What the decoder said.
+        message: String,
+    },
+}
+
+/// A record cut off the front of a buffer.
+#[derive(Debug, PartialEq)]
+pub struct Decoded {
+    /// The record; `None` if its kind is not known to this version.
+    pub record: Option<Record>,
+    /// Its bytes, header and padding included.
+    pub len: usize,
+}
+
+impl Record {
+    /// Reads the record at the front of `bytes`. A longer layout than this version knows is
+    /// shortened, a shorter one is filled with zeros.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if there is no whole record, or a host record's body cannot be read.
+    pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+        let truncated = |needed| DecodeError::Truncated { needed, available: bytes.len() };
+        let (header, _) = Header::read_from_prefix(bytes).map_err(|_short| truncated(HEADER_LEN))?;
+        let len = usize::from(header.len);
+        if len < HEADER_LEN || len % 8 != 0 {
+            return Err(DecodeError::BadLength(header.len));
+        }
+        let whole = bytes.get(..len).ok_or_else(|| truncated(len))?;
+        let record = match header.kind {
+            kind::SOCKET_STATE..=kind::CONNECT_UNSENT => Some(Self::Socket(fit(whole))),
+            kind::PACKET_DROP..=kind::NETFILTER_RESET => Some(Self::Packet(fit(whole))),
+            kind::ICMP_SENT | kind::ICMP_RECEIVED => Some(Self::Icmp(fit(whole))),
+            host_kind if host_kind >= kind::HOST_KIND_FIRST => {
+                let body = whole.get(HEADER_LEN..).unwrap_or_default();
+                HostBody::decode(host_kind, body)
+                    .map_err(|error| DecodeError::BadHostBody { kind: host_kind, message: error.to_string() })?
+                    .map(|body| {
+                        Self::Host(HostRecord { time: BootTime::from_ns(header.time_ns), netns: header.netns, body })
+                    })
+            }
+            _ => None,
+        };
+        Ok(Decoded { record, len })
+    }
+
+    /// Appends the record's bytes to `out`.
+    ///
+    /// # Errors
+    /// [`DecodeError::BadLength`] for a host record over 64 KiB.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        match self {
+            Self::Socket(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Packet(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Icmp(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Host(record) => return record.encode(out),
+        }
+        Ok(())
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> BootTime {
+        BootTime::from_ns(match self {
+            Self::Socket(record) => record.header.time_ns,
+            Self::Packet(record) => record.header.time_ns,
+            Self::Icmp(record) => record.header.time_ns,
+            Self::Host(record) => return record.time,
+        })
+    }
+}
+
+impl HostRecord {
+    /// Appends the record's bytes to `out`.
+    ///
+    /// # Errors
+    /// [`DecodeError::BadLength`] if they would exceed 64 KiB; `out` is as before then.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
+        let start = out.len();
+        out.resize(start.saturating_add(HEADER_LEN), 0);
+        let kind = match self.body.encode(out) {
+            Ok(kind) => kind,
+            Err(error) => {
+                out.truncate(start);
+                return Err(DecodeError::BadHostBody { kind: 0, message: error.to_string() });
+            }
+        };
+        let body_end = out.len();
+        out.resize(body_end.next_multiple_of(8), 0);
+        let Ok(len) = u16::try_from(out.len().saturating_sub(start)) else {
+            out.truncate(start);
+            return Err(DecodeError::BadLength(u16::MAX));
+        };
+        let header = Header { kind, len, cpu: u32::MAX, time_ns: self.time.as_ns(), netns: self.netns, reserved: 0 };
+        if let Some(slot) = out.get_mut(start..start.saturating_add(HEADER_LEN)) {
+            slot.copy_from_slice(header.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Reads `T` from the front of `bytes`, missing bytes as zero.
+fn fit<T: FromBytes + IntoBytes + Immutable + Default>(bytes: &[u8]) -> T {
+    if let Ok((record, _rest)) = T::read_from_prefix(bytes) {
+        return record;
+    }
+    let mut record = T::default();
+    for (to, from) in record.as_mut_bytes().iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    record
+}

@@ -1,0 +1,2 @@
+//! Build, test and lab commands.
+fn main() {}
