@@ -1,10 +1,14 @@
 //! Kernel facts that the programs need as numbers. None is compiled in: user space resolves each
 //! from the running kernel's BTF and writes them into the programs' read-only data before load.
 
+#[cfg(feature = "decode")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// Byte offsets of struct fields in the running kernel, and switches the verifier prunes by.
 /// An offset of [`ABSENT`] means that the kernel has no such field.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Layout {
     /// `struct sk_buff.sk`
     pub skb_sk: u32,
@@ -99,6 +103,12 @@ pub struct Layout {
     pub verbose: u32,
 }
 
+impl Layout {
+    /// Nothing resolved yet: what the object file holds before user space fills it in.
+    // SAFETY: every field is a u32, for which zero is a value
+    pub const ZERO: Self = unsafe { core::mem::zeroed() };
+}
+
 /// No such field in the running kernel.
 pub const ABSENT: u32 = u32::MAX;
 
@@ -106,6 +116,7 @@ pub const ABSENT: u32 = u32::MAX;
 /// `bpf_get_current_pid_tgid()`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct PendingConnect {
     /// `CLOCK_BOOTTIME`, nanoseconds.
     pub time_ns: u64,
