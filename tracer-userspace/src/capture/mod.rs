@@ -1,0 +1,3 @@
+//! What records: everything that touches the running kernel.
+
+pub mod object;
