@@ -1,0 +1,4 @@
+//! Capture: facts, then plan, then load. All that touches the running kernel.
+
+pub mod facts;
+pub mod plan;
