@@ -11,7 +11,9 @@ pub enum LayoutError {
     #[error("this kernel's BTF has no {}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`", .0.join(", no "))]
     Missing(Vec<String>),
     /// A member that is not as wide as the programs read it.
-    #[error("this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`")]
+    #[error(
+        "this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`"
+    )]
     Size {
         /// `structure.path`.
         name: String,
