@@ -93,10 +93,6 @@ pub struct Layout {
     pub reason_netfilter_drop: u32,
     /// `skb_drop_reason` `NO_SOCKET`; [`ABSENT`] without reasons
     pub reason_no_socket: u32,
-    /// Index of the `struct sk_buff *` argument of `nf_send_reset`; [`ABSENT`] if unknown
-    pub nf_send_reset_skb: u32,
-    /// Index of the `struct sk_buff *` argument of `nf_send_reset6`; [`ABSENT`] if unknown
-    pub nf_send_reset6_skb: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
     /// 1 if aya-log messages are wanted (`-v`)

@@ -39,6 +39,11 @@ pub(super) static PORT_TOTALS: PerCpuArray<PortTotals> = PerCpuArray::with_max_e
 #[map]
 pub(super) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(loss::COUNT, 0);
 
+/// Index of the packet among the arguments of nf_send_reset (element 0) and nf_send_reset6 (element 1):
+/// a map, since their modules may load, and tell their arguments, long after the programs did.
+#[map]
+pub(super) static NETFILTER_RESET_PACKET: Array<u32> = Array::with_max_entries(2, 0);
+
 /// Attempts in SYN_SENT, by address of their socket.
 #[map]
 pub(super) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(16_384, 0);

@@ -6,14 +6,14 @@ use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 
 use super::emit::{emit, header};
 use super::kernel::{Kernel, netns_of_device};
-use super::maps::layout;
+use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet::{self, SkbBytes};
 use super::ports::watched;
 
 /// `nf_send_reset` (net/ipv4/netfilter/nf_reject_ipv4.c).
 #[kprobe(function = "nf_send_reset")]
 pub(crate) fn nf_send_reset(ctx: ProbeContext) -> u32 {
-    if let Some(skb) = argument(&ctx, layout!(nf_send_reset_skb)) {
+    if let Some(skb) = argument(&ctx, 0) {
         let _not_ours = rejected(skb);
     }
     0
@@ -22,7 +22,7 @@ pub(crate) fn nf_send_reset(ctx: ProbeContext) -> u32 {
 /// `nf_send_reset6` (net/ipv6/netfilter/nf_reject_ipv6.c).
 #[kprobe(function = "nf_send_reset6")]
 pub(crate) fn nf_send_reset6(ctx: ProbeContext) -> u32 {
-    if let Some(skb) = argument(&ctx, layout!(nf_send_reset6_skb)) {
+    if let Some(skb) = argument(&ctx, 1) {
         let _not_ours = rejected(skb);
     }
     0
@@ -30,8 +30,8 @@ pub(crate) fn nf_send_reset6(ctx: ProbeContext) -> u32 {
 
 /// The packet among the function's arguments: its place differs between kernels.
 #[inline(always)]
-fn argument(ctx: &ProbeContext, index: u32) -> Option<Kernel> {
-    Kernel::new(match index {
+fn argument(ctx: &ProbeContext, function: u32) -> Option<Kernel> {
+    Kernel::new(match *NETFILTER_RESET_PACKET.get(function)? {
         0 => ctx.arg::<u64>(0)?,
         1 => ctx.arg::<u64>(1)?,
         2 => ctx.arg::<u64>(2)?,

@@ -48,9 +48,7 @@ impl KernelMaps {
     pub fn take(ebpf: &mut Ebpf, ports: &[u16], netns: &[u32]) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let mut namespaces: HashMap<MapData, u32, u8> = map(ebpf, "NAMESPACES")?;
         for inode in netns {
-            namespaces
-                .insert(inode, 1, 0)
-                .map_err(|source| LoadError::Map { name: "NAMESPACES", source })?;
+            namespaces.insert(inode, 1, 0).map_err(|source| LoadError::Map { name: "NAMESPACES", source })?;
         }
         let mut maps = Self {
             ports: map(ebpf, "PORTS")?,
@@ -86,9 +84,7 @@ impl KernelMaps {
     }
 
     fn set_port(&mut self, port: u16, slot_plus_one: u32) -> Result<(), LoadError> {
-        self.ports
-            .set(u32::from(port), slot_plus_one, 0)
-            .map_err(|source| LoadError::Map { name: "PORTS", source })
+        self.ports.set(u32::from(port), slot_plus_one, 0).map_err(|source| LoadError::Map { name: "PORTS", source })
     }
 
     /// What the watched ports did since the last call; only ports that moved.

@@ -1,21 +1,19 @@
 //! Loads the programs with the plan's numbers and attaches the plan's hooks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use aya::programs::links::CgroupAttachMode;
-use aya::programs::{
-    CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint,
-};
+use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use thiserror::Error;
 use tracer_ebpf::Layout;
 use zerocopy::IntoBytes;
 
 use super::object::OBJECT;
-use super::plan::{HookKind, HookPlan};
-use crate::record::Hook;
+use super::plan::{HookKind, HookPlan, HookState};
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
@@ -56,74 +54,90 @@ pub enum LoadError {
 pub struct Loaded {
     /// The object's maps and programs.
     pub ebpf: Ebpf,
-    /// What was attached, and what was not.
-    pub hooks: Vec<Hook>,
+    /// Programs that are attached, by name.
+    pub attached: BTreeSet<&'static str>,
+    /// Why others are not, by program.
+    pub refused: BTreeMap<&'static str, String>,
+    cgroup: Option<File>,
 }
 
-/// Loads the object and attaches every hook of the plan. A hook that is not required and that the
-/// kernel refuses is said in the result, not an error.
+/// Loads the object and attaches the plan's hooks. A hook that is not required and that the kernel
+/// refuses is noted in the result, not an error.
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup_root: &Path) -> Result<Loaded, LoadError> {
-    let mut ebpf = EbpfLoader::new()
+pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup_root: Option<&Path>) -> Result<Loaded, LoadError> {
+    let ebpf = EbpfLoader::new()
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    let cgroup = File::open(cgroup_root)
-        .map_err(|source| LoadError::Cgroup { path: cgroup_root.to_owned(), source })?;
-    let mut attached = Vec::with_capacity(hooks.len());
-    for hook in hooks {
-        let program = ebpf
-            .program_mut(&hook.program)
+    let open = |path: &Path| File::open(path).map_err(|source| LoadError::Cgroup { path: path.to_owned(), source });
+    let cgroup = cgroup_root.map(open).transpose()?;
+    let mut loaded = Loaded { ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
+    for hook in hooks.iter().filter(|hook| hook.state == HookState::Attach) {
+        loaded.attach(hook)?;
+    }
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Attaches one hook, now. If the kernel refuses one that is not required, that is noted.
+    ///
+    /// # Errors
+    /// [`LoadError`] if a required hook is refused, or the object has no such program.
+    pub fn attach(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
+        let program = self
+            .ebpf
+            .program_mut(hook.program)
             .ok_or_else(|| LoadError::Missing(format!("program {}", hook.program)))?;
-        let note = match attach(program, hook, &cgroup) {
-            Ok(()) => hook.note.clone(),
+        match attach(program, hook, self.cgroup.as_ref()) {
+            Ok(()) => {
+                self.attached.insert(hook.program);
+            }
             Err(source) if hook.required => {
-                return Err(LoadError::Hook { hook: hook.to_string(), source: Box::new(source) });
+                return Err(LoadError::Hook { hook: hook.label(), source: Box::new(source) });
             }
             Err(error) => {
                 let why = reason(&error);
-                log::info!("{hook} is not attached: {why}");
-                attached.push(Hook { name: hook.to_string(), attached: false, note: why });
-                continue;
+                log::info!("{} is not attached: {why}", hook.label());
+                self.refused.insert(hook.program, why);
             }
-        };
-        attached.push(Hook { name: hook.to_string(), attached: true, note });
+        }
+        Ok(())
     }
-    Ok(Loaded { ebpf, hooks: attached })
 }
 
 /// Loads and attaches one program.
-fn attach(program: &mut Program, hook: &HookPlan, cgroup: &File) -> Result<(), ProgramError> {
-    match hook.kind {
-        HookKind::RawTracepoint => {
+fn attach(program: &mut Program, hook: &HookPlan, cgroup: Option<&File>) -> Result<(), ProgramError> {
+    match (hook.kind, cgroup) {
+        (HookKind::RawTracepoint, _) => {
             let program: &mut RawTracePoint = program.try_into()?;
             program.load()?;
-            program.attach(&hook.target)?;
+            program.attach(hook.target)?;
         }
-        HookKind::Kprobe => {
+        (HookKind::Kprobe, _) => {
             let program: &mut KProbe = program.try_into()?;
             program.load()?;
-            program.attach(&hook.target, 0)?;
+            program.attach(hook.target, 0)?;
         }
-        HookKind::CgroupSkbIngress | HookKind::CgroupSkbEgress => {
+        // a link is shared with other programs of the same cgroup whatever the mode says
+        (HookKind::CgroupIngress | HookKind::CgroupEgress, Some(cgroup)) => {
             let program: &mut CgroupSkb = program.try_into()?;
             program.load()?;
-            let direction = if hook.kind == HookKind::CgroupSkbIngress {
+            let direction = if hook.kind == HookKind::CgroupIngress {
                 CgroupSkbAttachType::Ingress
             } else {
                 CgroupSkbAttachType::Egress
             };
-            // a link is shared with other programs of the same cgroup whatever the mode says
             program.attach(cgroup, direction, CgroupAttachMode::Single)?;
         }
-        HookKind::CgroupConnect => {
+        (HookKind::CgroupConnect4 | HookKind::CgroupConnect6, Some(cgroup)) => {
             let program: &mut CgroupSockAddr = program.try_into()?;
             program.load()?;
             program.attach(cgroup, CgroupAttachMode::Single)?;
         }
+        (_, None) => return Err(ProgramError::NotAttached),
     }
     Ok(())
 }

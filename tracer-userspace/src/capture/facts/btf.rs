@@ -55,8 +55,7 @@ impl Types {
     /// Reads the types of a loaded module, which build on the kernel's.
     pub(super) fn of_module(&self, module: &str) -> Result<Self, BtfError> {
         let path = Path::new(BTF_DIR).join(module);
-        let btf =
-            Btf::from_split_file(&path, &self.btf).map_err(|source| BtfError { path: path.clone(), source })?;
+        let btf = Btf::from_split_file(&path, &self.btf).map_err(|source| BtfError { path: path.clone(), source })?;
         Ok(Self { btf })
     }
 
@@ -187,10 +186,9 @@ impl Types {
     fn base_name(&self, base: &Type) -> String {
         let keyword = match base {
             Type::Void => return "void".to_owned(),
-            Type::Struct(_) => "struct ",
             Type::Union(_) => "union ",
             Type::Fwd(forward) if forward.is_union() => "union ",
-            Type::Fwd(_) => "struct ",
+            Type::Struct(_) | Type::Fwd(_) => "struct ",
             Type::Enum(_) | Type::Enum64(_) => "enum ",
             Type::FuncProto(_) => return "function".to_owned(),
             _ => "",

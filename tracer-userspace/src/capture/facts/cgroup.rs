@@ -79,7 +79,7 @@ impl CgroupFacts {
 
     fn at(via: Via, path: &Path) -> Option<Self> {
         // something else may have been mounted over it since
-        let magic = i64::try_from(statfs(path).ok()?.f_type).ok()?;
+        let magic = statfs(path).ok()?.f_type;
         let inode = fs::metadata(path).ok()?.ino();
         let path = path.to_str()?.to_owned();
         (magic == CGROUP2_MAGIC).then_some(Self { path, via, root: inode == ROOT_INODE })

@@ -40,9 +40,8 @@ const HELPERS: &[(&str, BpfHelper)] = &[
 pub(super) fn all() -> BTreeMap<String, Support> {
     let programs = PROGRAMS.iter().map(|(name, kind)| (*name, judge(is_program_supported(*kind))));
     let maps = MAPS.iter().map(|(name, kind)| (*name, judge(is_map_supported(*kind).map_err(ProgramError::from))));
-    let helpers = HELPERS
-        .iter()
-        .map(|(name, helper)| (*name, judge(is_helper_supported(ProgramType::RawTracePoint, *helper))));
+    let helpers =
+        HELPERS.iter().map(|(name, helper)| (*name, judge(is_helper_supported(ProgramType::RawTracePoint, *helper))));
     programs.chain(maps).chain(helpers).map(|(name, support)| (name.to_owned(), support)).collect()
 }
 

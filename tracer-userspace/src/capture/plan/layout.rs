@@ -11,7 +11,9 @@ pub enum LayoutError {
     #[error("this kernel's BTF has no {}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`", .0.join(", no "))]
     Missing(Vec<String>),
     /// A member that is not as wide as the programs read it.
-    #[error("this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`")]
+    #[error(
+        "this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`"
+    )]
     Size {
         /// `structure.path`.
         name: String,
@@ -75,8 +77,6 @@ pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
     layout.reset_has_reason = u32::from(has_reason(types, "tcp_send_reset", 2, "enum sk_rst_reason"));
     layout.reason_netfilter_drop = types.drop_reason("NETFILTER_DROP").unwrap_or(ABSENT);
     layout.reason_no_socket = types.drop_reason("NO_SOCKET").unwrap_or(ABSENT);
-    layout.nf_send_reset_skb = types.parameter("nf_send_reset", "struct sk_buff *").unwrap_or(ABSENT);
-    layout.nf_send_reset6_skb = types.parameter("nf_send_reset6", "struct sk_buff *").unwrap_or(ABSENT);
     Ok(layout)
 }
 
