@@ -2,9 +2,10 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use tracer_ebpf::{PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
+use tracer_ebpf::{ABSENT, PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
 use zerocopy::FromBytes;
 
+use super::facts::TypeFacts;
 use super::load::LoadError;
 use crate::record::{BootTime, PortCount};
 
@@ -26,6 +27,7 @@ pub struct KernelMaps {
     connects: HashMap<MapData, u64, RawConnect>,
     troubled: HashMap<MapData, RawInitiator, u64>,
     unsent: HashMap<MapData, u32, u64>,
+    netfilter_reset_packet: Array<MapData, u32>,
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
     last_losses: Vec<u64>,
@@ -57,6 +59,7 @@ impl KernelMaps {
             connects: map(ebpf, "CONNECTS")?,
             troubled: map(ebpf, "TROUBLED")?,
             unsent: map(ebpf, "UNSENT")?,
+            netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -81,6 +84,20 @@ impl KernelMaps {
     /// [`LoadError::Map`] if the kernel refuses.
     pub fn watch_self_test(&mut self, port: u16, on: bool) -> Result<(), LoadError> {
         self.set_port(port, if on { SELF_TEST_SLOT.saturating_add(1) } else { 0 })
+    }
+
+    /// Tells the probes on netfilter's RSTs which argument is the packet, as far as BTF says it.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub fn set_netfilter_reset_packet(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
+        for (element, function) in [(0, "nf_send_reset"), (1, "nf_send_reset6")] {
+            let index = types.and_then(|types| types.parameter(function, "struct sk_buff *")).unwrap_or(ABSENT);
+            self.netfilter_reset_packet
+                .set(element, index, 0)
+                .map_err(|source| LoadError::Map { name: "NETFILTER_RESET_PACKET", source })?;
+        }
+        Ok(())
     }
 
     fn set_port(&mut self, port: u16, slot_plus_one: u32) -> Result<(), LoadError> {
