@@ -4,5 +4,6 @@
 //! trace file and engine, verdicts, output. Replay enters at the stream and shares all that follows.
 
 pub mod engine;
+pub mod output;
 pub mod record;
 pub mod verdict;
