@@ -2,7 +2,8 @@
 //!
 //! Disks: vda the userland, vdb the modules, vdc a tar of the input files, vdd a tar of `/run/out`
 //! on its way back. The command's output comes over one virtio port, which is QEMU's stdout; the
-//! guest's progress (`up`, `exit N`) over another, a socket that is QEMU's stdin.
+//! guest's progress (`up`, `exit N`) over another, a socket that is QEMU's stdin. When the output's
+//! end mark has come too, the host says `off`, for which the guest waits.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -31,6 +32,8 @@ const POWER_OFF: Duration = Duration::from_secs(30);
 /// For what a killed QEMU had still to say.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 const OUT_BYTES: u64 = 256 << 20;
+/// Ends the output, written by vm-init.
+const END: char = '\u{1e}';
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// What a guest is made of.
@@ -92,8 +95,9 @@ pub(super) fn boot(machine: &Machine, task: &Task, folder: &Path, mut line: impl
     let (sender, receiver) = sync_channel(256);
     let stdout = child.stdout.take().context("QEMU has no stdout")?;
     follow(stdout, sender.clone(), Event::Output);
-    follow(ours, sender, Event::Progress);
-    let mut watched = watch(&receiver, stopwatch, task.deadline, &mut child, &mut line)?;
+    follow(ours.try_clone()?, sender, Event::Progress);
+    let mut watched = Watched::default();
+    watched.follow(&receiver, (stopwatch, task.deadline), (&mut child, &ours), &mut line)?;
     let status = child.wait()?;
     let console = String::from_utf8_lossy(&fs::read(folder.join("console"))?).into_owned();
     fs::write(folder.join("output"), &watched.output)?;
@@ -175,43 +179,55 @@ struct Watched {
     output: String,
     up_seconds: Option<f64>,
     exit: Option<u8>,
+    output_ended: bool,
+    told_off: bool,
     timed_out: bool,
 }
 
-/// Follows the guest until QEMU has closed both streams, or kills it at the deadline in force.
-fn watch(
-    events: &Receiver<Event>,
-    stopwatch: Stopwatch,
-    deadline: Duration,
-    child: &mut Child,
-    line: &mut impl FnMut(&str),
-) -> Result<Watched> {
-    let mut watched = Watched::default();
-    let mut limit = BOOT.min(deadline);
-    loop {
-        match events.recv_timeout(stopwatch.left_of(limit)) {
-            Ok(Event::Output(text)) => {
-                line(&text);
-                watched.output.push_str(&text);
-                watched.output.push('\n');
-            }
-            Ok(Event::Progress(text)) => {
-                if let Some(status) = text.strip_prefix("exit ").and_then(|status| status.parse().ok()) {
-                    watched.exit = Some(status);
-                    limit = stopwatch.elapsed() + POWER_OFF;
-                } else if text == "up" {
-                    watched.up_seconds = Some(stopwatch.seconds());
+impl Watched {
+    /// Follows the guest until QEMU has closed both streams; kills it at the deadline in force.
+    fn follow(
+        &mut self,
+        events: &Receiver<Event>,
+        (stopwatch, deadline): (Stopwatch, Duration),
+        (qemu, mut guest): (&mut Child, &UnixStream),
+        line: &mut impl FnMut(&str),
+    ) -> Result<()> {
+        let mut limit = BOOT.min(deadline);
+        loop {
+            match events.recv_timeout(stopwatch.left_of(limit)) {
+                Ok(Event::Output(text)) => self.take_line(&text, line),
+                Ok(Event::Progress(text)) if text == "up" => {
+                    self.up_seconds = Some(stopwatch.seconds());
                     limit = deadline;
                 }
+                Ok(Event::Progress(text)) => {
+                    self.exit = text.strip_prefix("exit ").and_then(|status| status.parse().ok());
+                    limit = stopwatch.elapsed() + POWER_OFF;
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) if self.timed_out => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.timed_out = true;
+                    qemu.kill().context("cannot end QEMU")?;
+                    // what it said before is still to be read
+                    limit = stopwatch.elapsed() + LAST_WORDS;
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => return Ok(watched),
-            Err(RecvTimeoutError::Timeout) if watched.timed_out => return Ok(watched),
-            Err(RecvTimeoutError::Timeout) => {
-                watched.timed_out = true;
-                child.kill().context("cannot end QEMU")?;
-                // what it said before is still to be read
-                limit = stopwatch.elapsed() + LAST_WORDS;
+            if self.output_ended && self.exit.is_some() && !self.told_off {
+                self.told_off = true;
+                guest.write_all(b"off\n").ok();
             }
+        }
+    }
+
+    fn take_line(&mut self, text: &str, line: &mut impl FnMut(&str)) {
+        let (text, ended) = text.strip_suffix(END).map_or((text, false), |before| (before, true));
+        self.output_ended |= ended;
+        if !(ended && text.is_empty()) {
+            line(text);
+            self.output.push_str(text);
+            self.output.push('\n');
         }
     }
 }
@@ -229,7 +245,8 @@ fn collect(folder: &Path) -> Result<()> {
 fn classify(watched: &Watched, damage: Option<&str>, qemu: &str) -> Ending {
     match (damage, watched.exit) {
         (Some(line), _) => Ending::Broke(format!("console: {line}")),
-        (None, Some(status)) => Ending::Exited(status),
+        (None, Some(status)) if watched.output_ended => Ending::Exited(status),
+        (None, Some(_)) => Ending::Broke("the output's end never came".to_owned()),
         (None, None) if watched.timed_out && watched.up_seconds.is_some() => Ending::Hung,
         (None, None) if watched.timed_out => Ending::Broke("no userland in time".to_owned()),
         (None, None) => Ending::Broke(format!("QEMU ended ({qemu}) before the command")),
@@ -243,11 +260,16 @@ mod tests {
     #[test]
     fn a_broken_guest_is_no_test_failure() {
         let up = || Watched { up_seconds: Some(2.0), ..Watched::default() };
-        let exited = || Watched { exit: Some(3), ..up() };
+        let exited = || Watched { exit: Some(3), output_ended: true, ..up() };
         let late = || Watched { timed_out: true, ..up() };
         for (watched, damage, expected) in [
             (exited(), None, Ending::Exited(3)),
             (Watched { timed_out: true, ..exited() }, None, Ending::Exited(3)),
+            (
+                Watched { output_ended: false, ..exited() },
+                None,
+                Ending::Broke("the output's end never came".to_owned()),
+            ),
             (exited(), Some("Oops"), Ending::Broke("console: Oops".to_owned())),
             (late(), None, Ending::Hung),
             (late(), Some("Oops"), Ending::Broke("console: Oops".to_owned())),
@@ -255,6 +277,22 @@ mod tests {
             (up(), None, Ending::Broke("QEMU ended (exit status: 0) before the command".to_owned())),
         ] {
             assert_eq!(classify(&watched, damage, "exit status: 0"), expected, "{watched:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_mark_is_no_output() {
+        for (sent, expected) in
+            [(vec!["a", "\u{1e}"], "a\n"), (vec!["a", "b\u{1e}"], "a\nb\n"), (vec!["", "\u{1e}"], "\n")]
+        {
+            let mut watched = Watched::default();
+            let mut seen = String::new();
+            for text in sent {
+                assert!(!watched.output_ended);
+                watched.take_line(text, &mut |line| seen.extend([line, "\n"]));
+            }
+            assert!(watched.output_ended);
+            assert_eq!((watched.output.as_str(), seen.as_str()), (expected, expected));
         }
     }
 }

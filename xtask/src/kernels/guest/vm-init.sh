@@ -30,16 +30,21 @@ hostname vm
 for p in /sys/class/virtio-ports/*; do
     ln -s "/dev/${p##*/}" "/run/port-$(cat "$p/name")"
 done
-exec 3>/run/port-status
+# a port can be open once only
+exec 3<>/run/port-status 4>/run/port-output
 echo up >&3
 tar -C /run/in -xf /dev/vdc
 cd /run/in || exit
-setsid -w /bin/sh /run/in/.command </dev/null >/run/port-output 2>&1 3>&-
+setsid -w /bin/sh /run/in/.command </dev/null >&4 2>&1 3>&- 4>&-
 status=$?
 if [ -n "$(ls -A /run/out)" ]; then
     tar -C /run/out -cf /dev/vdd . || echo "vm-init: /run/out does not fit on its disk" >/dev/console
 fi
 sync
 echo "exit $status" >&3
+# what is written to a port waits in a queue that a power-off discards: mark the end, and wait until
+# the host has read it
+printf '\036\n' >&4
+read -r _ <&3
 echo o >/proc/sysrq-trigger
 sleep 60
