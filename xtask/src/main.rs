@@ -5,6 +5,7 @@ mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
 mod compile;
 mod console;
+mod kernels;
 mod lint;
 mod process;
 mod run;
@@ -35,6 +36,7 @@ enum Command {
     Run(run::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
+    Kernels(kernels::Args),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),
+        Command::Kernels(arguments) => kernels::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {
