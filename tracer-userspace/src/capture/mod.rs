@@ -5,3 +5,7 @@ pub mod kernel_maps;
 pub mod load;
 pub mod object;
 pub mod plan;
+//! The capture side: what reads the running kernel and host.
+
+pub mod clock;
+pub mod host;
