@@ -2,3 +2,7 @@
 
 pub mod facts;
 pub mod plan;
+//! The capture side: what reads the running kernel and host.
+
+pub mod clock;
+pub mod host;
