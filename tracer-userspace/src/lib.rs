@@ -5,6 +5,8 @@
 
 #[cfg(feature = "capture")]
 pub mod capture;
+pub mod cli;
 pub mod engine;
+pub mod output;
 pub mod record;
 pub mod verdict;
