@@ -5,6 +5,7 @@
 
 #[cfg(feature = "capture")]
 pub mod capture;
+pub mod cli;
 pub mod engine;
 pub mod output;
 pub mod record;
