@@ -5,4 +5,5 @@
 
 pub mod engine;
 pub mod record;
+pub mod trace;
 pub mod verdict;
