@@ -9,4 +9,5 @@ pub mod cli;
 pub mod engine;
 pub mod output;
 pub mod record;
+pub mod trace;
 pub mod verdict;

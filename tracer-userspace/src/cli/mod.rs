@@ -1,5 +1,6 @@
 //! The command line: what was asked for, and the one place that says why it could not be done.
 
+pub mod analysis;
 pub mod args;
 mod console;
 mod explain;
@@ -7,6 +8,7 @@ mod failure;
 pub mod moment;
 pub mod peer;
 pub mod ports;
+mod replay;
 pub mod statuses;
 
 use std::process::ExitCode;
@@ -37,7 +39,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
-        _ => Err(Failure::usage("not yet")),
     }
 }
