@@ -84,7 +84,7 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         // a folded line stands for many peers
         // and an attempt that got no port has no address either
         && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0))
-        && want.process.is_none_or(|comm| verdict["process"]["comm"] == comm)
+        && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
 }
 
@@ -120,8 +120,7 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
 
 /// What a verdict says, in one line.
 fn brief(verdict: &Value) -> String {
-    let mut text = String::new();
-    for key in [
+    const KEYS: [&str; 10] = [
         "verdict",
         "role",
         "confidence",
@@ -132,13 +131,11 @@ fn brief(verdict: &Value) -> String {
         "remote",
         "process",
         "summary",
-    ] {
-        text.push_str(&format!("{key}={} ", verdict[key]));
-    }
-    let events: Vec<&str> =
-        verdict["evidence"].as_array().into_iter().flatten().filter_map(|item| item["event"].as_str()).collect();
-    text.push_str(&format!("evidence={}", events.join(",")));
-    text
+    ];
+    let mut words: Vec<String> = KEYS.iter().map(|key| format!("{key}={}", verdict[key])).collect();
+    let evidence = verdict["evidence"].as_array().into_iter().flatten();
+    words.extend(evidence.filter_map(|item| item["event"].as_str()).map(str::to_owned));
+    words.join(" ")
 }
 
 fn wanted(want: &Want) -> String {

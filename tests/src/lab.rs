@@ -168,11 +168,12 @@ impl Lab {
 
 /// The `ip` lines of a host at the end of a link.
 fn end(subnet: u8, addresses: &[&str]) -> String {
-    let mut lines = "link set lo up\nlink set eth0 up\n".to_owned();
+    let mut lines = vec!["link set lo up".to_owned(), "link set eth0 up".to_owned()];
     for address in addresses {
         let nodad = if address.contains(':') { " nodad" } else { "" };
-        lines.push_str(&format!("addr add {address} dev eth0{nodad}\n"));
+        lines.push(format!("addr add {address} dev eth0{nodad}"));
     }
-    lines.push_str(&format!("route add default via 10.9.{subnet}.1\nroute add default via fd09:{subnet}::1\n"));
-    lines
+    lines.push(format!("route add default via 10.9.{subnet}.1"));
+    lines.push(format!("route add default via fd09:{subnet}::1\n"));
+    lines.join("\n")
 }

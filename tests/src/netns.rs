@@ -57,7 +57,7 @@ impl Namespace {
                     .with_context(|| format!("entering namespace {}", self.name))?;
                 Ok(work())
             });
-            inside.join().map_err(|_| anyhow!("a thread in namespace {} panicked", self.name))?
+            inside.join().map_err(|_panic| anyhow!("a thread in namespace {} panicked", self.name))?
         })
     }
 

@@ -76,7 +76,7 @@ impl Recorder {
     pub fn await_verdicts(&self, attempts: u64) {
         self.running.stdout.wait(Deadline::after(VERDICT_PATIENCE), |lines| {
             let counts = lines.iter().filter_map(|line| parse(line)).filter(is_verdict);
-            counts.map(|verdict| verdict["count"].as_u64().unwrap_or(0)).sum::<u64>() >= attempts
+            counts.filter_map(|verdict| verdict.get("count")?.as_u64()).sum::<u64>() >= attempts
         });
     }
 
