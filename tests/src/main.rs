@@ -33,7 +33,7 @@ enum Command {
         /// Only over this protocol
         #[arg(long)]
         family: Option<FamilyArgument>,
-        /// The program under test [default: $WHEREFORE_BIN, or the one beside this program]
+        /// The program under test [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
         /// How many at once
@@ -42,7 +42,7 @@ enum Command {
     },
     /// Break a real nginx in five ways and show what `wherefore` says of each
     Demo {
-        /// The program to show [default: $WHEREFORE_BIN, or the one beside this program]
+        /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
     },

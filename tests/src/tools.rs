@@ -14,17 +14,17 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Finds `wherefore`: as given, else in `WHEREFORE_BIN`, else beside this program or in the
+    /// Finds `wherefore`: as given, else in `WHEREFORE_PROGRAM`, else beside this program or in the
     /// directory above.
     ///
     /// # Errors
     /// When there is none; says how to build it.
     pub fn find(given: Option<&Path>, app: &Path) -> Result<Self> {
-        let wherefore = match given.map(Path::to_owned).or_else(|| std::env::var_os("WHEREFORE_BIN").map(PathBuf::from))
-        {
-            Some(path) => path,
-            None => beside()?,
-        };
+        let wherefore =
+            match given.map(Path::to_owned).or_else(|| std::env::var_os("WHEREFORE_PROGRAM").map(PathBuf::from)) {
+                Some(path) => path,
+                None => beside()?,
+            };
         if !wherefore.is_file() {
             bail!("there is no program {}: build it with `cargo xtask build`", wherefore.display());
         }
