@@ -87,27 +87,55 @@ pub enum Goodbye {
     Rst,
 }
 
-/// One whole HTTP exchange.
+/// A connection to an HTTP server.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    to: SocketAddr,
+}
+
+impl Connection {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When it does not connect.
+    pub fn open(to: SocketAddr) -> Result<Self> {
+        let stream = try_connect(to, None, PATIENCE).with_context(|| format!("connecting to {to}"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { stream, to })
+    }
+
+    /// One whole HTTP exchange.
+    ///
+    /// # Errors
+    /// When the response is not a whole 200.
+    pub fn exchange(&mut self) -> Result<()> {
+        let request = format!("GET /lab HTTP/1.1\r\nHost: {}\r\nConnection: keep-alive\r\n\r\n", self.to);
+        self.stream.write_all(request.as_bytes())?;
+        let mut response = Vec::new();
+        let mut chunk = [0; 4096];
+        while !whole(&response) {
+            let length = self.stream.read(&mut chunk).context("reading the response")?;
+            if length == 0 {
+                bail!("the response ended early: {}", String::from_utf8_lossy(&response));
+            }
+            response.extend(chunk.iter().take(length));
+        }
+        if !response.starts_with(b"HTTP/1.1 200") {
+            bail!("unexpected response: {}", String::from_utf8_lossy(&response));
+        }
+        Ok(())
+    }
+}
+
+/// One connection with one whole HTTP exchange.
 ///
 /// # Errors
 /// When it does not connect or the response is not a whole 200.
 pub fn request(to: SocketAddr, goodbye: Goodbye) -> Result<()> {
-    let mut stream = try_connect(to, None, PATIENCE).with_context(|| format!("connecting to {to}"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(format!("GET /lab HTTP/1.1\r\nHost: {to}\r\nConnection: keep-alive\r\n\r\n").as_bytes())?;
-    let mut response = Vec::new();
-    let mut chunk = [0; 4096];
-    while !whole(&response) {
-        let length = stream.read(&mut chunk).context("reading the response")?;
-        if length == 0 {
-            bail!("the response ended early: {}", String::from_utf8_lossy(&response));
-        }
-        response.extend(chunk.iter().take(length));
-    }
-    if !response.starts_with(b"HTTP/1.1 200") {
-        bail!("unexpected response: {}", String::from_utf8_lossy(&response));
-    }
-    close(stream, goodbye)
+    let mut connection = Connection::open(to)?;
+    connection.exchange()?;
+    close(connection.stream, goodbye)
 }
 
 /// What a balancer's TCP health check does: connect, and close without a word.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::lab::{Family, Lab, PUBLISHED, Place, WATCHED};
 use crate::netns::output;
@@ -85,6 +85,8 @@ pub enum Action {
     Reject(Chain, &'static str),
     /// The first SYN is dropped, all others pass. nft only.
     DropFirstSyn(Chain),
+    /// Every SYN is dropped; connections that are there go on. nft only.
+    DropSyns(Chain),
     /// The published port is sent to the watched one of the same host.
     Redirect,
     /// The published port is sent to the watched one of the server's address.
@@ -108,6 +110,9 @@ impl Rule {
     /// # Errors
     /// What the tool says.
     pub fn load(&self, lab: &Lab) -> Result<()> {
+        if self.tool != Tool::Nft && matches!(self.action, Action::DropFirstSyn(_) | Action::DropSyns(_)) {
+            bail!("only nft can do {:?}", self.action);
+        }
         let mut command = Command::new(self.tool.program(lab.family()));
         match self.tool {
             Tool::Nft => command.arg(self.nft(lab)),
@@ -121,7 +126,9 @@ impl Rule {
     fn iptables(&self, lab: &Lab) -> Vec<String> {
         let nat = ["nat", "PREROUTING"];
         let ([table, chain], port, mut target) = match self.action {
-            Action::Drop(chain) | Action::DropFirstSyn(chain) => (chain.iptables(), WATCHED, vec!["DROP".to_owned()]),
+            Action::Drop(chain) | Action::DropFirstSyn(chain) | Action::DropSyns(chain) => {
+                (chain.iptables(), WATCHED, vec!["DROP".to_owned()])
+            }
             Action::Reject(chain, with) => {
                 (chain.iptables(), WATCHED, vec!["REJECT".into(), "--reject-with".into(), with.into()])
             }

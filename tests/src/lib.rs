@@ -10,6 +10,7 @@ pub mod check;
 pub mod client;
 pub mod demo;
 pub mod firewall;
+pub mod flow;
 pub mod lab;
 pub mod netns;
 pub mod nginx;

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall;
+use crate::flow::Flow;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::nginx::{self, Nginx};
 use crate::recorder::{Recorder, Recording};
@@ -30,7 +31,8 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
 pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
-    let mut stage = Stage { lab: Lab::new(scenario.family)?, app: None, nginx: None, recorders: Vec::new() };
+    let mut stage =
+        Stage { lab: Lab::new(scenario.family)?, flows: Vec::new(), app: None, nginx: None, recorders: Vec::new() };
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
     }
@@ -81,6 +83,7 @@ fn scene(lab: &Lab, vantage: Vantage) -> Scene {
 /// What a running scenario consists of. Fields drop in this order: recorders before the lab.
 struct Stage {
     recorders: Vec<Recorder>,
+    flows: Vec<Flow>,
     app: Option<App>,
     nginx: Option<Nginx>,
     lab: Lab,
@@ -100,6 +103,10 @@ impl Stage {
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
             Step::Record => self.record(tools, scenario)?,
+            Step::Flow => {
+                let to = SocketAddr::new(self.lab.server_address(), WATCHED);
+                self.flows.push(self.lab.at(Place::Client).within(|| Flow::open(to))??);
+            }
             Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
         }
         Ok(())

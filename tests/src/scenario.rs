@@ -45,6 +45,8 @@ pub enum Step {
     Sysctl(Place, &'static [(&'static str, &'static str)]),
     /// From here on every vantage records.
     Record,
+    /// The client opens a connection that goes on to the end.
+    Flow,
     /// The client acts.
     Client(Act),
 }

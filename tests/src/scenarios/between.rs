@@ -21,6 +21,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
                 all: None,
             },
         ),
+        beside_a_flow(family),
         unreachable("host-unreachable-same-subnet", family, "host-unreachable", Host::DeadNear, 6000),
         unreachable("host-unreachable-behind-router", family, "host-unreachable", Host::DeadFar, 6000),
         unreachable("no-route-at-router", family, "no-route", Host::Elsewhere, 3000),
@@ -43,6 +44,29 @@ fn cut_off(family: Family, patience_ms: u64) -> Scenario {
             server: View::silent(),
             client: View::of(silence()),
             both: View::of(silence().or(Grade::certain(504))),
+            all: None,
+        },
+    )
+}
+
+/// A connection to the same port that goes on shows that the remote host is there.
+fn beside_a_flow(family: Family) -> Scenario {
+    const STATEFUL: &[&str] = &["firewall-drop", "firewall-reject", "return-path-drop"];
+    let told = || Want::outbound("security-group-drop", Grade::likely(504, STATEFUL));
+    scenario(
+        "security-group-drop-beside-a-flow",
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            Step::Flow,
+            rule(Place::Router, Tool::Nft, Action::DropSyns(Chain::Forward)),
+            Step::Record,
+            attempt(2500, GIVEN_UP),
+        ],
+        Expect {
+            server: View::silent(),
+            client: View::of(told()),
+            both: View::of(told().or(Grade::certain(504))),
             all: None,
         },
     )

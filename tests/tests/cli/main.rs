@@ -1,6 +1,7 @@
 //! Bad input and bad luck: one clear line, the right exit code; and how the program ends.
 
 mod endings;
+mod ports;
 mod privileges;
 mod program;
 mod traces;
@@ -23,7 +24,7 @@ fn main() -> ExitCode {
         drop(scratch::sweep());
         scratch::clean_up_when_interrupted();
     }
-    let tests = [usage::TESTS, privileges::TESTS, endings::TESTS, traces::TESTS].concat();
+    let tests = [usage::TESTS, ports::TESTS, privileges::TESTS, endings::TESTS, traces::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::ignorable_test(name, move || {
             if let Some(reason) = tools::missing() {
