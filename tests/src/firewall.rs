@@ -144,23 +144,21 @@ impl Rule {
 
     /// A script of nft.
     fn nft(&self, lab: &Lab) -> String {
-        let nat = "type nat hook prerouting priority -100";
-        let (hook, rule) = match self.action {
-            Action::Drop(chain) => (format!("type filter {}", chain.nft()), format!("tcp dport {WATCHED} drop")),
-            Action::DropFirstSyn(chain) => (
-                format!("type filter {}", chain.nft()),
-                format!("tcp dport {WATCHED} tcp flags & (syn|ack) == syn numgen inc mod 1000000 0 drop"),
-            ),
-            Action::Reject(chain, with) => (
-                format!("type filter {}", chain.nft()),
-                format!("tcp dport {WATCHED} reject with {}", nft_reject(with)),
-            ),
-            Action::Redirect => (nat.to_owned(), format!("tcp dport {PUBLISHED} redirect to :{WATCHED}")),
+        let nat = "type nat hook prerouting priority -100".to_owned();
+        let filter = |chain: Chain| format!("type filter {}", chain.nft());
+        let syn = "tcp flags & (syn|ack) == syn";
+        let (hook, port, what) = match self.action {
+            Action::Drop(chain) => (filter(chain), WATCHED, "drop".to_owned()),
+            Action::DropFirstSyn(chain) => (filter(chain), WATCHED, format!("{syn} numgen inc mod 1000000 0 drop")),
+            Action::DropSyns(chain) => (filter(chain), WATCHED, format!("{syn} drop")),
+            Action::Reject(chain, with) => (filter(chain), WATCHED, format!("reject with {}", nft_reject(with))),
+            Action::Redirect => (nat, PUBLISHED, format!("redirect to :{WATCHED}")),
             Action::Dnat => {
                 let family = if lab.family() == Family::V4 { "ip" } else { "ip6" };
-                (nat.to_owned(), format!("tcp dport {PUBLISHED} dnat {family} to {}", destination(lab)))
+                (nat, PUBLISHED, format!("dnat {family} to {}", destination(lab)))
             }
         };
+        let rule = format!("tcp dport {port} {what}");
         let chain = hook.replace("type ", "").replace([' ', '-'], "_");
         format!("add table inet lab; add chain inet lab {chain} {{ {hook}; }}; add rule inet lab {chain} {rule}")
     }
