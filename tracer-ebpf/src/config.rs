@@ -1,5 +1,8 @@
 //! What user space tells the programs before and while they run, and what they count for it.
 
+#[cfg(feature = "decode")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// Most ports that can be watched in one run.
 pub const PORT_SLOTS: u32 = 64;
 
@@ -25,6 +28,7 @@ pub mod loss {
 /// Exact totals of one watched port: an element of the per-CPU array `PORT_TOTALS`, indexed by slot.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct PortTotals {
     /// SYN packets that reached this host: delivered to a listener, or dropped with a record.
     pub syns: u64,

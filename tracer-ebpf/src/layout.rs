@@ -1,10 +1,14 @@
 //! Kernel facts that the programs need as numbers. None is compiled in: user space resolves each
 //! from the running kernel's BTF and writes them into the programs' read-only data before load.
 
+#[cfg(feature = "decode")]
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// Byte offsets of struct fields in the running kernel, and switches the verifier prunes by.
 /// An offset of [`ABSENT`] means that the kernel has no such field.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct Layout {
     /// `struct sk_buff.sk`
     pub skb_sk: u32,
@@ -89,14 +93,16 @@ pub struct Layout {
     pub reason_netfilter_drop: u32,
     /// `skb_drop_reason` `NO_SOCKET`; [`ABSENT`] without reasons
     pub reason_no_socket: u32,
-    /// Index of the `struct sk_buff *` argument of `nf_send_reset`; [`ABSENT`] if unknown
-    pub nf_send_reset_skb: u32,
-    /// Index of the `struct sk_buff *` argument of `nf_send_reset6`; [`ABSENT`] if unknown
-    pub nf_send_reset6_skb: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
     /// 1 if aya-log messages are wanted (`-v`)
     pub verbose: u32,
+}
+
+impl Layout {
+    /// Nothing resolved yet: what the object file holds before user space fills it in.
+    // SAFETY: every field is a u32, for which zero is a value
+    pub const ZERO: Self = unsafe { core::mem::zeroed() };
 }
 
 /// No such field in the running kernel.
@@ -106,6 +112,7 @@ pub const ABSENT: u32 = u32::MAX;
 /// `bpf_get_current_pid_tgid()`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
 pub struct PendingConnect {
     /// `CLOCK_BOOTTIME`, nanoseconds.
     pub time_ns: u64,

@@ -3,6 +3,9 @@
 //! The line that data follows: kernel hook, record, ring buffer, [`record::Record`] stream, tee into
 //! trace file and engine, verdicts, output. Replay enters at the stream and shares all that follows.
 
+#[cfg(feature = "capture")]
+pub mod capture;
 pub mod engine;
+pub mod output;
 pub mod record;
 pub mod verdict;

@@ -1,0 +1,25 @@
+//! What is remembered of an attempt while it is under way.
+
+/// An outgoing attempt in SYN_SENT.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    pub(super) started_ns: u64,
+    pub(super) syns_sent: u32,
+    pub(super) retransmits: u32,
+    /// Thread group id of the task that called connect().
+    pub(super) pid: u32,
+    /// 1 once a record was sent: the end of the attempt must be told too, whatever it is.
+    pub(super) reported: u32,
+    pub(super) comm: [u8; 16],
+}
+
+/// Who sent the SYN of an inbound attempt, and its ISN: not rewritten by a DNAT in front of the port.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Initiator {
+    pub(super) address: [u8; 16],
+    pub(super) isn: u32,
+    pub(super) port: u16,
+    pub(super) pad: u16,
+}

@@ -1,0 +1,105 @@
+//! cgroup_skb on the root cgroup: SYNs that reach a listener or leave this host, and ICMP errors.
+//!
+//! These two run for every packet of every socket. The socket's state stops nearly all of them: an
+//! established one, TCP or connected UDP, is let pass after two loads.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::macros::cgroup_skb;
+use aya_ebpf::programs::SkBuffContext;
+use tracer_ebpf::{kind, tcp_flag, tcp_state};
+
+use super::icmp;
+use super::kernel::Sock;
+use super::maps::ATTEMPTS;
+use super::packet::{self, ContextBytes};
+use super::ports::watched;
+
+/// Always let the packet pass.
+const PASS: i32 = 1;
+
+/// Packets on their way to a socket.
+#[cgroup_skb(ingress)]
+pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
+    if let Some((sock, state)) = sock_of(&ctx) {
+        match state {
+            tcp_state::LISTEN => {
+                let _not_ours = syn_delivered(&ctx, sock);
+            }
+            tcp_state::CLOSE => {
+                let _not_ours = icmp_error(&ctx, sock, kind::ICMP_RECEIVED);
+            }
+            _ => {}
+        }
+    }
+    PASS
+}
+
+/// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
+#[cgroup_skb(egress)]
+pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
+    if let Some((sock, state)) = sock_of(&ctx) {
+        match state {
+            tcp_state::SYN_SENT => syn_left(sock),
+            tcp_state::CLOSE => {
+                let _not_ours = icmp_error(&ctx, sock, kind::ICMP_SENT);
+            }
+            _ => {}
+        }
+    }
+    PASS
+}
+
+/// The packet's socket and its state.
+#[inline(always)]
+fn sock_of(ctx: &SkBuffContext) -> Option<(Sock, u8)> {
+    // SAFETY: the context is this program's own; the verifier checks both loads
+    let (pointer, state) = unsafe {
+        let pointer = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if pointer.is_null() {
+            return None;
+        }
+        (pointer, (*pointer).state)
+    };
+    if state == tcp_state::ESTABLISHED as u32 {
+        return None;
+    }
+    // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
+    let on_stack = pointer as u64;
+    // SAFETY: reads this program's own stack
+    let address = unsafe { bpf_probe_read_kernel(&raw const on_stack) }.ok()?;
+    Some((Sock::new(address)?, state as u8))
+}
+
+#[inline(always)]
+fn syn_delivered(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+    let slot = watched(sock.local_port())?;
+    let bytes = ContextBytes(ctx);
+    let ip = packet::ip(&bytes, 0)?;
+    if ip.protocol != packet::TCP {
+        return None;
+    }
+    let tcp = packet::tcp(&bytes, ip.payload)?;
+    if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN && slot.in_namespace(sock.netns()) {
+        slot.count_syn();
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn syn_left(sock: Sock) {
+    if watched(sock.remote_port()).is_none() {
+        return;
+    }
+    if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
+        // SAFETY: the socket is locked while it sends a SYN: nobody else writes the element
+        unsafe { (*attempt).syns_sent += 1 };
+    }
+}
+
+/// ICMP's own sockets, and the raw ones that user space holds open, are in state CLOSE.
+#[inline(always)]
+fn icmp_error(ctx: &SkBuffContext, sock: Sock, record_kind: u16) -> Option<()> {
+    let bytes = ContextBytes(ctx);
+    let outer = packet::ip(&bytes, 0)?;
+    icmp::error(&bytes, &outer, sock.netns(), record_kind)
+}

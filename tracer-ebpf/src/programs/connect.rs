@@ -1,0 +1,105 @@
+//! cgroup/connect4 and connect6: connect() is called. If no SYN follows, the kernel refused it before
+//! TCP began, and nothing else would tell.
+
+use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel};
+use aya_ebpf::macros::cgroup_sock_addr;
+use aya_ebpf::programs::SockAddrContext;
+use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, kind, loss, socket_flag, tcp_state};
+
+use super::emit::{emit, header};
+use super::kernel::{Sock, mapped};
+use super::maps::{CONNECTS, UNSENT};
+use super::ports::{boot_ns, lost, watched};
+
+/// Let connect() go on.
+const PROCEED: i32 = 1;
+/// IPPROTO_TCP
+const TCP: u32 = 6;
+
+/// connect() of an IPv4 socket.
+#[cgroup_sock_addr(connect4)]
+pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
+    if let Some(address) = of_watched_port(&ctx) {
+        // SAFETY: the context is this program's own; the verifier checks the load
+        let v4 = unsafe { (*address).user_ip4 };
+        begin(address, mapped(v4.to_ne_bytes()), 0);
+    }
+    PROCEED
+}
+
+/// connect() of an IPv6 socket.
+#[cgroup_sock_addr(connect6)]
+pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
+    if let Some(address) = of_watched_port(&ctx) {
+        let mut dst = [0; 16];
+        // SAFETY: the context is this program's own; the verifier checks the loads
+        let words =
+            unsafe { [(*address).user_ip6[0], (*address).user_ip6[1], (*address).user_ip6[2], (*address).user_ip6[3]] };
+        dst[0..4].copy_from_slice(&words[0].to_ne_bytes());
+        dst[4..8].copy_from_slice(&words[1].to_ne_bytes());
+        dst[8..12].copy_from_slice(&words[2].to_ne_bytes());
+        dst[12..16].copy_from_slice(&words[3].to_ne_bytes());
+        begin(address, dst, 1);
+    }
+    PROCEED
+}
+
+#[inline(always)]
+fn of_watched_port(ctx: &SockAddrContext) -> Option<*mut bpf_sock_addr> {
+    let address = ctx.sock_addr;
+    // SAFETY: the context is this program's own; the verifier checks the load
+    if unsafe { (*address).protocol } != TCP {
+        return None;
+    }
+    watched(port(address)).map(|_slot| address)
+}
+
+/// Destination port, host order.
+#[inline(always)]
+fn port(address: *mut bpf_sock_addr) -> u16 {
+    // SAFETY: the context is this program's own; the verifier checks the load
+    u16::from_be(unsafe { (*address).user_port } as u16)
+}
+
+#[inline(always)]
+fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], v6_socket: u16) {
+    let dst_port = port(address);
+    // SAFETY: the context is this program's own; the verifier checks the load
+    let on_stack = unsafe { (*address).__bindgen_anon_1.sk } as u64;
+    // SAFETY: reads this program's own stack: the verifier refuses arithmetic on the pointer itself
+    let Ok(sk) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
+    let Some(sock) = Sock::new(sk) else { return };
+    let netns = sock.netns();
+    if !watched(dst_port).is_some_and(|slot| slot.in_namespace(netns)) {
+        return;
+    }
+    let task = bpf_get_current_pid_tgid();
+    // SAFETY: copied at once; only this thread's own calls write the element
+    if let Some(stale) = unsafe { CONNECTS.get(task) }.copied() {
+        unsent(task, &stale);
+    }
+    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    let pending = PendingConnect { time_ns: boot_ns(), dst, netns, dst_port, v6_socket, comm };
+    if CONNECTS.insert(task, pending, 0).is_err() {
+        lost(loss::CONNECTS_FULL);
+    }
+}
+
+/// This thread's previous connect() has come back without a SYN.
+#[inline(always)]
+fn unsent(task: u64, stale: &PendingConnect) {
+    let pid = (task >> 32) as u32;
+    if UNSENT.insert(pid, boot_ns(), 0).is_err() {
+        lost(loss::CONNECTS_FULL);
+    }
+    emit(header::<SocketRecord>(kind::CONNECT_UNSENT, stale.netns), |record: &mut SocketRecord| {
+        record.tuple = Tuple { src: [0; 16], dst: stale.dst, src_port: 0, dst_port: stale.dst_port, pad: 0 };
+        record.started_ns = stale.time_ns;
+        record.flags = socket_flag::HAS_TASK | if stale.v6_socket == 0 { 0 } else { socket_flag::V6_SOCKET };
+        record.pid = pid;
+        record.comm = stale.comm;
+        record.old_state = tcp_state::CLOSE;
+        record.new_state = tcp_state::CLOSE;
+    });
+}

@@ -1,0 +1,170 @@
+//! `skb:kfree_skb`: packets that the kernel freed without delivering them.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
+
+use super::attempt::Initiator;
+use super::emit::{emit, header};
+use super::kernel::{Kernel, Sock, netns_of_device};
+use super::maps::{ATTEMPTS, TROUBLED, TROUBLED_LAST, layout};
+use super::packet::{self, Ip, SkbBytes, Tcp};
+use super::ports::{Slot, boot_ns, lost, watched};
+
+/// How long an inbound attempt with a dropped packet may still succeed, ns: longer than a drop is held.
+const TROUBLE_NS: u64 = 10_000_000_000;
+
+/// `skb:kfree_skb (skb, location[, reason[, rx_sk]])`. The reason is there from 5.17 on.
+#[raw_tracepoint(tracepoint = "kfree_skb")]
+pub(crate) fn kfree_skb(ctx: RawTracePointContext) -> i32 {
+    if let Some(skb) = Kernel::new(ctx.arg::<u64>(0)) {
+        let location = ctx.arg::<u64>(1);
+        let reason = if layout!(kfree_has_reason) != 0 { Some(ctx.arg::<u64>(2) as u32) } else { None };
+        let _not_ours = dropped(skb, location, reason);
+    }
+    0
+}
+
+#[inline(always)]
+fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
+    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
+    let protocol: u16 = skb.read(layout!(skb_protocol))?;
+    if protocol != 0x0800_u16.to_be() && protocol != 0x86dd_u16.to_be() {
+        return None;
+    }
+    let bytes = SkbBytes::new(skb)?;
+    let ip = packet::ip(&bytes, 0)?;
+    if ip.protocol != packet::TCP {
+        return None;
+    }
+    let tcp = packet::tcp(&bytes, ip.payload)?;
+    let slot = watched_handshake(&tcp)?;
+    let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
+    let device = skb.follow(layout!(skb_dev));
+    let netns = match sock {
+        Some(sock) => sock.netns(),
+        None => netns_of_device(device?),
+    };
+    if !slot.in_namespace(netns) {
+        return None;
+    }
+    count(slot, &tcp, reason);
+    remember(&bytes, &ip, &tcp, sock);
+    emit(header::<PacketRecord>(kind::PACKET_DROP, netns), |record: &mut PacketRecord| {
+        packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
+        record.location = location;
+        record.reason = reason.unwrap_or(0);
+        record.seq = tcp.seq;
+        record.ack = tcp.ack;
+        record.flags = if sock.is_some() { packet_flag::HAS_SOCKET } else { 0 }
+            | if reason.is_some() { packet_flag::HAS_REASON } else { 0 };
+        record.tcp_flags = tcp.flags;
+        record.socket_state = sock.map_or(0, Sock::state);
+        record.payload_len = ip.len_from(&bytes, ip.payload + tcp.len);
+        record.ifindex = device.and_then(|device| device.read(layout!(dev_ifindex))).unwrap_or(0);
+    });
+    Some(())
+}
+
+/// Slot of the port that a handshake packet is about: a SYN's destination, a SYN-ACK's source. A flow
+/// whose SYN came from the port's number is another flow.
+#[inline(always)]
+fn watched_handshake(tcp: &Tcp) -> Option<Slot> {
+    match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
+        tcp_flag::SYN => watched(tcp.dst_port),
+        both if both == tcp_flag::SYN | tcp_flag::ACK => watched(tcp.src_port),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn count(slot: Slot, tcp: &Tcp, reason: Option<u32>) {
+    if tcp.flags & tcp_flag::ACK != 0 {
+        return;
+    }
+    slot.count_syn();
+    let Some(reason) = reason else { return };
+    if reason == layout!(reason_no_socket) {
+        slot.count(|totals| totals.refused += 1);
+    } else if reason == layout!(reason_netfilter_drop) {
+        slot.count(|totals| totals.filtered += 1);
+    }
+}
+
+/// Notes that this attempt's later success must be told.
+#[inline(always)]
+fn remember(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, sock: Option<Sock>) {
+    if let Some(sock) = sock
+        && sock.state() == tcp_state::SYN_SENT
+        && let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0)
+    {
+        // SAFETY: only ever set to 1 here
+        unsafe { (*attempt).reported = 1 };
+        return;
+    }
+    let mut initiator = Initiator { address: [0; 16], isn: tcp.seq, port: tcp.src_port, pad: 0 };
+    let mut responder = [0; 16];
+    if tcp.flags & tcp_flag::ACK == 0 {
+        ip.addresses(bytes, &mut initiator.address, &mut responder);
+    } else {
+        ip.addresses(bytes, &mut responder, &mut initiator.address);
+        initiator.isn = tcp.ack.wrapping_sub(1);
+        initiator.port = tcp.dst_port;
+    }
+    let now = boot_ns();
+    if TROUBLED.insert(initiator, now, 0).is_err() {
+        lost(loss::TROUBLED_FULL);
+    }
+    let _in_bounds = TROUBLED_LAST.set(0, now, 0);
+}
+
+/// Whether any inbound attempt had a packet dropped lately: what spares a clean one the look-up.
+#[inline(always)]
+pub(super) fn trouble_is_recent() -> bool {
+    match TROUBLED_LAST.get(0) {
+        Some(&last) => last != 0 && boot_ns().wrapping_sub(last) < TROUBLE_NS,
+        None => false,
+    }
+}
+
+/// `tcp:tcp_send_reset (sk, skb[, reason])`: of interest here where it answers a SYN.
+#[raw_tracepoint(tracepoint = "tcp_send_reset")]
+pub(crate) fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
+    let reason = if layout!(reset_has_reason) != 0 { Some(ctx.arg::<u64>(2) as u32) } else { None };
+    if let Some(skb) = Kernel::new(ctx.arg::<u64>(1)) {
+        let _not_ours = reset_sent(skb, ctx.arg::<u64>(0), reason);
+    }
+    0
+}
+
+#[inline(always)]
+fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
+    let bytes = SkbBytes::new(skb)?;
+    let ip = packet::ip(&bytes, 0)?;
+    if ip.protocol != packet::TCP {
+        return None;
+    }
+    let tcp = packet::tcp(&bytes, ip.payload)?;
+    if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) != tcp_flag::SYN {
+        return None;
+    }
+    let slot = watched(tcp.dst_port)?;
+    let sock = Sock::new(sk);
+    let netns = match sock {
+        Some(sock) => sock.netns(),
+        None => netns_of_device(skb.follow(layout!(skb_dev))?),
+    };
+    if !slot.in_namespace(netns) {
+        return None;
+    }
+    emit(header::<PacketRecord>(kind::RESET_SENT, netns), |record: &mut PacketRecord| {
+        packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
+        record.reason = reason.unwrap_or(0);
+        record.seq = tcp.seq;
+        record.ack = tcp.ack;
+        record.flags = if reason.is_some() { packet_flag::HAS_REASON } else { 0 };
+        record.tcp_flags = tcp.flags;
+        record.socket_state = sock.map_or(0, Sock::state);
+    });
+    Some(())
+}

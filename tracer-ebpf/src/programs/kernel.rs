@@ -1,0 +1,149 @@
+//! Reads of kernel memory through the offsets of [`Layout`](tracer_ebpf::Layout).
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use tracer_ebpf::Tuple;
+
+use super::maps::layout;
+
+/// `AF_INET` (include/linux/socket.h, user-space ABI).
+const AF_INET: u16 = 2;
+/// `AF_INET6`.
+pub(super) const AF_INET6: u16 = 10;
+
+/// A kernel address that is only ever read through `bpf_probe_read_kernel`.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel(pub(super) u64);
+
+impl Kernel {
+    /// `None` for a null pointer.
+    #[inline(always)]
+    pub(super) fn new(address: u64) -> Option<Self> {
+        if address == 0 { None } else { Some(Self(address)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn read<T: Copy>(self, offset: u32) -> Option<T> {
+        // SAFETY: bpf_probe_read_kernel fails on an address that cannot be read
+        unsafe { bpf_probe_read_kernel((self.0 + offset as u64) as *const T) }.ok()
+    }
+
+    /// Follows the pointer at `offset`; `None` if it is null.
+    #[inline(always)]
+    pub(super) fn follow(self, offset: u32) -> Option<Self> {
+        Self::new(self.read::<u64>(offset)?)
+    }
+}
+
+/// IPv4 as `::ffff:a.b.c.d`.
+#[inline(always)]
+pub(super) fn mapped(v4: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+}
+
+/// `struct sock`.
+#[derive(Clone, Copy)]
+pub(super) struct Sock(pub(super) Kernel);
+
+impl Sock {
+    #[inline(always)]
+    pub(super) fn new(address: u64) -> Option<Self> {
+        Kernel::new(address).map(Sock)
+    }
+
+    #[inline(always)]
+    pub(super) fn state(self) -> u8 {
+        self.0.read(layout!(sk_state)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn family(self) -> u16 {
+        self.0.read(layout!(sk_family)).unwrap_or(0)
+    }
+
+    /// Own port from `inet_sport`: `skc_num` is already 0 when a socket reaches CLOSE.
+    #[inline(always)]
+    pub(super) fn local_port(self) -> u16 {
+        u16::from_be(self.0.read(layout!(inet_sport)).unwrap_or(0))
+    }
+
+    #[inline(always)]
+    pub(super) fn remote_port(self) -> u16 {
+        u16::from_be(self.0.read(layout!(sk_dport)).unwrap_or(0))
+    }
+
+    #[inline(always)]
+    pub(super) fn is_tcp(self) -> bool {
+        const IPPROTO_TCP: u16 = 6;
+        let protocol = if layout!(sk_protocol_size) == 1 {
+            self.0.read::<u8>(layout!(sk_protocol)).unwrap_or(0) as u16
+        } else {
+            self.0.read::<u16>(layout!(sk_protocol)).unwrap_or(0)
+        };
+        protocol == IPPROTO_TCP
+    }
+
+    #[inline(always)]
+    pub(super) fn netns(self) -> u32 {
+        self.0.follow(layout!(sk_net)).and_then(|net| net.read(layout!(net_inum))).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn v6_only(self) -> bool {
+        self.0.read::<u8>(layout!(sk_ipv6only)).unwrap_or(0) as u32 & layout!(sk_ipv6only_mask) != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn error(self) -> u32 {
+        self.0.read(layout!(sk_err)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn soft_error(self) -> u32 {
+        self.0.read(layout!(sk_err_soft)).unwrap_or(0)
+    }
+
+    /// The ISN of a socket that connected: what was acknowledged, the SYN included, counts from there.
+    #[inline(always)]
+    pub(super) fn own_isn(self) -> u32 {
+        let unacknowledged: u32 = self.0.read(layout!(tcp_snd_una)).unwrap_or(0);
+        let acknowledged: u64 = self.0.read(layout!(tcp_bytes_acked)).unwrap_or(0);
+        unacknowledged.wrapping_sub(acknowledged as u32)
+    }
+
+    /// The initiator's ISN as its peer knows it: what came in since counts from there.
+    #[inline(always)]
+    pub(super) fn isn_of_peer(self) -> u32 {
+        let next: u32 = self.0.read(layout!(tcp_rcv_nxt)).unwrap_or(0);
+        let received: u64 = self.0.read(layout!(tcp_bytes_received)).unwrap_or(0);
+        next.wrapping_sub(received as u32).wrapping_sub(1)
+    }
+
+    /// Inode of the socket file; 0 for a socket no file holds (yet, or any more).
+    #[inline(always)]
+    pub(super) fn inode(self) -> u64 {
+        self.0.follow(layout!(sk_socket)).and_then(|socket| socket.read(layout!(socket_ino))).unwrap_or(0)
+    }
+
+    /// Own end first.
+    #[inline(always)]
+    pub(super) fn tuple(self) -> Tuple {
+        let (src, dst) = if self.family() == AF_INET {
+            (
+                mapped(self.0.read(layout!(sk_rcv_saddr)).unwrap_or([0; 4])),
+                mapped(self.0.read(layout!(sk_daddr)).unwrap_or([0; 4])),
+            )
+        } else {
+            (
+                self.0.read(layout!(sk_v6_rcv_saddr)).unwrap_or([0; 16]),
+                self.0.read(layout!(sk_v6_daddr)).unwrap_or([0; 16]),
+            )
+        };
+        Tuple { src, dst, src_port: self.local_port(), dst_port: self.remote_port(), pad: 0 }
+    }
+}
+
+/// Namespace of the device that `dev` points to.
+#[inline(always)]
+pub(super) fn netns_of_device(device: Kernel) -> u32 {
+    device.follow(layout!(dev_net)).and_then(|net| net.read(layout!(net_inum))).unwrap_or(0)
+}

@@ -1,0 +1,106 @@
+//! RSTs that netfilter makes: they pass no tracepoint of TCP's.
+
+use aya_ebpf::macros::{kprobe, raw_tracepoint};
+use aya_ebpf::programs::{ProbeContext, RawTracePointContext};
+use tracer_ebpf::{PacketRecord, kind, tcp_flag};
+
+use super::emit::{emit, header};
+use super::kernel::{Kernel, netns_of_device};
+use super::maps::{NETFILTER_RESET_PACKET, layout};
+use super::packet::{self, SkbBytes};
+use super::ports::watched;
+
+/// `nf_send_reset` (net/ipv4/netfilter/nf_reject_ipv4.c).
+#[kprobe(function = "nf_send_reset")]
+pub(crate) fn nf_send_reset(ctx: ProbeContext) -> u32 {
+    if let Some(skb) = argument(&ctx, 0) {
+        let _not_ours = rejected(skb);
+    }
+    0
+}
+
+/// `nf_send_reset6` (net/ipv6/netfilter/nf_reject_ipv6.c).
+#[kprobe(function = "nf_send_reset6")]
+pub(crate) fn nf_send_reset6(ctx: ProbeContext) -> u32 {
+    if let Some(skb) = argument(&ctx, 1) {
+        let _not_ours = rejected(skb);
+    }
+    0
+}
+
+/// The packet among the function's arguments: its place differs between kernels.
+#[inline(always)]
+fn argument(ctx: &ProbeContext, function: u32) -> Option<Kernel> {
+    Kernel::new(match *NETFILTER_RESET_PACKET.get(function)? {
+        0 => ctx.arg::<u64>(0)?,
+        1 => ctx.arg::<u64>(1)?,
+        2 => ctx.arg::<u64>(2)?,
+        3 => ctx.arg::<u64>(3)?,
+        _ => return None,
+    })
+}
+
+/// The packet that is being rejected: the record tells the RST that answers it.
+#[inline(always)]
+fn rejected(skb: Kernel) -> Option<()> {
+    let bytes = SkbBytes::new(skb)?;
+    let ip = packet::ip(&bytes, 0)?;
+    if ip.protocol != packet::TCP {
+        return None;
+    }
+    let tcp = packet::tcp(&bytes, ip.payload)?;
+    let slot = watched(tcp.dst_port)?;
+    let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
+    if !slot.in_namespace(netns) {
+        return None;
+    }
+    let counted = if tcp.flags & tcp_flag::SYN == 0 { 0 } else { 1 };
+    emit(header::<PacketRecord>(kind::NETFILTER_RESET, netns), |record: &mut PacketRecord| {
+        let tuple = &mut record.tuple;
+        ip.addresses(&bytes, &mut tuple.dst, &mut tuple.src);
+        tuple.src_port = tcp.dst_port;
+        tuple.dst_port = tcp.src_port;
+        record.ack = tcp.seq.wrapping_add(counted);
+        record.tcp_flags = tcp_flag::RST | tcp_flag::ACK;
+    });
+    Some(())
+}
+
+/// `net:net_dev_queue (skb)`: attached only where nf_send_reset cannot be probed. A RST that no socket
+/// owns and that no interface received was made here by netfilter, or by TCP for IPv6, which owns none
+/// of its socketless RSTs either: only next to a netfilter drop does it prove a reject.
+#[raw_tracepoint(tracepoint = "net_dev_queue")]
+pub(crate) fn net_dev_queue(ctx: RawTracePointContext) -> i32 {
+    if let Some(skb) = Kernel::new(ctx.arg::<u64>(0)) {
+        let _not_ours = socketless_reset(skb);
+    }
+    0
+}
+
+#[inline(always)]
+fn socketless_reset(skb: Kernel) -> Option<()> {
+    if skb.read::<u64>(layout!(skb_sk))? != 0 || skb.read::<u32>(layout!(skb_iif))? != 0 {
+        return None;
+    }
+    let protocol: u16 = skb.read(layout!(skb_protocol))?;
+    if protocol != 0x0800_u16.to_be() && protocol != 0x86dd_u16.to_be() {
+        return None;
+    }
+    let bytes = SkbBytes::new(skb)?;
+    let ip = packet::ip(&bytes, 0)?;
+    if ip.protocol != packet::TCP {
+        return None;
+    }
+    let tcp = packet::tcp(&bytes, ip.payload)?;
+    if tcp.flags & tcp_flag::RST == 0 {
+        return None;
+    }
+    let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
+    emit(header::<PacketRecord>(kind::NETFILTER_RESET, netns), |record: &mut PacketRecord| {
+        packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
+        record.seq = tcp.seq;
+        record.ack = tcp.ack;
+        record.tcp_flags = tcp.flags;
+    });
+    Some(())
+}

@@ -1,0 +1,179 @@
+//! IP and TCP headers, read from a `struct sk_buff` or through a cgroup_skb context.
+
+use aya_ebpf::programs::SkBuffContext;
+use tracer_ebpf::Tuple;
+
+use super::kernel::{Kernel, mapped};
+use super::maps::layout;
+
+/// IP protocol numbers (RFC 9293, RFC 792, RFC 4443).
+pub(super) const TCP: u8 = 6;
+/// ICMP
+pub(super) const ICMP: u8 = 1;
+/// ICMPv6
+pub(super) const ICMPV6: u8 = 58;
+
+/// Most IPv6 extension headers that are stepped over.
+const MAX_EXTENSIONS: usize = 4;
+
+/// Where bytes come from: offsets count from the network header.
+pub(super) trait Bytes {
+    fn read<T: Copy>(&self, offset: u32) -> Option<T>;
+}
+
+/// The linear part of a `struct sk_buff`, from its network header.
+#[derive(Clone, Copy)]
+pub(super) struct SkbBytes(Kernel);
+
+impl SkbBytes {
+    #[inline(always)]
+    pub(super) fn new(skb: Kernel) -> Option<Self> {
+        let head = skb.follow(layout!(skb_head))?;
+        let network: u16 = skb.read(layout!(skb_network_header))?;
+        Some(Self(Kernel(head.0 + network as u64)))
+    }
+}
+
+impl Bytes for SkbBytes {
+    #[inline(always)]
+    fn read<T: Copy>(&self, offset: u32) -> Option<T> {
+        self.0.read(offset)
+    }
+}
+
+/// A cgroup_skb context: its data begin at the network header.
+pub(super) struct ContextBytes<'a>(pub(super) &'a SkBuffContext);
+
+impl Bytes for ContextBytes<'_> {
+    #[inline(always)]
+    fn read<T: Copy>(&self, offset: u32) -> Option<T> {
+        self.0.skb.load(offset as usize).ok()
+    }
+}
+
+/// What an IP header says, its addresses apart.
+#[derive(Clone, Copy)]
+pub(super) struct Ip {
+    v4: bool,
+    /// Offset of the header.
+    at: u32,
+    pub(super) protocol: u8,
+    /// Offset of what follows.
+    pub(super) payload: u32,
+}
+
+/// Reads the IPv4 or IPv6 header at `at`. IPv6 extension headers are stepped over.
+#[inline(always)]
+pub(super) fn ip(bytes: &impl Bytes, at: u32) -> Option<Ip> {
+    let first: u8 = bytes.read(at)?;
+    match first >> 4 {
+        4 => {
+            let protocol = bytes.read(at + 9)?;
+            Some(Ip { v4: true, at, protocol, payload: at + ((first & 0xf) as u32) * 4 })
+        }
+        6 => {
+            let (protocol, payload) = skip_extensions(bytes, bytes.read(at + 6)?, at + 40)?;
+            Some(Ip { v4: false, at, protocol, payload })
+        }
+        _ => None,
+    }
+}
+
+impl Ip {
+    /// Bytes from `offset` to the datagram's end.
+    #[inline(always)]
+    pub(super) fn len_from(&self, bytes: &impl Bytes, offset: u32) -> u32 {
+        let field = if self.v4 { 2 } else { 4 };
+        let stated = u16::from_be(bytes.read(self.at + field).unwrap_or(0)) as u32;
+        let end = if self.v4 { stated } else { stated + 40 };
+        (self.at + end).saturating_sub(offset)
+    }
+
+    /// Sender and receiver, straight into a record: the stack has no room for them.
+    #[inline(always)]
+    pub(super) fn addresses(&self, bytes: &impl Bytes, src: &mut [u8; 16], dst: &mut [u8; 16]) {
+        if self.v4 {
+            *src = mapped(bytes.read(self.at + 12).unwrap_or([0; 4]));
+            *dst = mapped(bytes.read(self.at + 16).unwrap_or([0; 4]));
+        } else {
+            *src = bytes.read(self.at + 8).unwrap_or([0; 16]);
+            *dst = bytes.read(self.at + 24).unwrap_or([0; 16]);
+        }
+    }
+}
+
+/// Steps over hop-by-hop, routing, fragment and destination options (RFC 8200, section 4).
+#[inline(always)]
+fn skip_extensions(bytes: &impl Bytes, mut next: u8, mut at: u32) -> Option<(u8, u32)> {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const DESTINATION: u8 = 60;
+    for _ in 0..MAX_EXTENSIONS {
+        match next {
+            HOP_BY_HOP | ROUTING | DESTINATION => {
+                let [following, len]: [u8; 2] = bytes.read(at)?;
+                next = following;
+                at += (len as u32 + 1) * 8;
+            }
+            FRAGMENT => {
+                let [following, _]: [u8; 2] = bytes.read(at)?;
+                next = following;
+                at += 8;
+            }
+            _ => return Some((next, at)),
+        }
+    }
+    None
+}
+
+/// What a TCP header says, as far as it is there.
+#[derive(Clone, Copy)]
+pub(super) struct Tcp {
+    pub(super) src_port: u16,
+    pub(super) dst_port: u16,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) flags: u8,
+    /// Bytes of header.
+    pub(super) len: u32,
+}
+
+/// Reads the TCP header at `at`.
+#[inline(always)]
+pub(super) fn tcp(bytes: &impl Bytes, at: u32) -> Option<Tcp> {
+    let header: [u8; 14] = bytes.read(at)?;
+    Some(Tcp {
+        src_port: u16::from_be_bytes([header[0], header[1]]),
+        dst_port: u16::from_be_bytes([header[2], header[3]]),
+        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        flags: header[13],
+        len: ((header[12] >> 4) as u32) * 4,
+    })
+}
+
+/// Reads a TCP header of which only the first 8 bytes are sure to be there (an ICMP quote).
+#[inline(always)]
+pub(super) fn quoted_tcp(bytes: &impl Bytes, at: u32) -> Option<Tcp> {
+    if let Some(whole) = tcp(bytes, at) {
+        return Some(whole);
+    }
+    let header: [u8; 8] = bytes.read(at)?;
+    Some(Tcp {
+        src_port: u16::from_be_bytes([header[0], header[1]]),
+        dst_port: u16::from_be_bytes([header[2], header[3]]),
+        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        ack: 0,
+        flags: 0,
+        len: 8,
+    })
+}
+
+/// Endpoints of a packet, straight into a record.
+#[inline(always)]
+pub(super) fn fill_tuple(tuple: &mut Tuple, bytes: &impl Bytes, ip: &Ip, tcp: &Tcp) {
+    ip.addresses(bytes, &mut tuple.src, &mut tuple.dst);
+    tuple.src_port = tcp.src_port;
+    tuple.dst_port = tcp.dst_port;
+}

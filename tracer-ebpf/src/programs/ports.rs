@@ -1,0 +1,65 @@
+//! What is watched: port first, then namespace. And what is counted.
+
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use tracer_ebpf::{PortTotals, SELF_TEST_SLOT};
+
+use super::maps::{LOSSES, NAMESPACES, PORT_TOTALS, PORTS, layout};
+
+/// Slot of a watched port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(u32);
+
+/// The port's slot, if it is watched.
+#[inline(always)]
+pub(super) fn watched(port: u16) -> Option<Slot> {
+    match PORTS.get(port as u32) {
+        Some(&slot_plus_one) if slot_plus_one != 0 => Some(Slot(slot_plus_one - 1)),
+        _ => None,
+    }
+}
+
+impl Slot {
+    /// Whether this namespace is watched. The self-test's port is, everywhere.
+    #[inline(always)]
+    pub(super) fn in_namespace(self, netns: u32) -> bool {
+        if layout!(netns_filter) == 0 || self.0 == SELF_TEST_SLOT {
+            return true;
+        }
+        NAMESPACES.get_ptr(netns).is_some()
+    }
+
+    /// Counts in this CPU's totals of the port.
+    #[inline(always)]
+    pub(super) fn count(self, change: impl FnOnce(&mut PortTotals)) {
+        if let Some(totals) = PORT_TOTALS.get_ptr_mut(self.0) {
+            // SAFETY: the element is this CPU's own, and programs of one kind do not nest on it
+            change(unsafe { &mut *totals });
+        }
+    }
+
+    /// Counts a SYN that reached this host.
+    #[inline(always)]
+    pub(super) fn count_syn(self) {
+        let now = boot_ns();
+        self.count(|totals| {
+            totals.syns += 1;
+            totals.last_syn_ns = now;
+        });
+    }
+}
+
+/// `CLOCK_BOOTTIME`, nanoseconds.
+#[inline(always)]
+pub(super) fn boot_ns() -> u64 {
+    // SAFETY: the helper takes nothing and cannot fail
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Counts one loss of this cause.
+#[inline(always)]
+pub(super) fn lost(cause: u32) {
+    if let Some(count) = LOSSES.get_ptr_mut(cause) {
+        // SAFETY: the element is this CPU's own
+        unsafe { *count += 1 };
+    }
+}

@@ -1,0 +1,253 @@
+//! Sockets of watched ports: listeners, attempts, errors.
+
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use aya_log_ebpf::debug;
+use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
+
+use super::attempt::{Attempt, Initiator};
+use super::drops::trouble_is_recent;
+use super::emit::{emit, header};
+use super::kernel::{AF_INET6, Sock};
+use super::maps::{ATTEMPTS, CONNECTS, TROUBLED, UNSENT, layout};
+use super::ports::{Slot, boot_ns, lost, watched};
+
+/// `sock:inet_sock_set_state (sk, oldstate, newstate)`: every change of state.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
+    if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
+        let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+        state_changed(&ctx, sock, old, new);
+    }
+    0
+}
+
+#[inline(always)]
+fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
+    match (old, new) {
+        (_, tcp_state::SYN_SENT) => attempt_begins(ctx, sock),
+        (tcp_state::SYN_SENT, _) => attempt_ends(sock, old, new),
+        (_, tcp_state::LISTEN) | (tcp_state::LISTEN, tcp_state::CLOSE) => listener_changes(sock, old, new),
+        (tcp_state::SYN_RECV, tcp_state::ESTABLISHED) => accepted(sock, old, new),
+        (tcp_state::SYN_RECV | tcp_state::CLOSE | tcp_state::LISTEN, _) => {}
+        (_, tcp_state::CLOSE) => closed(sock),
+        _ => {}
+    }
+}
+
+#[inline(always)]
+fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
+    let Some(slot) = watched(sock.remote_port()) else { return };
+    if !sock.is_tcp() || !slot.in_namespace(sock.netns()) {
+        return;
+    }
+    let task = bpf_get_current_pid_tgid();
+    let _absent = CONNECTS.remove(task);
+    let attempt = Attempt {
+        started_ns: boot_ns(),
+        syns_sent: 0,
+        retransmits: 0,
+        pid: (task >> 32) as u32,
+        reported: 0,
+        comm: bpf_get_current_comm().unwrap_or([0; 16]),
+    };
+    if ATTEMPTS.insert(sock.0.0, attempt, 0).is_err() {
+        lost(loss::ATTEMPTS_FULL);
+        if layout!(verbose) != 0 {
+            debug!(ctx, "the map of attempts is full");
+        }
+    }
+}
+
+#[inline(always)]
+fn attempt_ends(sock: Sock, old: u8, new: u8) {
+    let Some(slot) = watched(sock.remote_port()) else { return };
+    let netns = sock.netns();
+    if !sock.is_tcp() || !slot.in_namespace(netns) {
+        return;
+    }
+    let attempt = take(sock);
+    if new == tcp_state::ESTABLISHED {
+        slot.count(|totals| totals.connected += 1);
+        let told = match attempt {
+            Some(attempt) => attempt.reported != 0 || UNSENT.get_ptr(attempt.pid).is_some(),
+            None => false,
+        };
+        if !told {
+            return;
+        }
+    }
+    emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
+        outgoing(record, sock, attempt, (old, new));
+    });
+}
+
+/// Removes what is remembered of an attempt.
+#[inline(always)]
+fn take(sock: Sock) -> Option<Attempt> {
+    let key = sock.0.0;
+    // SAFETY: copied at once; only this socket's own events write the element
+    let attempt = unsafe { ATTEMPTS.get(key) }.copied();
+    if attempt.is_some() {
+        let _absent = ATTEMPTS.remove(key);
+    }
+    attempt
+}
+
+#[inline(always)]
+fn listener_changes(sock: Sock, old: u8, new: u8) {
+    let Some(slot) = watched(sock.local_port()) else { return };
+    let netns = sock.netns();
+    if !sock.is_tcp() || !slot.in_namespace(netns) {
+        return;
+    }
+    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
+        identify(record, sock, (old, new));
+        record.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        record.comm = comm;
+        record.flags |= socket_flag::HAS_TASK;
+    });
+}
+
+#[inline(always)]
+fn accepted(sock: Sock, old: u8, new: u8) {
+    let Some(slot) = watched(sock.local_port()) else { return };
+    let netns = sock.netns();
+    if !sock.is_tcp() || !slot.in_namespace(netns) {
+        return;
+    }
+    slot.count(|totals| totals.accepted += 1);
+    if !trouble_is_recent() {
+        return;
+    }
+    let tuple = sock.tuple();
+    let isn = sock.isn_of_peer();
+    let initiator = Initiator { address: tuple.dst, isn, port: tuple.dst_port, pad: 0 };
+    if TROUBLED.get_ptr(initiator).is_none() {
+        return;
+    }
+    let _absent = TROUBLED.remove(initiator);
+    emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
+        identify(record, sock, (old, new));
+        record.isn = isn;
+    });
+}
+
+#[inline(always)]
+fn closed(sock: Sock) {
+    let slot = match watched(sock.local_port()) {
+        Some(slot) => slot,
+        None => match watched(sock.remote_port()) {
+            Some(slot) => slot,
+            None => return,
+        },
+    };
+    if sock.is_tcp() && slot.in_namespace(sock.netns()) {
+        slot.count(|totals| totals.closed += 1);
+    }
+}
+
+/// `tcp:tcp_retransmit_skb (sk, skb, ...)`: of interest here while in SYN_SENT.
+#[raw_tracepoint(tracepoint = "tcp_retransmit_skb")]
+pub(crate) fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
+    if let Some((sock, netns)) = sock_in_syn_sent(&ctx) {
+        let key = sock.0.0;
+        if let Some(attempt) = ATTEMPTS.get_ptr_mut(key) {
+            // SAFETY: the socket is locked while it retransmits: nobody else writes the element
+            unsafe { (*attempt).retransmits += 1 };
+        }
+        tell(kind::SYN_RETRANSMIT, sock, netns, 0);
+    }
+    0
+}
+
+/// `tcp:tcp_receive_reset (sk)`: of interest here while in SYN_SENT.
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub(crate) fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
+    if let Some((sock, netns)) = sock_in_syn_sent(&ctx) {
+        tell(kind::RESET_RECEIVED, sock, netns, 0);
+    }
+    0
+}
+
+/// `sock:inet_sk_error_report (sk)`: of interest here while in SYN_SENT. Absent in 5.10.
+#[raw_tracepoint(tracepoint = "inet_sk_error_report")]
+pub(crate) fn inet_sk_error_report(ctx: RawTracePointContext) -> i32 {
+    if let Some((sock, netns)) = sock_in_syn_sent(&ctx) {
+        tell(kind::SOCKET_ERROR, sock, netns, sock.error());
+    }
+    0
+}
+
+/// The tracepoint's first argument, if it is a TCP socket in SYN_SENT towards a watched port.
+#[inline(always)]
+fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
+    let sock = Sock::new(ctx.arg::<u64>(0))?;
+    if sock.state() != tcp_state::SYN_SENT {
+        return None;
+    }
+    let slot: Slot = watched(sock.remote_port())?;
+    let netns = sock.netns();
+    (sock.is_tcp() && slot.in_namespace(netns)).then_some((sock, netns))
+}
+
+/// Sends a record of an attempt that goes on, and notes that its end must be told.
+#[inline(always)]
+fn tell(kind: u16, sock: Sock, netns: u32, error: u32) {
+    let key = sock.0.0;
+    let attempt = ATTEMPTS.get_ptr_mut(key).map(|attempt| {
+        // SAFETY: the socket is locked; a lost update would only repeat the same 1
+        unsafe {
+            (*attempt).reported = 1;
+            *attempt
+        }
+    });
+    let state = sock.state();
+    emit(header::<SocketRecord>(kind, netns), |record: &mut SocketRecord| {
+        outgoing(record, sock, attempt, (state, state));
+        if error != 0 {
+            record.error = error;
+        }
+    });
+}
+
+/// Fills in what is known of an outgoing attempt.
+#[inline(always)]
+fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, states: (u8, u8)) {
+    identify(record, sock, states);
+    record.error = sock.error();
+    if record.error == 0 {
+        record.error = sock.soft_error();
+    }
+    if record.tuple.src_port != 0 {
+        record.isn = sock.own_isn();
+    }
+    match attempt {
+        Some(attempt) => {
+            record.started_ns = attempt.started_ns;
+            record.syns_sent = attempt.syns_sent;
+            record.retransmits = attempt.retransmits;
+            record.pid = attempt.pid;
+            record.comm = attempt.comm;
+            record.flags |= socket_flag::HAS_TASK;
+        }
+        None => record.flags |= socket_flag::MID_STREAM,
+    }
+}
+
+/// Fills in which socket it is.
+#[inline(always)]
+fn identify(record: &mut SocketRecord, sock: Sock, states: (u8, u8)) {
+    record.tuple = sock.tuple();
+    record.inode = sock.inode();
+    if sock.family() == AF_INET6 {
+        record.flags |= socket_flag::V6_SOCKET;
+    }
+    if sock.v6_only() {
+        record.flags |= socket_flag::V6_ONLY;
+    }
+    record.old_state = states.0;
+    record.new_state = states.1;
+}

@@ -1,0 +1,90 @@
+//! The struct members whose places the programs and their user space ask for.
+
+/// A struct member: `structure.path`, and how many bytes the programs read of it.
+#[derive(Clone, Copy, Debug)]
+pub struct FieldPath {
+    /// The name it has in [`super::TypeFacts::fields`] and in errors.
+    pub name: &'static str,
+    /// Bytes that the programs read; 0 where the size is a fact of its own.
+    pub size: u32,
+}
+
+impl FieldPath {
+    /// Struct and member path.
+    pub(super) fn split(&self) -> (&'static str, Vec<&'static str>) {
+        let mut parts = self.name.split('.');
+        (parts.next().unwrap_or_default(), parts.collect())
+    }
+}
+
+const fn field(name: &'static str, size: u32) -> FieldPath {
+    FieldPath { name, size }
+}
+
+/// Every member that is looked up. Nothing else in the program knows a member's place.
+pub const FIELDS: &[FieldPath] = &[
+    field("sk_buff.sk", 8),
+    field("sk_buff.dev", 8),
+    field("sk_buff.len", 4),
+    field("sk_buff.head", 8),
+    field("sk_buff.network_header", 2),
+    field("sk_buff.transport_header", 2),
+    field("sk_buff.protocol", 2),
+    field("sk_buff.skb_iif", 4),
+    field("sk_buff._skb_refdst", 8),
+    field("dst_entry.dev", 8),
+    field("net_device.nd_net.net", 8),
+    field("net_device.ifindex", 4),
+    field("net.ns.inum", 4),
+    field("sock.__sk_common.skc_net.net", 8),
+    field("sock.__sk_common.skc_family", 2),
+    field("sock.__sk_common.skc_state", 1),
+    field("sock.__sk_common.skc_num", 2),
+    field("sock.__sk_common.skc_dport", 2),
+    field("sock.__sk_common.skc_rcv_saddr", 4),
+    field("sock.__sk_common.skc_daddr", 4),
+    field("sock.__sk_common.skc_v6_rcv_saddr", 16),
+    field("sock.__sk_common.skc_v6_daddr", 16),
+    field("sock.__sk_common.skc_ipv6only", 0),
+    field("sock.sk_err", 4),
+    field("sock.sk_err_soft", 4),
+    field("sock.sk_protocol", 0),
+    field("sock.sk_socket", 8),
+    field("sock.sk_ack_backlog", 4),
+    field("sock.sk_max_ack_backlog", 4),
+    field("socket_alloc.socket", 0),
+    field("socket_alloc.vfs_inode.i_ino", 8),
+    field("inet_sock.inet_sport", 2),
+    field("tcp_sock.snd_una", 4),
+    field("tcp_sock.rcv_nxt", 4),
+    field("tcp_sock.bytes_received", 8),
+    field("tcp_sock.bytes_acked", 8),
+];
+
+/// Raw tracepoints whose presence and prototypes are looked up.
+pub const TRACEPOINTS: &[&str] = &[
+    "inet_sock_set_state",
+    "inet_sk_error_report",
+    "tcp_send_reset",
+    "tcp_receive_reset",
+    "tcp_retransmit_skb",
+    "kfree_skb",
+    "net_dev_queue",
+];
+
+/// A function whose prototype is looked up, and the module that has it where it is not built in.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Symbol.
+    pub name: &'static str,
+    /// Module, as under /sys/kernel/btf; `None`: always built in.
+    pub module: Option<&'static str>,
+}
+
+/// Functions that a kprobe may go on.
+pub const FUNCTIONS: &[Function] = &[
+    Function { name: "tcp_v4_err", module: None },
+    Function { name: "tcp_v6_err", module: None },
+    Function { name: "nf_send_reset", module: Some("nf_reject_ipv4") },
+    Function { name: "nf_send_reset6", module: Some("nf_reject_ipv6") },
+];

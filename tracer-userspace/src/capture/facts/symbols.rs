@@ -1,0 +1,167 @@
+//! Function names of kernel addresses, from /proc/kallsyms.
+
+use std::fs;
+use std::io;
+
+pub(super) const KALLSYMS: &str = "/proc/kallsyms";
+
+/// Smallest page of the machines we run on. A module's text starts on a page of its own.
+const PAGE: u64 = 4096;
+
+/// Addresses cannot be turned into names.
+#[derive(Debug, thiserror::Error)]
+pub enum SymbolsError {
+    /// The file cannot be read.
+    #[error("cannot read /proc/kallsyms: {0}")]
+    Read(#[from] io::Error),
+    /// All addresses read as zero.
+    #[error("/proc/kallsyms hides addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2")]
+    Hidden,
+}
+
+/// One line of kallsyms.
+pub(super) struct Line<'a> {
+    pub(super) address: u64,
+    pub(super) name: &'a str,
+    module: &'a str,
+    text: bool,
+}
+
+pub(super) fn parse(line: &str) -> Option<Line<'_>> {
+    let mut words = line.split_whitespace();
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    let text = matches!(words.next()?, "t" | "T" | "w" | "W");
+    Some(Line { address, name: words.next()?, module: words.next().unwrap_or_default(), text })
+}
+
+/// A symbol's start. Its name is `names[name_at..]` up to the next newline.
+struct Entry {
+    address: u64,
+    /// Last address it can reach: never into what was loaded after it.
+    last: u64,
+    name_at: u32,
+}
+
+/// The kernel's functions and where they are, at the time of loading.
+pub struct Symbols {
+    /// Ascending by address.
+    entries: Vec<Entry>,
+    names: String,
+}
+
+impl Symbols {
+    /// Reads the running kernel's symbols.
+    ///
+    /// # Errors
+    /// The file cannot be read, or hides addresses.
+    pub fn load() -> Result<Self, SymbolsError> {
+        Self::from_text(&fs::read_to_string(KALLSYMS)?)
+    }
+
+    fn from_text(text: &str) -> Result<Self, SymbolsError> {
+        let mut lines: Vec<Line<'_>> = text.lines().filter_map(parse).filter(|line| line.address != 0).collect();
+        if lines.is_empty() {
+            return Err(SymbolsError::Hidden);
+        }
+        // equal addresses keep the file's order: the first, the linker's first, names the function
+        lines.sort_by_key(|line| line.address);
+        let mut symbols = Self { entries: Vec::new(), names: String::new() };
+        for (at, line) in lines.iter().enumerate() {
+            let same = at.checked_sub(1).and_then(|before| lines.get(before));
+            if !line.text || same.is_some_and(|before| before.address == line.address && before.text) {
+                continue;
+            }
+            let next = lines.get(at..).unwrap_or_default().iter().find(|next| next.address > line.address);
+            let last = match next {
+                Some(next) if next.module == line.module => next.address - 1,
+                // the last of the kernel or of a module: what follows may have been loaded since
+                Some(next) => (line.address | (PAGE - 1)).min(next.address - 1),
+                None => line.address | (PAGE - 1),
+            };
+            symbols.push(line, last);
+        }
+        Ok(symbols)
+    }
+
+    fn push(&mut self, line: &Line<'_>, last: u64) {
+        // 4 GiB of names: not in this world
+        let Ok(name_at) = u32::try_from(self.names.len()) else { return };
+        self.names.push_str(plain_name(line.name));
+        self.names.push('\n');
+        self.entries.push(Entry { address: line.address, last, name_at });
+    }
+
+    /// Name of the function that holds this address, without the compiler's suffixes (`.part.0`,
+    /// `.isra.0`, `.constprop.0`, `.cold`); `None` if no known function can reach it.
+    pub fn name_of(&self, address: u64) -> Option<&str> {
+        let after = self.entries.partition_point(|entry| entry.address <= address);
+        let entry = self.entries.get(after.checked_sub(1)?)?;
+        if address > entry.last {
+            return None;
+        }
+        self.names.get(usize::try_from(entry.name_at).ok()?..)?.lines().next()
+    }
+}
+
+/// A name without what the compiler appended. No C identifier has a dot in it.
+fn plain_name(name: &str) -> &str {
+    match name.split_once('.') {
+        Some((plain, _)) if !plain.is_empty() => plain,
+        _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+ffffffff81000000 T _stext
+ffffffff81000000 T _text
+ffffffff81000100 t tcp_v4_rcv
+ffffffff81000900 t nf_hook_slow.part.0
+ffffffff81000a00 T _etext
+ffffffff82000000 D some_data
+ffffffffc0001000 t nft_do_chain.cold\t[nf_tables]
+ffffffffc0001f00 t nft_last.isra.0.constprop.3\t[nf_tables]
+ffffffffc0008000 t other_module\t[other]
+";
+
+    #[test]
+    fn addresses_fall_into_the_function_that_starts_before_them() {
+        let symbols = Symbols::from_text(TEXT).unwrap();
+        assert_eq!(symbols.name_of(0xffff_ffff_8100_0000), Some("_stext"));
+        assert_eq!(symbols.name_of(0xffff_ffff_8100_0100), Some("tcp_v4_rcv"));
+        assert_eq!(symbols.name_of(0xffff_ffff_8100_08ff), Some("tcp_v4_rcv"));
+        assert_eq!(symbols.name_of(0xffff_ffff_8100_09ff), Some("nf_hook_slow"));
+        assert_eq!(symbols.name_of(0xffff_ffff_c000_1001), Some("nft_do_chain"));
+        assert_eq!(symbols.name_of(0x1000), None);
+    }
+
+    #[test]
+    fn a_module_s_last_function_does_not_reach_into_what_was_loaded_later() {
+        let symbols = Symbols::from_text(TEXT).unwrap();
+        assert_eq!(symbols.name_of(0xffff_ffff_c000_1fff), Some("nft_last"));
+        assert_eq!(symbols.name_of(0xffff_ffff_c000_2000), None);
+        assert_eq!(symbols.name_of(0xffff_ffff_c000_8fff), Some("other_module"));
+        assert_eq!(symbols.name_of(0xffff_ffff_c000_9000), None);
+    }
+
+    #[test]
+    fn hidden_addresses_are_an_error() {
+        let hidden = "0000000000000000 T _stext\n0000000000000000 t tcp_v4_rcv\n";
+        assert!(matches!(Symbols::from_text(hidden), Err(SymbolsError::Hidden)));
+        assert!(matches!(Symbols::from_text(""), Err(SymbolsError::Hidden)));
+    }
+
+    #[test]
+    fn this_kernel_s_own_addresses_come_back_as_names() {
+        let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
+        let Some(line) = text.lines().filter_map(parse).find(|line| line.address != 0 && line.name == "tcp_v4_rcv")
+        else {
+            return; // not root: nothing to compare with
+        };
+        let symbols = Symbols::load().unwrap();
+        assert_eq!(symbols.name_of(line.address + 4), Some("tcp_v4_rcv"));
+    }
+}

@@ -1,0 +1,215 @@
+//! What user space writes into and reads out of the programs' maps.
+
+use aya::Ebpf;
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use tracer_ebpf::{ABSENT, PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
+use zerocopy::FromBytes;
+
+use super::facts::TypeFacts;
+use super::load::LoadError;
+use crate::record::{BootTime, PortCount};
+
+/// A [`PortTotals`] as the map library takes it.
+type RawTotals = [u64; size_of::<PortTotals>() / 8];
+/// A [`PendingConnect`] as the map library takes it.
+type RawConnect = [u8; size_of::<PendingConnect>()];
+/// Key of the map of inbound attempts in trouble: only its age matters here.
+type RawInitiator = [u8; 24];
+
+/// How long an inbound attempt with a dropped packet is remembered, ns: a little over the hold.
+const TROUBLED_NS: u64 = 10_000_000_000;
+
+/// The maps.
+pub struct KernelMaps {
+    ports: Array<MapData, u32>,
+    totals: PerCpuArray<MapData, RawTotals>,
+    losses: PerCpuArray<MapData, u64>,
+    connects: HashMap<MapData, u64, RawConnect>,
+    troubled: HashMap<MapData, RawInitiator, u64>,
+    unsent: HashMap<MapData, u32, u64>,
+    netfilter_reset_packet: Array<MapData, u32>,
+    watched: Vec<u16>,
+    last_totals: Vec<PortTotals>,
+    last_losses: Vec<u64>,
+}
+
+/// A connect() that came back without a SYN.
+#[derive(Clone, Copy, Debug)]
+pub struct UnsentConnect {
+    /// Thread group id of the caller.
+    pub pid: u32,
+    /// What it asked for.
+    pub connect: PendingConnect,
+}
+
+impl KernelMaps {
+    /// Takes the maps out of the loaded object, and the ring with them.
+    ///
+    /// # Errors
+    /// [`LoadError`] if the object lacks one, or a namespace cannot be written.
+    pub fn take(ebpf: &mut Ebpf, ports: &[u16], netns: &[u32]) -> Result<(Self, RingBuf<MapData>), LoadError> {
+        let mut namespaces: HashMap<MapData, u32, u8> = map(ebpf, "NAMESPACES")?;
+        for inode in netns {
+            namespaces.insert(inode, 1, 0).map_err(|source| LoadError::Map { name: "NAMESPACES", source })?;
+        }
+        let mut maps = Self {
+            ports: map(ebpf, "PORTS")?,
+            totals: map(ebpf, "PORT_TOTALS")?,
+            losses: map(ebpf, "LOSSES")?,
+            connects: map(ebpf, "CONNECTS")?,
+            troubled: map(ebpf, "TROUBLED")?,
+            unsent: map(ebpf, "UNSENT")?,
+            netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
+            watched: Vec::new(),
+            last_totals: Vec::new(),
+            last_losses: vec![0; loss::NAMES.len()],
+        };
+        maps.watch(ports)?;
+        Ok((maps, map(ebpf, "RECORDS")?))
+    }
+
+    /// Watches these ports: slot by position.
+    fn watch(&mut self, ports: &[u16]) -> Result<(), LoadError> {
+        for (slot, port) in (1_u32..).zip(ports) {
+            self.set_port(*port, slot)?;
+        }
+        self.watched = ports.to_vec();
+        self.last_totals = vec![PortTotals::default(); ports.len()];
+        Ok(())
+    }
+
+    /// Watches the self-test's port, or stops watching it.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub fn watch_self_test(&mut self, port: u16, on: bool) -> Result<(), LoadError> {
+        self.set_port(port, if on { SELF_TEST_SLOT.saturating_add(1) } else { 0 })
+    }
+
+    /// Tells the probes on netfilter's RSTs which argument is the packet, as far as BTF says it.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub fn set_netfilter_reset_packet(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
+        for (element, function) in [(0, "nf_send_reset"), (1, "nf_send_reset6")] {
+            let index = types.and_then(|types| types.parameter(function, "struct sk_buff *")).unwrap_or(ABSENT);
+            self.netfilter_reset_packet
+                .set(element, index, 0)
+                .map_err(|source| LoadError::Map { name: "NETFILTER_RESET_PACKET", source })?;
+        }
+        Ok(())
+    }
+
+    fn set_port(&mut self, port: u16, slot_plus_one: u32) -> Result<(), LoadError> {
+        self.ports.set(u32::from(port), slot_plus_one, 0).map_err(|source| LoadError::Map { name: "PORTS", source })
+    }
+
+    /// What the watched ports did since the last call; only ports that moved.
+    pub fn port_counts(&mut self) -> Vec<PortCount> {
+        let mut moved = Vec::new();
+        for ((slot, port), last) in (0_u32..).zip(&self.watched).zip(&mut self.last_totals) {
+            let Ok(values) = self.totals.get(&slot, 0) else { continue };
+            let now = values.iter().filter_map(|raw| totals(raw)).fold(PortTotals::default(), add);
+            if now != *last {
+                moved.push(since(*port, &now, last));
+                *last = now;
+            }
+        }
+        moved
+    }
+
+    /// Losses since the last call, by cause; only those that moved.
+    pub fn losses(&mut self) -> Vec<(&'static str, u64)> {
+        let mut moved = Vec::new();
+        for ((cause, name), last) in (0_u32..).zip(loss::NAMES).zip(&mut self.last_losses) {
+            let Ok(values) = self.losses.get(&cause, 0) else { continue };
+            let now = values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value));
+            if now > *last {
+                moved.push((name, now.saturating_sub(*last)));
+                *last = now;
+            }
+        }
+        moved
+    }
+
+    /// Takes out the connects that began before `before` and still have sent no SYN. Their process is
+    /// marked, so that its next success is told.
+    pub fn take_unsent(&mut self, before: BootTime) -> Vec<UnsentConnect> {
+        let stale: Vec<(u64, PendingConnect)> = self
+            .connects
+            .iter()
+            .flatten()
+            .filter_map(|(task, raw)| Some((task, PendingConnect::read_from_bytes(&raw).ok()?)))
+            .filter(|(_, connect)| connect.time_ns < before.as_ns())
+            .collect();
+        let mut taken = Vec::with_capacity(stale.len());
+        for (task, connect) in stale {
+            // gone meanwhile: its SYN was sent after all
+            if self.connects.remove(&task).is_ok() {
+                let pid = u32::try_from(task >> 32).unwrap_or(0);
+                if let Err(error) = self.unsent.insert(pid, connect.time_ns, 0) {
+                    log::debug!("process {pid} cannot be marked: {error}");
+                }
+                taken.push(UnsentConnect { pid, connect });
+            }
+        }
+        taken
+    }
+
+    /// Forgets attempts in trouble and marked processes of long ago.
+    pub fn forget_old(&mut self, now: BootTime) {
+        let old = now.as_ns().saturating_sub(TROUBLED_NS);
+        let initiators: Vec<RawInitiator> =
+            self.troubled.iter().flatten().filter(|(_, at)| *at < old).map(|(key, _)| key).collect();
+        for key in initiators {
+            if let Err(error) = self.troubled.remove(&key) {
+                log::debug!("an attempt in trouble is gone already: {error}");
+            }
+        }
+        let pids: Vec<u32> = self.unsent.iter().flatten().filter(|(_, at)| *at < old).map(|(pid, _)| pid).collect();
+        for pid in pids {
+            if let Err(error) = self.unsent.remove(&pid) {
+                log::debug!("a marked process is gone already: {error}");
+            }
+        }
+    }
+}
+
+/// Takes a map of this type out of the object.
+fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
+where
+    T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| LoadError::Missing(format!("map {name}")))?;
+    T::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+fn totals(raw: &RawTotals) -> Option<PortTotals> {
+    PortTotals::read_from_bytes(zerocopy::IntoBytes::as_bytes(raw)).ok()
+}
+
+fn add(sum: PortTotals, one: PortTotals) -> PortTotals {
+    PortTotals {
+        syns: sum.syns.saturating_add(one.syns),
+        accepted: sum.accepted.saturating_add(one.accepted),
+        connected: sum.connected.saturating_add(one.connected),
+        closed: sum.closed.saturating_add(one.closed),
+        refused: sum.refused.saturating_add(one.refused),
+        filtered: sum.filtered.saturating_add(one.filtered),
+        last_syn_ns: sum.last_syn_ns.max(one.last_syn_ns),
+        reserved: 0,
+    }
+}
+
+fn since(port: u16, now: &PortTotals, last: &PortTotals) -> PortCount {
+    PortCount {
+        port,
+        syns: now.syns.saturating_sub(last.syns),
+        accepted: now.accepted.saturating_sub(last.accepted),
+        connected: now.connected.saturating_sub(last.connected),
+        closed: now.closed.saturating_sub(last.closed),
+        refused: now.refused.saturating_sub(last.refused),
+        filtered: now.filtered.saturating_sub(last.filtered),
+        last_syn_ns: now.last_syn_ns,
+    }
+}

@@ -1,0 +1,288 @@
+//! Look-ups that records trigger: what the engine could not find out from kernel records alone goes
+//! into the stream here, stamped with the time of the record that asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::facts::Symbols;
+use super::host::{Host, IcmpSockets as OpenIcmpSockets, process};
+use super::plan::IcmpSockets;
+use crate::record::{
+    BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state,
+};
+
+/// Path look-ups of one (namespace, destination, port) are this far apart at least.
+const PATH_EVERY: Duration = Duration::from_millis(200);
+/// Path look-ups between two ticks at most: each blocks for a moment.
+const PATHS_PER_TICK: u32 = 64;
+/// Addresses of a namespace are read again at most this often.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
+/// Namespaces are looked for this often.
+const RESCAN_EVERY: Duration = Duration::from_secs(2);
+/// Most processes, paths and addresses remembered as told.
+const REMEMBERED: usize = 4096;
+/// `ECONNREFUSED`: the peer's answer explains all, no look-up is needed.
+const ECONNREFUSED: u32 = 111;
+
+/// The look-ups and what they have told already.
+pub struct Lookups {
+    host: Host,
+    symbols: Option<Symbols>,
+    wanted_sockets: IcmpSockets,
+    icmp_sockets: OpenIcmpSockets,
+    ports: Vec<u16>,
+    symbol_ids: HashMap<u64, u64>,
+    processes: HashMap<u32, BootTime>,
+    paths: HashMap<(u32, IpAddr, u16), BootTime>,
+    paths_left: u32,
+    addresses: BTreeMap<u32, (BootTime, Vec<IpAddr>)>,
+    next_rescan: BootTime,
+    losses: BTreeMap<&'static str, u64>,
+}
+
+impl Lookups {
+    /// Nothing told yet.
+    pub fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpSockets, ports: Vec<u16>) -> Self {
+        Self {
+            host,
+            symbols,
+            wanted_sockets,
+            icmp_sockets: OpenIcmpSockets::default(),
+            ports,
+            symbol_ids: HashMap::new(),
+            processes: HashMap::new(),
+            paths: HashMap::new(),
+            paths_left: PATHS_PER_TICK,
+            addresses: BTreeMap::new(),
+            next_rescan: BootTime::default(),
+            losses: BTreeMap::new(),
+        }
+    }
+
+    /// Namespaces, listeners and their processes as they are now.
+    pub fn snapshot(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        for inode in self.host.watched_namespaces() {
+            self.open_icmp_sockets(inode);
+        }
+        let snapshot = self.host.snapshot(&self.ports, now);
+        for problem in snapshot.problems {
+            log::info!("{problem}");
+        }
+        for record in &snapshot.records {
+            match &record.body {
+                HostBody::Namespace(namespace) => {
+                    self.addresses.insert(record.netns, (now, namespace.addresses.clone()));
+                }
+                HostBody::Process(info) => {
+                    self.processes.insert(info.pid, now);
+                }
+                _ => {}
+            }
+        }
+        stream.extend(snapshot.records.into_iter().map(Record::Host));
+        self.next_rescan = now.after(RESCAN_EVERY);
+    }
+
+    /// Passes a kernel record on: first what it rests on, then the record, then what it asks for.
+    pub fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
+        match record {
+            Record::Packet(mut packet) => {
+                let time = BootTime::from_ns(packet.header.time_ns);
+                self.namespace(packet.header.netns, time, stream);
+                if packet.header.kind == kind::PACKET_DROP {
+                    self.name_location(&mut packet, stream);
+                    self.refresh_addresses(&packet, time, stream);
+                }
+                stream.push(Record::Packet(packet));
+            }
+            Record::Socket(socket) => {
+                let time = BootTime::from_ns(socket.header.time_ns);
+                self.namespace(socket.header.netns, time, stream);
+                self.process(socket.pid, time, stream);
+                stream.push(Record::Socket(socket));
+                if asks_for_path(&socket) {
+                    self.path(&socket, time, stream);
+                }
+            }
+            other => stream.push(other),
+        }
+    }
+
+    /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
+    pub fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        self.paths_left = PATHS_PER_TICK;
+        if now < self.next_rescan {
+            return;
+        }
+        self.next_rescan = now.after(RESCAN_EVERY);
+        let rescan = self.host.rescan(now);
+        self.take_up(rescan, now, stream);
+        self.forget(now);
+    }
+
+    /// Look-ups left out since the last call, by cause.
+    pub fn take_losses(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.losses).into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect()
+    }
+
+    /// Namespaces, listeners: what `ready:` names.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn take_up(
+        &mut self,
+        rescan: Result<super::host::Rescan, super::host::NamespaceError>,
+        now: BootTime,
+        stream: &mut Vec<Record>,
+    ) {
+        let rescan = match rescan {
+            Ok(rescan) => rescan,
+            Err(error) => {
+                log::warn!("{error}");
+                return;
+            }
+        };
+        for inode in rescan.gone {
+            self.icmp_sockets.close(inode);
+            self.addresses.remove(&inode);
+        }
+        for record in rescan.records {
+            if let HostBody::Namespace(namespace) = &record.body {
+                self.addresses.insert(record.netns, (now, namespace.addresses.clone()));
+            }
+            stream.push(Record::Host(record));
+        }
+        for inode in rescan.new {
+            if self.host.selection().watches(inode) {
+                self.open_icmp_sockets(inode);
+                // listeners that were there before this namespace was known
+                let found = self.host.listeners(inode, &self.ports, now);
+                stream.extend(found.records.into_iter().map(Record::Host));
+            }
+        }
+        for problem in rescan.problems {
+            log::info!("{problem}");
+        }
+    }
+
+    fn open_icmp_sockets(&mut self, inode: u32) {
+        if !self.wanted_sockets.v4 && !self.wanted_sockets.v6 {
+            return;
+        }
+        let Some(namespace) = self.host.namespaces().get(inode) else { return };
+        if let Err(error) = self.icmp_sockets.open(namespace) {
+            log::warn!("received ICMP errors stay unseen: {error}");
+        }
+    }
+
+    /// A namespace met for the first time is looked up before its record goes on.
+    fn namespace(&mut self, inode: u32, time: BootTime, stream: &mut Vec<Record>) {
+        if inode != 0 && self.host.namespaces().get(inode).is_none() {
+            let rescan = self.host.rescan_for(inode, time);
+            self.take_up(rescan, time, stream);
+        }
+    }
+
+    /// Replaces a kernel address by a number, and tells the number's name once.
+    fn name_location(&mut self, packet: &mut PacketRecord, stream: &mut Vec<Record>) {
+        if packet.location == 0 {
+            return;
+        }
+        let next = u64::try_from(self.symbol_ids.len()).unwrap_or(u64::MAX).saturating_add(1);
+        let id = match self.symbol_ids.get(&packet.location) {
+            Some(id) => *id,
+            None => {
+                let name = self.symbols.as_ref().and_then(|symbols| symbols.name_of(packet.location));
+                let body = HostBody::Symbol(Symbol { id: next, name: name.unwrap_or_default().to_owned() });
+                let time = BootTime::from_ns(packet.header.time_ns);
+                stream.push(Record::Host(HostRecord { time, netns: 0, body }));
+                if self.symbol_ids.len() < REMEMBERED {
+                    self.symbol_ids.insert(packet.location, next);
+                }
+                next
+            }
+        };
+        packet.location = id;
+    }
+
+    /// Whether a drop was on the way in or through depends on whose address the destination is: those
+    /// of the dropping namespace are read again if it is none that is known.
+    fn refresh_addresses(&mut self, packet: &PacketRecord, time: BootTime, stream: &mut Vec<Record>) {
+        let destination = crate::verdict::address(packet.tuple.dst);
+        if self.addresses.values().any(|(_read, addresses)| addresses.contains(&destination)) {
+            return;
+        }
+        let stale: Vec<u32> = self
+            .addresses
+            .iter()
+            .filter(|(_inode, (read, _addresses))| time.since(*read) >= ADDRESSES_EVERY)
+            .map(|(inode, _)| *inode)
+            .collect();
+        for inode in stale {
+            let (record, problem) = self.host.namespace_record(inode, time);
+            if let Some(problem) = problem {
+                log::debug!("{problem}");
+            }
+            let Some(record) = record else { continue };
+            let HostBody::Namespace(namespace) = &record.body else { continue };
+            let known = self.addresses.insert(inode, (time, namespace.addresses.clone()));
+            if known.is_none_or(|(_read, addresses)| addresses != namespace.addresses) {
+                stream.push(Record::Host(record));
+            }
+        }
+    }
+
+    /// Who a process is, told once while it is remembered.
+    fn process(&mut self, pid: u32, time: BootTime, stream: &mut Vec<Record>) {
+        if pid == 0 || self.processes.contains_key(&pid) {
+            return;
+        }
+        if let Some(info) = process(pid) {
+            stream.push(Record::Host(HostRecord { time, netns: 0, body: HostBody::Process(info) }));
+        }
+        self.processes.insert(pid, time);
+    }
+
+    fn path(&mut self, socket: &SocketRecord, time: BootTime, stream: &mut Vec<Record>) {
+        let remote = SocketAddr::new(crate::verdict::address(socket.tuple.dst), socket.tuple.dst_port);
+        let netns = socket.header.netns;
+        let key = (netns, remote.ip(), remote.port());
+        if self.paths.get(&key).is_some_and(|told| time.since(*told) < PATH_EVERY) {
+            return;
+        }
+        let Some(left) = self.paths_left.checked_sub(1) else {
+            let count = self.losses.entry("path-lookups").or_default();
+            *count = count.saturating_add(1);
+            return;
+        };
+        self.paths_left = left;
+        self.paths.insert(key, time);
+        match self.host.path(netns, remote, time) {
+            Ok(record) => stream.push(Record::Host(record)),
+            Err(error) => log::info!("{error}"),
+        }
+    }
+
+    /// Keeps what is remembered as told within bounds, and pids from meaning another process for ever.
+    fn forget(&mut self, now: BootTime) {
+        const PROCESS_TOLD_FOR: Duration = Duration::from_secs(60);
+        self.processes.retain(|_pid, told| now.since(*told) < PROCESS_TOLD_FOR);
+        self.paths.retain(|_key, told| now.since(*told) < PATH_EVERY);
+    }
+}
+
+/// Attempts that ended, or drag on, without an answer that explains them.
+fn asks_for_path(socket: &SocketRecord) -> bool {
+    match socket.header.kind {
+        kind::SOCKET_STATE => {
+            socket.old_state == tcp_state::SYN_SENT
+                && socket.new_state == tcp_state::CLOSE
+                && socket.error != ECONNREFUSED
+        }
+        kind::SYN_RETRANSMIT => socket.retransmits >= 2,
+        kind::CONNECT_UNSENT => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,132 @@
+//! The numbers that go into the programs, all of them from BTF.
+
+use tracer_ebpf::{ABSENT, Layout};
+
+use super::super::facts::{FIELDS, Field, TypeFacts};
+
+/// BTF lacks what the programs cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Members that no longer exist under the names we know.
+    #[error("this kernel's BTF has no {}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`", .0.join(", no "))]
+    Missing(Vec<String>),
+    /// A member that is not as wide as the programs read it.
+    #[error(
+        "this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`"
+    )]
+    Size {
+        /// `structure.path`.
+        name: String,
+        /// Bytes it has.
+        found: u32,
+        /// Bytes the programs read.
+        expected: u32,
+    },
+}
+
+/// Looks members up and remembers what was not there.
+struct Lookup<'a> {
+    types: &'a TypeFacts,
+    missing: Vec<String>,
+}
+
+impl Lookup<'_> {
+    fn field(&mut self, name: &str) -> Field {
+        let found = self.types.fields.get(name).copied();
+        if found.is_none() {
+            self.missing.push(name.to_owned());
+        }
+        found.unwrap_or_default()
+    }
+
+    fn at(&mut self, name: &str) -> u32 {
+        self.field(name).offset
+    }
+}
+
+fn check_sizes(types: &TypeFacts) -> Result<(), LayoutError> {
+    for wanted in FIELDS.iter().filter(|wanted| wanted.size != 0) {
+        match types.fields.get(wanted.name) {
+            Some(found) if found.size != wanted.size => {
+                return Err(LayoutError::Size {
+                    name: wanted.name.to_owned(),
+                    found: found.size,
+                    expected: wanted.size,
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Fills in what BTF says. The switches that a run decides (`netns_filter`, `verbose`) stay zero.
+///
+/// # Errors
+/// A member is missing or not as wide as the programs read it; all missing ones are named at once.
+pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
+    check_sizes(types)?;
+    let mut lookup = Lookup { types, missing: Vec::new() };
+    let mut layout = Layout::default();
+    buffers(&mut lookup, &mut layout);
+    sockets(&mut lookup, &mut layout);
+    if !lookup.missing.is_empty() {
+        return Err(LayoutError::Missing(lookup.missing));
+    }
+    layout.kfree_has_reason = u32::from(has_reason(types, "kfree_skb", 2, "enum skb_drop_reason"));
+    layout.reset_has_reason = u32::from(has_reason(types, "tcp_send_reset", 2, "enum sk_rst_reason"));
+    layout.reason_netfilter_drop = types.drop_reason("NETFILTER_DROP").unwrap_or(ABSENT);
+    layout.reason_no_socket = types.drop_reason("NO_SOCKET").unwrap_or(ABSENT);
+    Ok(layout)
+}
+
+pub(super) fn has_reason(types: &TypeFacts, tracepoint: &str, at: usize, kind: &str) -> bool {
+    types.tracepoints.get(tracepoint).and_then(|parameters| parameters.get(at)).is_some_and(|found| found == kind)
+}
+
+fn buffers(lookup: &mut Lookup<'_>, layout: &mut Layout) {
+    layout.skb_sk = lookup.at("sk_buff.sk");
+    layout.skb_dev = lookup.at("sk_buff.dev");
+    layout.skb_len = lookup.at("sk_buff.len");
+    layout.skb_head = lookup.at("sk_buff.head");
+    layout.skb_network_header = lookup.at("sk_buff.network_header");
+    layout.skb_transport_header = lookup.at("sk_buff.transport_header");
+    layout.skb_protocol = lookup.at("sk_buff.protocol");
+    layout.skb_iif = lookup.at("sk_buff.skb_iif");
+    layout.skb_refdst = lookup.at("sk_buff._skb_refdst");
+    layout.dst_dev = lookup.at("dst_entry.dev");
+    layout.dev_net = lookup.at("net_device.nd_net.net");
+    layout.dev_ifindex = lookup.at("net_device.ifindex");
+    layout.net_inum = lookup.at("net.ns.inum");
+}
+
+fn sockets(lookup: &mut Lookup<'_>, layout: &mut Layout) {
+    layout.sk_net = lookup.at("sock.__sk_common.skc_net.net");
+    layout.sk_family = lookup.at("sock.__sk_common.skc_family");
+    layout.sk_state = lookup.at("sock.__sk_common.skc_state");
+    layout.sk_num = lookup.at("sock.__sk_common.skc_num");
+    layout.sk_dport = lookup.at("sock.__sk_common.skc_dport");
+    layout.sk_rcv_saddr = lookup.at("sock.__sk_common.skc_rcv_saddr");
+    layout.sk_daddr = lookup.at("sock.__sk_common.skc_daddr");
+    layout.sk_v6_rcv_saddr = lookup.at("sock.__sk_common.skc_v6_rcv_saddr");
+    layout.sk_v6_daddr = lookup.at("sock.__sk_common.skc_v6_daddr");
+    let v6_only = lookup.field("sock.__sk_common.skc_ipv6only");
+    layout.sk_ipv6only = v6_only.offset;
+    layout.sk_ipv6only_mask = v6_only.mask;
+    layout.sk_err = lookup.at("sock.sk_err");
+    layout.sk_err_soft = lookup.at("sock.sk_err_soft");
+    let protocol = lookup.field("sock.sk_protocol");
+    layout.sk_protocol = protocol.offset;
+    layout.sk_protocol_size = protocol.size;
+    layout.sk_socket = lookup.at("sock.sk_socket");
+    layout.sk_ack_backlog = lookup.at("sock.sk_ack_backlog");
+    layout.sk_max_ack_backlog = lookup.at("sock.sk_max_ack_backlog");
+    let inode = lookup.at("socket_alloc.vfs_inode.i_ino");
+    let socket = lookup.at("socket_alloc.socket");
+    layout.socket_ino = inode.wrapping_sub(socket);
+    layout.inet_sport = lookup.at("inet_sock.inet_sport");
+    layout.tcp_snd_una = lookup.at("tcp_sock.snd_una");
+    layout.tcp_rcv_nxt = lookup.at("tcp_sock.rcv_nxt");
+    layout.tcp_bytes_received = lookup.at("tcp_sock.bytes_received");
+    layout.tcp_bytes_acked = lookup.at("tcp_sock.bytes_acked");
+}

@@ -1,0 +1,1 @@
+//! Plan tables: what is planned on each recorded kernel.

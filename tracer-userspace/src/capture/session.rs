@@ -1,0 +1,326 @@
+//! A recording under way: from the ring and the look-ups to one stream of records.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use aya::maps::{MapData, RingBuf};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use thiserror::Error;
+use tokio::io::unix::AsyncFd;
+
+use super::clock::{boot_time, clock_pair};
+use super::facts::{Facts, Symbols};
+use super::host::{Host, NamespaceError};
+use super::kernel_maps::KernelMaps;
+use super::load::{LoadError, Loaded, load};
+use super::lookups::Lookups;
+use super::modules::{ModuleEvents, is_loaded};
+use super::plan::{HookPlan, HookState, Obstacle, Plan, plan};
+use super::self_test::{SelfTestError, self_test};
+use crate::record::{BootTime, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
+
+/// Most kernel records taken from the ring before the stream gets its turn.
+const DRAIN_AT_MOST: usize = 4096;
+
+/// A connect() that has not sent its SYN this long after it was called never will: between the two the
+/// kernel waits for nothing.
+const UNSENT_AFTER: Duration = Duration::from_millis(250);
+/// How often the programs' maps are cleared of what is old.
+const FORGET_EVERY: Duration = Duration::from_secs(5);
+
+/// What to record.
+#[derive(Clone, Debug, Default)]
+pub struct SessionConfig {
+    /// Watched ports, ascending.
+    pub ports: Vec<u16>,
+    /// `--netns`; empty: all namespaces.
+    pub netns: Vec<String>,
+    /// `--slow`, nanoseconds.
+    pub slow_ns: u64,
+    /// Whether `--slow` was given.
+    pub slow_given: bool,
+    /// `--status`.
+    pub statuses: Vec<String>,
+    /// `-v`.
+    pub verbose: bool,
+}
+
+/// Why recording cannot start.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The kernel or the privileges do not allow it.
+    #[error(transparent)]
+    Obstacle(#[from] Obstacle),
+    /// `--netns`, or /proc.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// Loading or attaching.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The hooks see nothing.
+    #[error(transparent)]
+    SelfTest(#[from] SelfTestError),
+    /// The runtime refuses the ring.
+    #[error("the ring buffer cannot be polled")]
+    Ring(#[source] io::Error),
+}
+
+/// A recording under way.
+pub struct Session {
+    loaded: Loaded,
+    maps: KernelMaps,
+    ring: AsyncFd<RingBuf<MapData>>,
+    lookups: Lookups,
+    plan: Plan,
+    module_events: Option<AsyncFd<ModuleEvents>>,
+    since: BootTime,
+    start: Start,
+    next_forgetting: BootTime,
+}
+
+impl Session {
+    /// Gathers facts, plans, loads, attaches and tests the hooks. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`SessionError`], one clear line.
+    pub fn begin(config: &SessionConfig) -> Result<Self, SessionError> {
+        lift_memlock_limit();
+        let facts = Facts::gather();
+        let plan = plan(&facts);
+        let mut layout = plan.ready()?;
+        let host = Host::open(&config.netns, boot_time())?;
+        let netns = host.selected_inodes();
+        layout.netns_filter = u32::from(!netns.is_empty());
+        layout.verbose = u32::from(config.verbose);
+        let cgroup = facts.cgroup.as_ref().map(|cgroup| Path::new(&cgroup.path));
+        let mut loaded = load(&layout, &plan.hooks, cgroup)?;
+        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
+        maps.set_netfilter_reset_packet(facts.types.as_ref())?;
+        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone());
+        self_test(&mut maps, &mut ring)?;
+        let since = boot_time();
+        let start = start_record(config, &facts, &plan, &loaded, netns);
+        let mut session = Self {
+            loaded,
+            maps,
+            ring: AsyncFd::new(ring).map_err(SessionError::Ring)?,
+            lookups,
+            plan,
+            module_events: None,
+            since,
+            start,
+            next_forgetting: since,
+        };
+        session.expect_modules();
+        Ok(session)
+    }
+
+    /// What the stream begins with; the hooks as they are attached now.
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// Hooks attached, and hooks that the plan would have.
+    pub fn hooks(&self) -> (usize, usize) {
+        let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);
+        (self.loaded.attached.len(), wanted.count())
+    }
+
+    /// The programs' object, for its log.
+    pub fn ebpf(&mut self) -> &mut aya::Ebpf {
+        &mut self.loaded.ebpf
+    }
+
+    /// Opens what the namespaces need and puts the first host records into the stream.
+    pub fn snapshot(&mut self, stream: &mut Vec<Record>) {
+        self.lookups.snapshot(boot_time(), stream);
+    }
+
+    /// Waits until the ring or the kernel's announcements have something.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub async fn ready(&mut self) -> io::Result<()> {
+        let module_event = async {
+            match &self.module_events {
+                Some(events) => {
+                    let mut guard = events.readable().await?;
+                    guard.clear_ready();
+                    io::Result::Ok(())
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            guard = self.ring.readable() => guard?.clear_ready(),
+            event = module_event => event?,
+        }
+        if self.module_events.as_ref().is_some_and(|events| events.get_ref().module_added()) {
+            self.attach_late();
+        }
+        Ok(())
+    }
+
+    /// Takes records out of the ring, adds the look-ups they ask for, and says whether there is more.
+    pub fn drain(&mut self, stream: &mut Vec<Record>) -> bool {
+        for _ in 0..DRAIN_AT_MOST {
+            let Some(item) = self.ring.get_mut().next() else { return false };
+            let decoded = Record::decode(&item);
+            drop(item);
+            match decoded {
+                Ok(decoded) => {
+                    if let Some(record) = decoded.record.filter(|record| record.time() >= self.since) {
+                        self.lookups.pass(record, stream);
+                    }
+                }
+                Err(error) => {
+                    log::warn!("a record of the kernel's cannot be read: {error}");
+                    stream.push(host_record(boot_time(), HostBody::Loss(Loss { cause: "unreadable".to_owned(), count: 1 })));
+                }
+            }
+        }
+        true
+    }
+
+    /// What is due now and then: all of the ring up to this moment, connects that came back without a
+    /// SYN, totals, losses, new namespaces; then the tick itself, with the time from before all that.
+    pub fn tick(&mut self, stream: &mut Vec<Record>) {
+        let clock = clock_pair();
+        let now = BootTime::from_ns(clock.boot_ns);
+        while self.drain(stream) {}
+        for unsent in self.maps.take_unsent(now.before(UNSENT_AFTER)) {
+            self.lookups.pass(Record::Socket(unsent_record(&unsent, now)), stream);
+        }
+        let ports = self.maps.port_counts();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
+        }
+        let losses = self.maps.losses().into_iter().map(|(cause, count)| (cause.to_owned(), count));
+        for (cause, count) in losses.chain(self.lookups.take_losses()) {
+            stream.push(host_record(now, HostBody::Loss(Loss { cause, count })));
+        }
+        if now >= self.next_forgetting {
+            self.next_forgetting = now.after(FORGET_EVERY);
+            self.maps.forget_old(now);
+        }
+        self.lookups.rescan(now, stream);
+        self.attach_late();
+        stream.push(host_record(now, HostBody::Tick(Tick { clock })));
+    }
+
+    /// The last records of a stream that ends in order.
+    pub fn end(&mut self, stream: &mut Vec<Record>) {
+        self.tick(stream);
+        stream.push(host_record(boot_time(), HostBody::End));
+    }
+
+    /// Hooks that wait for a module.
+    fn late_hooks(&self) -> impl Iterator<Item = &HookPlan> {
+        self.plan.hooks.iter().filter(|hook| {
+            matches!(hook.state, HookState::WhenLoaded(_))
+                && !self.loaded.attached.contains(hook.program)
+                && !self.loaded.refused.contains_key(hook.program)
+        })
+    }
+
+    fn expect_modules(&mut self) {
+        self.attach_late();
+        if self.late_hooks().next().is_some() {
+            match ModuleEvents::subscribe().and_then(AsyncFd::new) {
+                Ok(events) => self.module_events = Some(events),
+                Err(error) => log::info!("modules that load later are looked for every tick only: {error}"),
+            }
+        }
+    }
+
+    /// Attaches the hooks whose module is there by now.
+    fn attach_late(&mut self) {
+        let due: Vec<HookPlan> = self
+            .late_hooks()
+            .filter(|hook| match &hook.state {
+                HookState::WhenLoaded(modules) => modules.iter().any(|module| is_loaded(module)),
+                _ => false,
+            })
+            .cloned()
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        if let Ok(types) = super::facts::TypeFacts::gather()
+            && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
+        {
+            log::warn!("{error}");
+        }
+        for hook in due {
+            match self.loaded.attach(&hook) {
+                Ok(()) => log::info!("{} is attached, its module is loaded now", hook.label()),
+                Err(error) => log::warn!("{error}"),
+            }
+        }
+    }
+}
+
+/// Before 5.11 maps count against the limit of locked memory; root may lift it.
+fn lift_memlock_limit() {
+    if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
+        log::debug!("the limit of locked memory stays: {error}");
+    }
+}
+
+fn host_record(time: BootTime, body: HostBody) -> Record {
+    Record::Host(HostRecord { time, netns: 0, body })
+}
+
+fn unsent_record(unsent: &super::kernel_maps::UnsentConnect, now: BootTime) -> SocketRecord {
+    use tracer_ebpf::{Header, Tuple, socket_flag, tcp_state};
+    let connect = &unsent.connect;
+    SocketRecord {
+        header: Header {
+            kind: kind::CONNECT_UNSENT,
+            len: u16::try_from(size_of::<SocketRecord>()).unwrap_or(0),
+            cpu: u32::MAX,
+            time_ns: now.as_ns(),
+            netns: connect.netns,
+            reserved: 0,
+        },
+        tuple: Tuple { dst: connect.dst, dst_port: connect.dst_port, ..Tuple::default() },
+        started_ns: connect.time_ns,
+        flags: socket_flag::HAS_TASK | if connect.v6_socket == 0 { 0 } else { socket_flag::V6_SOCKET },
+        pid: unsent.pid,
+        comm: connect.comm,
+        old_state: tcp_state::CLOSE,
+        new_state: tcp_state::CLOSE,
+        ..SocketRecord::default()
+    }
+}
+
+fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
+    let types = facts.types.clone().unwrap_or_default();
+    let mut hooks = plan.hook_records(|program| loaded.attached.contains(program));
+    for hook in &mut hooks {
+        let program = hook.name.rsplit('/').next().unwrap_or_default();
+        if let Some(why) = loaded.refused.get(program) {
+            hook.note.clone_from(why);
+        }
+    }
+    let blind: BTreeSet<String> = plan.blind().into_iter().map(|slug| slug.as_str().to_owned()).collect();
+    Start {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+        kernel: facts.kernel.clone(),
+        machine: facts.machine.clone(),
+        ports: config.ports.clone(),
+        slow_ns: config.slow_ns,
+        slow_given: config.slow_given,
+        statuses: config.statuses.clone(),
+        netns,
+        hooks,
+        blind: blind.into_iter().collect(),
+        clock: clock_pair(),
+        drop_reasons: types.drop_reasons,
+        reset_reasons: types.reset_reasons,
+    }
+}

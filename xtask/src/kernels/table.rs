@@ -1,0 +1,164 @@
+//! The table scenario x kernel, in Markdown.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::lab::{Scenario, Verdict};
+
+/// A kernel's column.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) kernel: String,
+    pub(super) release: String,
+    pub(super) results: Vec<Scenario>,
+    /// Why scenarios are missing: the VM hung or broke, or the lab said something odd.
+    pub(super) trouble: Option<String>,
+    /// VMs that broke and were run again.
+    pub(super) broke: usize,
+    pub(super) up_seconds: Option<f64>,
+    pub(super) seconds: f64,
+}
+
+impl Column {
+    pub(super) fn failed(&self) -> bool {
+        self.trouble.is_some() || self.results.iter().any(|result| matches!(result.verdict, Verdict::Failed(_)))
+    }
+
+    fn of(&self, scenario: &str) -> Option<&Verdict> {
+        self.results.iter().find(|result| result.name == scenario).map(|result| &result.verdict)
+    }
+}
+
+/// The table, then what failed or was skipped, and why.
+pub(super) fn markdown(columns: &[Column]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in columns.iter().flat_map(|column| &column.results).map(|result| result.name.as_str()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mut text = String::new();
+    let mut row = |first: &str, cell: &dyn Fn(&Column) -> String| {
+        let cells: Vec<_> = columns.iter().map(cell).collect();
+        text.extend(["| ", first, " | ", &cells.join(" | "), " |\n"]);
+    };
+    row("scenario", &|column| column.kernel.clone());
+    row("---", &|_| "---".to_owned());
+    for name in &names {
+        row(name, &|column| match (column.of(name), &column.trouble) {
+            (Some(Verdict::Passed), _) => "ok".to_owned(),
+            (Some(Verdict::Failed(_)), _) => "**FAIL**".to_owned(),
+            (Some(Verdict::Skipped(_)), _) => "skipped".to_owned(),
+            (None, Some(_)) => "**no result**".to_owned(),
+            (None, None) => "-".to_owned(),
+        });
+    }
+    row("release", &|column| column.release.clone());
+    row("seconds to boot", &|column| column.up_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1}")));
+    row("seconds in all", &|column| format!("{:.0}", column.seconds));
+    row("VMs that broke", &|column| column.broke.to_string());
+    text + &notes(columns)
+}
+
+fn notes(columns: &[Column]) -> String {
+    let mut notes: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut note = |text: String, kernel| match notes.iter_mut().find(|(other, _)| *other == text) {
+        Some((_, kernels)) => kernels.push(kernel),
+        None => notes.push((text, vec![kernel])),
+    };
+    for column in columns {
+        for result in &column.results {
+            match &result.verdict {
+                Verdict::Passed => {}
+                Verdict::Failed(why) => note(format!("{} failed: {why}", result.name), column.kernel.as_str()),
+                Verdict::Skipped(why) => note(format!("{} skipped: {why}", result.name), column.kernel.as_str()),
+            }
+        }
+        if let Some(trouble) = &column.trouble {
+            note(trouble.clone(), column.kernel.as_str());
+        }
+    }
+    let mut text = String::new();
+    for (note, kernels) in notes {
+        text.push_str(if text.is_empty() { "\n" } else { "" });
+        text.extend(["- ", &kernels.join(", "), ": ", &note, "\n"]);
+    }
+    text
+}
+
+/// Puts the table into a document between its two marks; a document without them gets it at its end.
+pub(super) fn write_into(document: &Path, mark: &str, table: &str) -> Result<()> {
+    let old = match fs::read_to_string(document) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "# Kernels\n".to_owned(),
+        other => other.with_context(|| format!("cannot read {}", document.display()))?,
+    };
+    let new = placed(&old, mark, table);
+    fs::write(document, new).with_context(|| format!("cannot write {}", document.display()))
+}
+
+fn placed(old: &str, mark: &str, table: &str) -> String {
+    let begin = format!("<!-- {mark}: begin (made by `cargo xtask kernels --write-docs`) -->\n");
+    let end = format!("<!-- {mark}: end -->\n");
+    let around = old.split_once(&begin).and_then(|(before, rest)| Some((before, rest.split_once(&end)?.1)));
+    let mut text = String::new();
+    match around {
+        Some((before, after)) => text.extend([before, &begin, table, &end, after]),
+        None => text.extend([old, "\n", &begin, table, &end]),
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(kernel: &str, results: &[(&str, Verdict)], trouble: Option<&str>) -> Column {
+        let scenario =
+            |(name, verdict): &(&str, Verdict)| Scenario { name: (*name).to_owned(), verdict: verdict.clone() };
+        Column {
+            kernel: kernel.to_owned(),
+            release: format!("{kernel}.0"),
+            results: results.iter().map(scenario).collect(),
+            trouble: trouble.map(str::to_owned),
+            broke: 0,
+            up_seconds: Some(2.54),
+            seconds: 9.6,
+        }
+    }
+
+    #[test]
+    fn each_scenario_has_a_row_and_each_kernel_a_column() {
+        let failed = Verdict::Failed("no verdict".to_owned());
+        let columns = [
+            column("5.10", &[("a", Verdict::Passed), ("b", failed.clone())], None),
+            column("6.1", &[("b", failed)], Some("the VM hung")),
+            column("7.x", &[("a", Verdict::Skipped("no netem".to_owned())), ("b", Verdict::Passed)], None),
+        ];
+        let expected = "| scenario | 5.10 | 6.1 | 7.x |\n\
+                        | --- | --- | --- | --- |\n\
+                        | a | ok | **no result** | skipped |\n\
+                        | b | **FAIL** | **FAIL** | ok |\n\
+                        | release | 5.10.0 | 6.1.0 | 7.x.0 |\n\
+                        | seconds to boot | 2.5 | 2.5 | 2.5 |\n\
+                        | seconds in all | 10 | 10 | 10 |\n\
+                        | VMs that broke | 0 | 0 | 0 |\n\
+                        \n\
+                        - 5.10, 6.1: b failed: no verdict\n\
+                        - 6.1: the VM hung\n\
+                        - 7.x: a skipped: no netem\n";
+        assert_eq!(markdown(&columns), expected);
+        assert_eq!(columns.each_ref().map(Column::failed), [true, true, false]);
+    }
+
+    #[test]
+    fn the_document_keeps_what_is_around_the_table() {
+        let first = placed("# Kernels\n", "x86_64", "one\n");
+        assert!(first.contains("one\n"));
+        let second = placed(&(first.clone() + "after\n"), "x86_64", "two\n");
+        assert_eq!(second, first.replace("one\n", "two\n") + "after\n");
+        let other = placed(&second, "arm64", "three\n");
+        assert!(other.contains("two\n") && other.contains("three\n"));
+    }
+}
