@@ -5,11 +5,23 @@ pub mod args;
 mod console;
 mod explain;
 mod failure;
+#[cfg(feature = "capture")]
+mod listeners_hint;
+#[cfg(feature = "capture")]
+mod live_status;
+#[cfg(feature = "capture")]
+mod log;
 pub mod moment;
+#[cfg(feature = "capture")]
+mod notify;
 pub mod peer;
 pub mod ports;
+#[cfg(feature = "capture")]
+mod record;
 mod replay;
 pub mod statuses;
+#[cfg(feature = "capture")]
+mod tee;
 
 use std::process::ExitCode;
 
@@ -39,6 +51,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "capture")]
+        Command::Record(args) => record::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Watch(args) => record::watch(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
     }

@@ -79,15 +79,17 @@ pub struct Host {
 }
 
 impl Host {
-    /// Finds the namespaces, and the one that `netns` (`--netns`) names if it is given.
+    /// Finds the namespaces, and those that `netns` (`--netns`) names; none named: all are watched.
     ///
     /// # Errors
     /// [`NamespaceError`], one clear line.
-    pub fn open(netns: Option<&str>, now: BootTime) -> Result<Self, NamespaceError> {
+    pub fn open(netns: &[String], now: BootTime) -> Result<Self, NamespaceError> {
         let mut namespaces = Namespaces::discover(now)?;
-        let selection = match netns {
-            Some(argument) => Selection::Only(BTreeSet::from([namespaces.resolve(argument, now)?])),
-            None => Selection::All,
+        let selection = if netns.is_empty() {
+            Selection::All
+        } else {
+            let inodes = netns.iter().map(|argument| namespaces.resolve(argument, now));
+            Selection::Only(inodes.collect::<Result<_, _>>()?)
         };
         Ok(Self { namespaces, sockets: Sockets::default(), selection })
     }
@@ -102,6 +104,15 @@ impl Host {
     #[must_use]
     pub fn selection(&self) -> &Selection {
         &self.selection
+    }
+
+    /// Inodes of the namespaces that were named; empty if all are watched.
+    #[must_use]
+    pub fn selected_inodes(&self) -> Vec<u32> {
+        match &self.selection {
+            Selection::All => Vec::new(),
+            Selection::Only(inodes) => inodes.iter().copied().collect(),
+        }
     }
 
     /// Inodes of the watched namespaces that there are now.
