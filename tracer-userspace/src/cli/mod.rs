@@ -8,6 +8,8 @@ mod failure;
 pub mod moment;
 pub mod peer;
 pub mod ports;
+#[cfg(feature = "capture")]
+pub mod record;
 mod replay;
 pub mod statuses;
 
@@ -41,5 +43,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        #[cfg(feature = "capture")]
+        Command::Record(_) | Command::Watch(_) | Command::Doctor(_) => {
+            Err(anyhow::anyhow!("the capture is not linked into this program").into())
+        }
     }
 }

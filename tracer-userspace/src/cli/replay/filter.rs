@@ -34,7 +34,9 @@ impl Filter {
         if let (Some(since), Some(until)) = (since, until)
             && until < since
         {
-            return Err(Failure::usage(format!("--since {since} is after --until {until}: no verdict can be in between")));
+            return Err(Failure::usage(format!(
+                "--since {since} is after --until {until}: no verdict can be in between"
+            )));
         }
         Ok(Self {
             since,
@@ -69,7 +71,10 @@ impl Filter {
             && self.until.is_none_or(|until| time <= until)
             && (self.ports.is_empty() || self.ports.contains(&verdict.port))
             && (self.slugs.is_empty() || self.slugs.contains(&verdict.slug))
-            && self.statuses.as_ref().is_none_or(|statuses| verdict.http.status.is_some_and(|status| statuses.contains(status)))
+            && self
+                .statuses
+                .as_ref()
+                .is_none_or(|statuses| verdict.http.status.is_some_and(|status| statuses.contains(status)))
             && self.peer.is_none_or(|peer| verdict.remote.is_some_and(|remote| peer.contains(remote.ip())))
     }
 }

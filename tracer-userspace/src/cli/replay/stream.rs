@@ -100,7 +100,10 @@ impl Stream {
             ));
         }
         if reading.undecodable > 0 {
-            lines.push(format!("wherefore: {file}: {} host records could not be decoded: they were skipped", reading.undecodable));
+            lines.push(format!(
+                "wherefore: {file}: {} host records could not be decoded: they were skipped",
+                reading.undecodable
+            ));
         }
         if !reading.ended {
             lines.push(format!("wherefore: {file}: the recording did not end in order: what came last may be missing"));

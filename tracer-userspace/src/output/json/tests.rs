@@ -92,7 +92,8 @@ const DOCUMENT: &str = include_str!("../../../../docs/json.md");
 #[test]
 fn every_evidence_event_is_documented() {
     // the enum's own source is the list: a variant is a line that holds just its name and a comma
-    let variants = include_str!("../../verdict/event.rs").lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
+    let variants =
+        include_str!("../../verdict/event.rs").lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
     let variants = variants.filter(|name| name.starts_with(|letter: char| letter.is_ascii_uppercase()));
     let mut count = 0;
     for variant in variants {
