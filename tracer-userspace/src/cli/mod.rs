@@ -22,6 +22,8 @@ mod replay;
 pub mod statuses;
 #[cfg(feature = "capture")]
 mod tee;
+#[cfg(feature = "capture")]
+mod watched_ports;
 
 use std::process::ExitCode;
 
@@ -55,6 +57,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Record(args) => record::run(&args),
         #[cfg(feature = "capture")]
         Command::Watch(args) => record::watch(&args),
+        #[cfg(feature = "capture")]
+        Command::Doctor(_args) => Err(Failure::usage("doctor")),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
     }

@@ -15,8 +15,8 @@ use super::args::{CaptureArgs, RecordArgs, WatchArgs};
 use super::console;
 use super::failure::Failure;
 use super::live_status::LiveStatus;
-use super::ports::PortList;
 use super::tee::Tee;
+use super::watched_ports::watched_ports;
 use crate::capture::session::{Session, SessionConfig};
 use crate::engine::Output;
 use crate::output::{HumanOptions, Printer, ready::Ready, ready::ReadyPort};
@@ -50,10 +50,8 @@ pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
 }
 
 fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: bool) -> Result<(), Failure> {
-    let ports = PortList::union(&args.port);
-    if ports.is_empty() {
-        return Err(super::listeners_hint::no_port(if out.is_some() { "record" } else { "watch" }));
-    }
+    let command = if out.is_some() { "record" } else { "watch" };
+    let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
     let config = SessionConfig {
         ports,

@@ -106,6 +106,11 @@ impl<R: Read> TraceReader<R> {
         self.reading
     }
 
+    /// Bytes of the stream that are read and done with.
+    pub fn bytes_read(&self) -> u64 {
+        self.frames.offset()
+    }
+
     fn new(start: Start, frames: Frames<R>) -> Self {
         Self {
             start,

@@ -46,6 +46,8 @@ pub struct Replay {
     /// The last one comes first.
     waiting: Vec<PathBuf>,
     current: Option<(PathBuf, TraceReader<File>)>,
+    /// Bytes of the files that are done with.
+    finished_bytes: u64,
 }
 
 impl Replay {
@@ -76,12 +78,18 @@ impl Replay {
         }
         ordered.sort_unstable();
         let waiting = ordered.into_iter().rev().map(|(_start, path)| path).collect();
-        (Self { waiting, current: None }, unusable)
+        (Self { waiting, current: None, finished_bytes: 0 }, unusable)
     }
 
     /// The files that are still to be read, in order; all of them before the first item.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
         self.waiting.iter().rev().map(PathBuf::as_path)
+    }
+
+    /// Bytes of all files that are read and done with.
+    pub fn bytes_read(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |(_path, reader)| reader.bytes_read());
+        self.finished_bytes.saturating_add(current)
     }
 
     fn begin(&mut self) -> Option<ReplayItem> {
@@ -108,6 +116,7 @@ impl Iterator for Replay {
             Some(Err(source)) => ReplayItem::Failed(Unusable { path: path.clone(), source }),
             None => {
                 let reading = reader.reading();
+                self.finished_bytes = self.finished_bytes.saturating_add(reader.bytes_read());
                 self.current = None;
                 ReplayItem::End(reading)
             }
