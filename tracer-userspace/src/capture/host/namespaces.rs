@@ -23,6 +23,10 @@ pub const NAMESPACES_MAX: usize = 4096;
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 /// Where container engines mount them under ids that mean little to people.
 const MOUNTED: [&str; 1] = ["/run/docker/netns"];
+/// Ways kept into one namespace: a mount, and processes of which one may end.
+const WAYS_MAX: usize = 3;
+/// Names listed in an error, at most.
+const NAMES_SHOWN: usize = 20;
 /// Between two scans made because an unknown inode was asked for.
 const RESCAN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,6 +43,12 @@ pub enum NamespaceError {
         name: String,
         /// The names there are, as a clause.
         known: String,
+    },
+    /// `--netns PID`, and there is no such process.
+    #[error("there is no process {pid} (a namespace whose name is all digits is given as /run/netns/{pid})")]
+    NoSuchProcess {
+        /// The pid asked for.
+        pid: String,
     },
     /// `--netns PID` or a path: it cannot be read.
     #[error("cannot read the network namespace at {}", path.display())]
@@ -121,6 +131,9 @@ pub struct Namespaces {
     scanned: BootTime,
     /// Namespaces beyond [`NAMESPACES_MAX`] in the last scan.
     pub beyond_limit: usize,
+    /// Processes whose namespace the last scan was not allowed to see: of other users without
+    /// CAP_SYS_PTRACE, or shielded otherwise.
+    pub hidden_processes: usize,
 }
 
 impl Namespaces {
@@ -129,8 +142,14 @@ impl Namespaces {
     /// # Errors
     /// [`NamespaceError::Proc`] if /proc cannot be read.
     pub fn discover(now: BootTime) -> Result<Self, NamespaceError> {
-        let mut namespaces =
-            Self { by_inode: BTreeMap::new(), own: 0, given: Vec::new(), scanned: now, beyond_limit: 0 };
+        let mut namespaces = Self {
+            by_inode: BTreeMap::new(),
+            own: 0,
+            given: Vec::new(),
+            scanned: now,
+            beyond_limit: 0,
+            hidden_processes: 0,
+        };
         namespaces.rescan(now)?;
         Ok(namespaces)
     }
@@ -148,6 +167,7 @@ impl Namespaces {
         };
         self.own = scan.own;
         self.beyond_limit = scan.beyond_limit;
+        self.hidden_processes = scan.hidden_processes;
         self.by_inode = scan.found;
         Ok(changes)
     }
@@ -186,14 +206,18 @@ impl Namespaces {
     /// # Errors
     /// One clear line: which namespace, why not, and for a name the names there are.
     pub fn resolve(&mut self, argument: &str, now: BootTime) -> Result<u32, NamespaceError> {
-        let path = if !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_pid = !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit());
+        let path = if is_pid {
             PathBuf::from(format!("/proc/{argument}/ns/net"))
         } else if argument.contains('/') {
             PathBuf::from(argument)
         } else {
             named_path(argument)?
         };
-        let found = path.metadata().map_err(|source| NamespaceError::Unreadable { path: path.clone(), source })?;
+        let found = path.metadata().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound if is_pid => NamespaceError::NoSuchProcess { pid: argument.to_owned() },
+            _ => NamespaceError::Unreadable { path: path.clone(), source },
+        })?;
         let device = nsfs_device()?;
         let inode = net_inode(&found, device).ok_or_else(|| NamespaceError::NotANamespace { path: path.clone() })?;
         if !self.by_inode.contains_key(&inode) {
@@ -214,16 +238,23 @@ impl Namespaces {
 
 /// Path of a mounted name.
 fn named_path(name: &str) -> Result<PathBuf, NamespaceError> {
-    let known: Vec<String> = mounted(&NAMED).into_iter().map(|(name, _path)| name).collect();
-    let path = NAMED.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists());
-    path.filter(|_found| !name.is_empty() && name != "." && name != "..").ok_or_else(|| NamespaceError::NoSuchName {
-        name: name.to_owned(),
-        known: if known.is_empty() {
-            "there are no names in /run/netns (give a pid or a path instead)".to_owned()
-        } else {
-            format!("there are: {} (or give a pid or a path)", known.join(", "))
-        },
-    })
+    let known: Vec<(String, PathBuf)> = mounted(&NAMED);
+    let names: Vec<&str> = known.iter().map(|(name, _path)| name.as_str()).collect();
+    let path = known.iter().find(|(known, _path)| known == name).map(|(_name, path)| path.clone());
+    path.ok_or_else(|| NamespaceError::NoSuchName { name: name.to_owned(), known: known_clause(&names) })
+}
+
+/// The names there are, as a clause of an error.
+fn known_clause(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "there are no names in /run/netns (give a pid or a path instead)".to_owned();
+    }
+    let shown = names.get(..NAMES_SHOWN).unwrap_or(names);
+    let more = match names.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("there are: {}{more} (or give a pid or a path)", shown.join(", "))
 }
 
 /// Names and paths in `directories`, sorted, each name once.
@@ -257,6 +288,7 @@ struct Scan<'a> {
     host: u32,
     nsfs: u64,
     beyond_limit: usize,
+    hidden_processes: usize,
 }
 
 impl<'a> Scan<'a> {
@@ -273,6 +305,7 @@ impl<'a> Scan<'a> {
             host: host.unwrap_or(own),
             nsfs: own_file.dev(),
             beyond_limit: 0,
+            hidden_processes: 0,
         };
         scan.add(own_path, |_scan| String::new());
         for (name, path) in mounted(&NAMED) {
@@ -309,10 +342,13 @@ impl<'a> Scan<'a> {
 
     /// Notes the namespace at `path`, if there is one; the first to find it names it.
     fn add(&mut self, path: &Path, name: impl FnOnce(&Self) -> String) -> Option<u32> {
-        let inode = net_inode(&path.metadata().ok()?, self.nsfs)?;
+        let file = path.metadata();
+        if file.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            self.hidden_processes = self.hidden_processes.saturating_add(1);
+        }
+        let inode = net_inode(&file.ok()?, self.nsfs)?;
         if let Some(entry) = self.found.get_mut(&inode) {
-            // two ways are enough: a mount, and a process
-            if entry.ways.len() < 2 {
+            if entry.ways.len() < WAYS_MAX {
                 entry.ways.push(path.to_owned());
             }
             if entry.name.is_empty() && inode != self.host {
