@@ -8,6 +8,7 @@ mod cgroup;
 mod icmp_sockets;
 mod inside;
 mod listeners;
+mod namespace_scan;
 mod namespaces;
 mod netlink;
 mod open_files;
