@@ -109,7 +109,7 @@ impl KernelMaps {
         let mut moved = Vec::new();
         for ((slot, port), last) in (0_u32..).zip(&self.watched).zip(&mut self.last_totals) {
             let Ok(values) = self.totals.get(&slot, 0) else { continue };
-            let now = values.iter().filter_map(|raw| totals(raw)).fold(PortTotals::default(), add);
+            let now = values.iter().filter_map(totals).fold(PortTotals::default(), add);
             if now != *last {
                 moved.push(since(*port, &now, last));
                 *last = now;

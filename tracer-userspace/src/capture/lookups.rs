@@ -24,7 +24,7 @@ const REMEMBERED: usize = 4096;
 const ECONNREFUSED: u32 = 111;
 
 /// The look-ups and what they have told already.
-pub struct Lookups {
+pub(super) struct Lookups {
     host: Host,
     symbols: Option<Symbols>,
     wanted_sockets: IcmpSockets,
@@ -41,7 +41,7 @@ pub struct Lookups {
 
 impl Lookups {
     /// Nothing told yet.
-    pub fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpSockets, ports: Vec<u16>) -> Self {
+    pub(super) fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpSockets, ports: Vec<u16>) -> Self {
         Self {
             host,
             symbols,
@@ -59,7 +59,7 @@ impl Lookups {
     }
 
     /// Namespaces, listeners and their processes as they are now.
-    pub fn snapshot(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+    pub(super) fn snapshot(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         for inode in self.host.watched_namespaces() {
             self.open_icmp_sockets(inode);
         }
@@ -83,7 +83,7 @@ impl Lookups {
     }
 
     /// Passes a kernel record on: first what it rests on, then the record, then what it asks for.
-    pub fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
+    pub(super) fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
         match record {
             Record::Packet(mut packet) => {
                 let time = BootTime::from_ns(packet.header.time_ns);
@@ -108,7 +108,7 @@ impl Lookups {
     }
 
     /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
-    pub fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+    pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         self.paths_left = PATHS_PER_TICK;
         if now < self.next_rescan {
             return;
@@ -120,12 +120,12 @@ impl Lookups {
     }
 
     /// Look-ups left out since the last call, by cause.
-    pub fn take_losses(&mut self) -> Vec<(String, u64)> {
+    pub(super) fn take_losses(&mut self) -> Vec<(String, u64)> {
         std::mem::take(&mut self.losses).into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect()
     }
 
     /// Namespaces, listeners: what `ready:` names.
-    pub fn host(&self) -> &Host {
+    pub(super) fn host(&self) -> &Host {
         &self.host
     }
 
@@ -189,18 +189,17 @@ impl Lookups {
             return;
         }
         let next = u64::try_from(self.symbol_ids.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let id = match self.symbol_ids.get(&packet.location) {
-            Some(id) => *id,
-            None => {
-                let name = self.symbols.as_ref().and_then(|symbols| symbols.name_of(packet.location));
-                let body = HostBody::Symbol(Symbol { id: next, name: name.unwrap_or_default().to_owned() });
-                let time = BootTime::from_ns(packet.header.time_ns);
-                stream.push(Record::Host(HostRecord { time, netns: 0, body }));
-                if self.symbol_ids.len() < REMEMBERED {
-                    self.symbol_ids.insert(packet.location, next);
-                }
-                next
+        let id = if let Some(id) = self.symbol_ids.get(&packet.location) {
+            *id
+        } else {
+            let name = self.symbols.as_ref().and_then(|symbols| symbols.name_of(packet.location));
+            let body = HostBody::Symbol(Symbol { id: next, name: name.unwrap_or_default().to_owned() });
+            let time = BootTime::from_ns(packet.header.time_ns);
+            stream.push(Record::Host(HostRecord { time, netns: 0, body }));
+            if self.symbol_ids.len() < REMEMBERED {
+                self.symbol_ids.insert(packet.location, next);
             }
+            next
         };
         packet.location = id;
     }
@@ -265,7 +264,7 @@ impl Lookups {
 
     /// Keeps what is remembered as told within bounds, and pids from meaning another process for ever.
     fn forget(&mut self, now: BootTime) {
-        const PROCESS_TOLD_FOR: Duration = Duration::from_secs(60);
+        const PROCESS_TOLD_FOR: Duration = Duration::from_mins(1);
         self.processes.retain(|_pid, told| now.since(*told) < PROCESS_TOLD_FOR);
         self.paths.retain(|_key, told| now.since(*told) < PATH_EVERY);
     }

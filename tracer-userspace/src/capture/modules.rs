@@ -9,13 +9,13 @@ use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv,
 
 /// Whether a module is loaded, or built in with parameters.
 #[must_use]
-pub fn is_loaded(module: &str) -> bool {
+pub(super) fn is_loaded(module: &str) -> bool {
     Path::new("/sys/module").join(module).exists()
 }
 
 /// The kernel's own announcements of what comes and goes (kobject uevents), modules among them.
 #[derive(Debug)]
-pub struct ModuleEvents {
+pub(super) struct ModuleEvents {
     socket: OwnedFd,
 }
 
@@ -24,7 +24,7 @@ impl ModuleEvents {
     ///
     /// # Errors
     /// What the kernel says; without it a check now and then has to do.
-    pub fn subscribe() -> io::Result<Self> {
+    pub(super) fn subscribe() -> io::Result<Self> {
         /// Multicast group of the kernel's own events.
         const KERNEL_GROUP: u32 = 1;
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -34,7 +34,7 @@ impl ModuleEvents {
     }
 
     /// Reads all that is waiting; whether a module was added.
-    pub fn module_added(&self) -> bool {
+    pub(super) fn module_added(&self) -> bool {
         let mut added = false;
         let mut buffer = [0_u8; 2048];
         loop {

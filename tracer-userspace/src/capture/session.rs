@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::clock::{boot_time, clock_pair};
 use super::facts::{Facts, Symbols};
-use super::host::{Host, NamespaceError};
+use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
@@ -88,6 +88,8 @@ impl Session {
     /// [`SessionError`], one clear line.
     pub fn begin(config: &SessionConfig) -> Result<Self, SessionError> {
         lift_memlock_limit();
+        // each watched namespace takes some sockets
+        raise_open_files();
         let facts = Facts::gather();
         let plan = plan(&facts);
         let mut layout = plan.ready()?;
