@@ -120,7 +120,7 @@ fn verdicts_of(json_lines: &str) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_trace_for_people() {
-    insta::assert_snapshot!(lines(&trace(&frames()).0, ""), @r#"
+    insta::assert_snapshot!(lines(&trace(&frames()).0, ""), @r"
 2026-11-21 UTC   web-1, Linux 6.12.8, ports 8080,8443
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
 12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080: the kernel refused the SYN from 10.9.1.2:45824 with a RST
@@ -137,7 +137,7 @@ traffic    0 connections, 0 HTTP exchanges
 undecided  0 silent when recording ended, 0 given up by the client too early to tell, 0 late
 lost       nothing (attempts-evicted 0, attempts-full 0, connects-full 0, file-write 0, ring-full 0, troubled-full 0)
 files      web-1.wft
-"#);
+");
 }
 
 #[test]
@@ -204,11 +204,10 @@ fn a_verdict_that_spans_a_gap_is_only_likely() {
     // the attempt's only record comes just before the gap, and is decided behind it
     let mut frames = frames();
     frames[0].pop();
-    let (whole, offsets) = trace(&frames);
-    assert_eq!(verdicts_of(&lines(&whole, "--json"))[0]["confidence"], "certain");
-    let mut damaged = whole.clone();
-    damaged[offsets[1] + 60] ^= 0xff;
-    let text = lines(&damaged, "--json");
+    let (mut bytes, offsets) = trace(&frames);
+    assert_eq!(verdicts_of(&lines(&bytes, "--json"))[0]["confidence"], "certain");
+    bytes[offsets[1] + 60] ^= 0xff;
+    let text = lines(&bytes, "--json");
     let verdicts = verdicts_of(&text);
     assert_eq!(verdicts[0]["confidence"], "likely", "{text}");
 }
@@ -234,13 +233,13 @@ fn what_is_not_as_it_should_be_is_said() {
     let stream = Stream::new(true, Path::new("a\x1b.wft"), &start_of_stream, None);
     let damage =
         crate::trace::Damage { offset: 4_096, bytes: 812, frames: 1, kind: crate::trace::DamageKind::Checksum };
-    insta::assert_snapshot!(stream.damage_line(damage), @r#"wherefore: a\u{1b}.wft: damaged at byte 4096: a frame's checksum does not hold (812 bytes and 1 frames lost)"#);
+    insta::assert_snapshot!(stream.damage_line(damage), @r"wherefore: a\u{1b}.wft: damaged at byte 4096: a frame's checksum does not hold (812 bytes and 1 frames lost)");
     let reading = crate::trace::Reading { unknown: 3, undecodable: 1, ..crate::trace::Reading::default() };
-    insta::assert_snapshot!(stream.remarks(reading).join("\n"), @r#"
+    insta::assert_snapshot!(stream.remarks(reading).join("\n"), @r"
 wherefore: a\u{1b}.wft: 3 records are of kinds that this version does not know: they were skipped
 wherefore: a\u{1b}.wft: 1 host records could not be decoded: they were skipped
 wherefore: a\u{1b}.wft: the recording did not end in order: what came last may be missing
-"#);
+");
     let reading = crate::trace::Reading { ended: true, ..crate::trace::Reading::default() };
     assert_eq!(stream.remarks(reading), [""; 0]);
 }
