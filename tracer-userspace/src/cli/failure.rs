@@ -111,7 +111,7 @@ fn clap_line(error: &clap::Error) -> String {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paragraphs = rendered.split("\n\n");
     let what = words(paragraphs.next().unwrap_or_default().trim_start_matches("error: "));
-    let tip = paragraphs.map(words).find(|text| text.starts_with("tip: "));
+    let tip = paragraphs.map(words).find(|text| text.starts_with("tip: ") && text.contains("similar"));
     let tip = tip.map_or_else(|| "see `wherefore --help`".to_owned(), |tip| tip.trim_start_matches("tip: ").to_owned());
     plain(&format!("{what}: {tip}")).into_owned()
 }

@@ -125,7 +125,7 @@ fn losses(summary: &Summary, text: &mut Block) {
     if total == 0 {
         text.line("lost", &format!("{}{causes}", paint(text.styles.good, "nothing")));
     } else {
-        let amount = paint(text.styles.certain, counted(total, "record"));
+        let amount = paint(text.styles.certain, total);
         text.line("lost", &format!("{amount}{causes}: verdicts near these are likely, not certain"));
     }
     if summary.suppressed > 0 {

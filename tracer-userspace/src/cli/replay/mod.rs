@@ -98,6 +98,7 @@ impl Session<'_> {
                         self.progress.aside(&line);
                     }
                     stream.finish(reading, out).map_err(Failure::output)?;
+                    self.progress.flush(out).map_err(Failure::output)?;
                 }
             }
         }

@@ -133,7 +133,6 @@ impl Stream {
     pub(super) fn finish(mut self, reading: Reading, to: &mut impl Write) -> io::Result<()> {
         self.pass.reading = reading;
         let Self { analysis, mut pass, .. } = self;
-        analysis.finish(to, &mut |output| pass.check(output))?;
-        to.flush()
+        analysis.finish(to, &mut |output| pass.check(output))
     }
 }
