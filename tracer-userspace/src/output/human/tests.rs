@@ -54,7 +54,7 @@ files      /var/lib/wherefore/web-1.wft
 
 #[test]
 fn quiet_leaves_the_summary() {
-    insta::assert_snapshot!(printed(HumanOptions { quiet: true, ..HumanOptions::default() }, &stream()), @r"
+    insta::assert_snapshot!(printed(HumanOptions { quiet: true, ..HumanOptions::default() }, &stream()).trim_start(), @r"
 summary    2026-11-21 12:03:41 to 12:07:33 UTC (3m 52s), 1204 records
 ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
            8443   no listener, 0 SYNs + 0 health checks, nothing reached it
