@@ -1,6 +1,4 @@
 //! Why connections are not made.
-//!
-//! Over 250 lines because it is text: one block a verdict.
 
 use super::{Group, SlugText};
 use crate::verdict::Slug;
