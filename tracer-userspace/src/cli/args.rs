@@ -110,7 +110,8 @@ Examples:
   sudo wherefore record --port 8080 --duration 5m --json > verdicts.jsonl
   sudo wherefore record --port 8080 --netns blue --netns 812
 
-Verdicts come on standard output, one line each, with a summary at the end.
+Verdicts come on standard output, one line each, with a summary at the end;
+EXPECT is the status that a balancer or proxy in front will have answered.
 `ready:` and errors come on standard error. Ctrl-C ends the recording in order.")]
 pub struct RecordArgs {
     /// What to capture.

@@ -81,14 +81,14 @@ pub(super) fn chain(error: &anyhow::Error) -> String {
 }
 
 /// What clap could not make sense of, as one line. Help and version are no failure.
-pub(super) fn of_clap(error: clap::Error) -> Result<(), Failure> {
+pub(super) fn of_clap(error: &clap::Error) -> Result<(), Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => error.print().map_err(Failure::output),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             console::error_text(&error.render());
             Err(Failure::usage("name a command, as in `wherefore record --port 8080`"))
         }
-        _ => Err(Failure::Usage(clap_line(&error))),
+        _ => Err(Failure::Usage(clap_line(error))),
     }
 }
 
@@ -111,7 +111,7 @@ fn clap_line(error: &clap::Error) -> String {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut paragraphs = rendered.split("\n\n");
     let what = words(paragraphs.next().unwrap_or_default().trim_start_matches("error: "));
-    let tip = paragraphs.map(words).find(|text| text.starts_with("tip: "));
+    let tip = paragraphs.map(words).find(|text| text.starts_with("tip: ") && text.contains("similar"));
     let tip = tip.map_or_else(|| "see `wherefore --help`".to_owned(), |tip| tip.trim_start_matches("tip: ").to_owned());
     plain(&format!("{what}: {tip}")).into_owned()
 }
@@ -151,25 +151,25 @@ mod tests {
 
     fn said(arguments: &str) -> String {
         let error = Cli::try_parse_from(arguments.split(' ')).unwrap_err();
-        let Err(failure) = of_clap(error) else { return String::new() };
+        let Err(failure) = of_clap(&error) else { return String::new() };
         assert_eq!(failure.exit_code(), ExitCode::from(2));
         failure.line().unwrap()
     }
 
     #[test]
     fn usage_errors_are_one_line() {
-        insta::assert_snapshot!(said("wherefore replay"), @r#"wherefore: the following required arguments were not provided: <PATH>...: see `wherefore --help`"#);
+        insta::assert_snapshot!(said("wherefore replay"), @"wherefore: the following required arguments were not provided: <PATH>...: see `wherefore --help`");
         insta::assert_snapshot!(said("wherefore replay a.wft --verdict process-dwn"), @r#"wherefore: --verdict process-dwn: no verdict is called "process-dwn"; `wherefore explain` lists them"#);
-        insta::assert_snapshot!(said("wherefore replay a.wft --peer 10.0.0.0/33"), @r#"wherefore: --peer 10.0.0.0/33: this is no address or network: give one like 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32"#);
-        insta::assert_snapshot!(said("wherefore replay a.wft --jsn"), @r#"wherefore: unexpected argument '--jsn' found: a similar argument exists: '--json'"#);
-        insta::assert_snapshot!(said("wherefore reply"), @r#"wherefore: unrecognized subcommand 'reply': a similar subcommand exists: 'replay'"#);
-        insta::assert_snapshot!(said("wherefore replay a.wft --since"), @r#"wherefore: a value is required for '--since <TIME>' but none was supplied: see `wherefore --help`"#);
+        insta::assert_snapshot!(said("wherefore replay a.wft --peer 10.0.0.0/33"), @"wherefore: --peer 10.0.0.0/33: this is no address or network: give one like 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32");
+        insta::assert_snapshot!(said("wherefore replay a.wft --jsn"), @"wherefore: unexpected argument '--jsn' found: a similar argument exists: '--json'");
+        insta::assert_snapshot!(said("wherefore reply"), @"wherefore: unrecognized subcommand 'reply': a similar subcommand exists: 'replay'");
+        insta::assert_snapshot!(said("wherefore replay a.wft --since"), @"wherefore: a value is required for '--since <TIME>' but none was supplied: see `wherefore --help`");
     }
 
     #[cfg(feature = "capture")]
     #[test]
     fn usage_errors_of_recording_are_one_line() {
         insta::assert_snapshot!(said("wherefore record --port 0"), @r#"wherefore: --port 0: "0" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
-        insta::assert_snapshot!(said("wherefore record --port 8080 --slow 10"), @r#"wherefore: --slow 10: this is no span of time: give numbers with units, as in 500ms, 10s, 1m30s or 2h"#);
+        insta::assert_snapshot!(said("wherefore record --port 8080 --slow 10"), @"wherefore: --slow 10: this is no span of time: give numbers with units, as in 500ms, 10s, 1m30s or 2h");
     }
 }

@@ -38,7 +38,7 @@ use args::{Cli, Command};
 pub fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(cli) => run(cli.command),
-        Err(error) => failure::of_clap(error),
+        Err(error) => failure::of_clap(&error),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

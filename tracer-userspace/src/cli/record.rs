@@ -11,14 +11,15 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::analysis::Analysis;
 use super::args::{CaptureArgs, RecordArgs, WatchArgs};
 use super::console;
 use super::failure::Failure;
 use super::live_status::LiveStatus;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
+use crate::capture::clock::boot_time;
 use crate::capture::session::{Session, SessionConfig};
-use crate::engine::Output;
 use crate::output::{HumanOptions, Printer, ready::Ready, ready::ReadyPort};
 use crate::record::{HostBody, Record, tcp_state};
 use crate::trace::{TraceFile, sudo_group};
@@ -74,10 +75,8 @@ fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: boo
         }
         let live = Live {
             session,
-            tee: Tee::new(file),
-            printer,
+            tee: Tee::new(file, Analysis::new(printer)),
             records: Vec::new(),
-            said: Vec::new(),
             status: status.then(LiveStatus::default),
         };
         live.run(args.duration).await
@@ -88,9 +87,7 @@ fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: boo
 struct Live {
     session: Session,
     tee: Tee,
-    printer: Printer,
     records: Vec<Record>,
-    said: Vec<Output>,
     status: Option<LiveStatus>,
 }
 
@@ -127,7 +124,10 @@ impl Live {
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
-        self.tee.begin(self.session.start(), &mut self.said);
+        let mut out = console::stdout();
+        self.tee.begin(self.session.start(), &mut out).map_err(Failure::output)?;
+        out.flush().map_err(Failure::output)?;
+        drop(out);
         self.session.snapshot(&mut self.records);
         let ready = ready(&self.session, &self.records);
         self.pass()?;
@@ -136,30 +136,25 @@ impl Live {
         Ok(())
     }
 
-    /// Records to the tee, and what the engine says to standard output.
+    /// Records to the tee, and what follows from them to standard output.
     fn pass(&mut self) -> Result<(), Failure> {
         if let Some(status) = &mut self.status {
             status.note(&self.records);
         }
-        self.tee.pass(&mut self.records, &mut self.said);
-        self.print()
-    }
-
-    fn print(&mut self) -> Result<(), Failure> {
         let mut out = console::stdout();
-        for output in self.said.drain(..) {
-            if let (Some(status), Output::Verdict(verdict)) = (&mut self.status, &output) {
-                status.failed(verdict.port, verdict.count);
+        self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;
+        out.flush().map_err(Failure::output)?;
+        for (port, count) in self.tee.failed.drain(..) {
+            if let Some(status) = &mut self.status {
+                status.failed(port, count);
             }
-            self.printer.print(&output, &mut out).map_err(Failure::output)?;
         }
-        self.printer.advance(crate::capture::clock::boot_time(), &mut out).map_err(Failure::output)?;
-        out.flush().map_err(Failure::output)
+        Ok(())
     }
 
     fn show_status(&mut self) {
         if let Some(status) = &mut self.status {
-            let text = status.render(self.session.start(), crate::capture::clock::boot_time(), self.tee.lost());
+            let text = status.render(self.session.start(), boot_time(), self.tee.lost());
             console::error_text(&text);
         }
     }
@@ -168,14 +163,7 @@ impl Live {
         super::notify::stopping();
         self.session.end(&mut self.records);
         self.pass()?;
-        let Self { tee, mut said, mut printer, .. } = self;
-        let finished = tee.finish(&mut said);
-        let mut out = console::stdout();
-        for output in said {
-            printer.print(&output, &mut out).map_err(Failure::output)?;
-        }
-        out.flush().map_err(Failure::output)?;
-        finished.map_err(Failure::from)
+        self.tee.finish(&mut console::stdout())
     }
 }
 

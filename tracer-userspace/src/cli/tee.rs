@@ -1,37 +1,59 @@
-//! The tee: one stream of records into the trace file and into the engine, in the same order.
+//! The tee: one stream of records into the trace file and into the analysis, in the same order.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::engine::{Engine, Output};
+use super::analysis::Analysis;
+use crate::engine::Output;
 use crate::record::{Record, Start};
 use crate::trace::{TraceFile, start_record};
+
+/// Cause under which the summary counts records that the file has not got.
+const FILE_LOSS: &str = "trace-write";
 
 /// Where a live stream goes.
 pub(super) struct Tee {
     file: Option<TraceFile>,
-    engine: Engine,
+    analysis: Analysis,
     bytes: Vec<u8>,
     file_fails: bool,
+    /// Verdicts by port, counts summed: for the status line.
+    pub(super) failed: Vec<(u16, u64)>,
 }
 
 impl Tee {
-    /// A tee into this file (none for `watch`) and a fresh engine.
-    pub(super) fn new(file: Option<TraceFile>) -> Self {
-        Self { file, engine: Engine::new(), bytes: Vec::with_capacity(1024), file_fails: false }
+    /// A tee into this file (none for `watch`) and this analysis.
+    pub(super) fn new(file: Option<TraceFile>, analysis: Analysis) -> Self {
+        Self { file, analysis, bytes: Vec::with_capacity(1024), file_fails: false, failed: Vec::new() }
     }
 
     /// Begins the stream. The file's writer has put the same record at its head by itself.
-    pub(super) fn begin(&mut self, start: &Start, said: &mut Vec<Output>) {
-        self.engine.push(&start_record(start), said);
+    ///
+    /// # Errors
+    /// What writing to `out` says.
+    pub(super) fn begin(&mut self, start: &Start, out: &mut impl Write) -> io::Result<()> {
+        self.analysis.push(&start_record(start), out, &mut |_output| true)
     }
 
-    /// Passes the records on and takes them out of `records`; what the engine says goes to `said`.
-    /// A record that the file cannot take is counted there and still reaches the engine.
-    pub(super) fn pass(&mut self, records: &mut Vec<Record>, said: &mut Vec<Output>) {
+    /// Passes the records on, and takes them out of `records`. A record that the file cannot take is
+    /// counted there and still analysed.
+    ///
+    /// # Errors
+    /// What writing to `out` says.
+    pub(super) fn pass(&mut self, records: &mut Vec<Record>, out: &mut impl Write) -> io::Result<()> {
         for record in records.drain(..) {
             self.write(&record);
-            self.engine.push(&record, said);
+            let failed = &mut self.failed;
+            self.analysis.push(&record, out, &mut |output| {
+                if let Output::Verdict(verdict) = output {
+                    failed.push((verdict.port, verdict.count));
+                }
+                true
+            })?;
         }
+        Ok(())
     }
 
     fn write(&mut self, record: &Record) {
@@ -52,7 +74,7 @@ impl Tee {
         }
     }
 
-    /// Says once that the file fails, and once that it no longer does.
+    /// Says once that the file fails, until it no longer does.
     fn note(&mut self, written: anyhow::Result<()>) {
         match (written, self.file_fails) {
             (Err(error), false) => {
@@ -62,8 +84,8 @@ impl Tee {
                     super::failure::chain(&error)
                 ));
             }
-            (Err(_), true) | (Ok(()), false) => {}
-            (Ok(()), true) => self.file_fails = false,
+            (Err(_), true) => {}
+            (Ok(()), _) => self.file_fails = false,
         }
     }
 
@@ -73,19 +95,29 @@ impl Tee {
     }
 
     /// Ends the stream: the engine's last words, the file complete on disk. The summary names the file
-    /// and what it lost.
-    pub(super) fn finish(mut self, said: &mut Vec<Output>) -> anyhow::Result<()> {
-        self.engine.finish(said);
+    /// and what it lacks.
+    ///
+    /// # Errors
+    /// What writing to `out` says, or the disk.
+    pub(super) fn finish(mut self, out: &mut impl Write) -> Result<(), super::Failure> {
+        self.flush();
         let lost = self.lost();
-        let Some(file) = self.file else { return Ok(()) };
-        let path = file.path().to_owned();
-        for output in said.iter_mut() {
+        let path: Option<PathBuf> = self.file.as_ref().map(|file| file.path().to_owned());
+        let complete = |output: &mut Output| {
             if let Output::Summary(summary) = output {
-                summary.files = vec![path.display().to_string()];
-                let count = summary.lost.entry("trace-write".to_owned()).or_default();
+                summary.files.extend(path.iter().map(|path| path.display().to_string()));
+                let count = summary.lost.entry(FILE_LOSS.to_owned()).or_default();
                 *count = count.saturating_add(lost);
             }
+            true
+        };
+        let mut complete = complete;
+        self.analysis.finish(out, &mut complete).map_err(super::Failure::output)?;
+        out.flush().map_err(super::Failure::output)?;
+        if let Some(file) = self.file {
+            let shown = file.path().display().to_string();
+            file.finish().map(drop).with_context(|| format!("{shown} is not complete on disk"))?;
         }
-        file.finish().map(|_path| ()).with_context(|| format!("{} is not complete on disk", path.display()))
+        Ok(())
     }
 }

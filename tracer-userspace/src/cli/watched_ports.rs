@@ -51,11 +51,18 @@ mod tests {
 
     #[test]
     fn no_port_shows_what_listens() {
-        insta::assert_snapshot!(ports("").unwrap_err(), @"");
+        insta::assert_snapshot!(ports("").unwrap_err(), @r"
+wherefore: which port? --port is missing.
+These ports are listened on:
+  PORT  ADDRESS  PROCESS     UNIT           CONTAINER
+  80    0.0.0.0  nginx[812]  nginx.service  -
+Name the one whose requests fail:
+  wherefore record --port 80
+");
     }
 
     #[test]
     fn too_many_ports() {
-        insta::assert_snapshot!(ports("--port 1-64 --port 70").unwrap_err(), @"");
+        insta::assert_snapshot!(ports("--port 1-64 --port 70").unwrap_err(), @"wherefore: --port: 65 ports are too many: one run watches at most 64");
     }
 }

@@ -29,6 +29,8 @@ mod world;
 mod script;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use attempts::Attempts;
 use counters::PortCounters;
@@ -77,9 +79,12 @@ impl Engine {
                     self.counters.watch(*port);
                 }
                 out.push(Output::Start(start.clone()));
+                return;
             }
             Record::Host(HostRecord { body: HostBody::Symbol(symbol), .. }) => {
+                // a name has no time: it only has to be there before the drop that needs it
                 self.world.symbol(symbol.id, &symbol.name);
+                return;
             }
             Record::Host(_) => {}
             Record::Socket(_) | Record::Packet(_) | Record::Icmp(_) => {

@@ -118,7 +118,8 @@ mod tests {
         for (ms, cause) in [(1000, "a"), (1150, "b"), (1050, "c"), (1050, "d"), (1150, "e"), (1001, "f")] {
             reorder.push(record(ms, cause));
         }
-        assert_eq!(drain(&mut reorder, reorder.watermark()), []);
+        let watermark = reorder.watermark();
+        assert_eq!(drain(&mut reorder, watermark), []);
         reorder.push(record(1250, "g"));
         let pairs = |rows: &[(u64, &str)]| rows.iter().map(|(ms, c)| (*ms, (*c).to_owned())).collect::<Vec<_>>();
         let watermark = reorder.watermark();

@@ -10,8 +10,23 @@ pub(super) struct Signature {
     role: Role,
     netns: u32,
     port: u16,
-    process: Option<Process>,
+    program: Option<Program>,
     status: Option<u16>,
+}
+
+/// Processes of one program: whoever forks for each connection gets one line all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Program {
+    comm: Option<String>,
+    unit: Option<String>,
+    container: Option<String>,
+}
+
+impl Program {
+    fn of(process: &Process) -> Self {
+        let Process { comm, unit, container, .. } = process.clone();
+        Self { comm, unit, container }
+    }
 }
 
 impl Signature {
@@ -21,7 +36,7 @@ impl Signature {
             role: verdict.role,
             netns: verdict.netns,
             port: verdict.port,
-            process: verdict.process.clone(),
+            program: verdict.process.as_ref().map(Program::of),
             status: verdict.http.status,
         }
     }
@@ -104,6 +119,10 @@ mod tests {
             assert_eq!(!fold.is_first(&other), folds, "{other:?}");
         };
         check(Verdict { remote: None, isn: None, time: samples::at_ms(900), ..same.clone() }, true);
+        let forked = Process { pid: Some(7), ..same.process.clone().unwrap() };
+        check(Verdict { process: Some(forked), ..same.clone() }, true);
+        let other = Process { unit: None, ..same.process.clone().unwrap() };
+        check(Verdict { process: Some(other), ..same.clone() }, false);
         check(Verdict { slug: Slug::WrongBindAddress, ..same.clone() }, false);
         check(Verdict { role: Role::Outbound, ..same.clone() }, false);
         check(Verdict { netns: 1, ..same.clone() }, false);

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use anstyle::Style;
 
@@ -279,19 +278,6 @@ fn likely(alternatives: &[Slug]) -> String {
     }
     let names: Vec<&str> = alternatives.iter().map(|slug| slug.as_str()).collect();
     format!("(likely; or {})", names.join(", "))
-}
-
-/// `3m 52s`, `410ms`: the two largest units.
-pub(super) fn span(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) if seconds == 0 => format!("{}ms", duration.as_millis()),
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
-        (0, _, _) => format!("{hours}h {minutes}m"),
-        _ => format!("{days}d {hours}h"),
-    }
 }
 
 /// Text in a style, padded to a width.

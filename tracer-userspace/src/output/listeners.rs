@@ -85,7 +85,7 @@ mod tests {
             row(80, "0.0.0.0", Some("nginx[812]"), Some("nginx.service"), None),
             row(5432, "127.0.0.1", None, None, None),
         ];
-        insta::assert_snapshot!(table(&rows, "record"), @r#"
+        insta::assert_snapshot!(table(&rows, "record"), @r"
 These ports are listened on:
   PORT  ADDRESS    PROCESS     UNIT           CONTAINER
   80    0.0.0.0    nginx[812]  nginx.service  -
@@ -93,14 +93,14 @@ These ports are listened on:
   8080  ::         java[4711]  -              0123456789ab
 Name the one whose requests fail:
   wherefore record --port 80
-"#);
+");
     }
 
     #[test]
     fn no_listener() {
-        insta::assert_snapshot!(table(&[], "watch"), @r#"
+        insta::assert_snapshot!(table(&[], "watch"), @r"
 Nothing listens on this host now. Watch the port that should be served:
   wherefore watch --port 8080
-"#);
+");
     }
 }

@@ -16,6 +16,7 @@ mod style;
 mod summary;
 mod text;
 mod wall;
+mod words;
 
 pub use human::HumanOptions;
 pub use json::MAX_CAUSES;

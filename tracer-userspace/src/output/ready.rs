@@ -35,7 +35,7 @@ impl Ready {
     #[must_use]
     pub fn line(&self) -> String {
         let ports: Vec<String> = self.ports.iter().map(port).collect();
-        let mut parts = vec![
+        let mut facts = vec![
             format!("wherefore {}", plain(&self.version)),
             ports.join(", "),
             match self.namespaces.as_slice() {
@@ -51,8 +51,8 @@ impl Ready {
             },
         ];
         let tls = self.ports.iter().filter(|port| port.tls);
-        parts.extend(tls.map(|port| format!("TLS on {}: no statuses", port.port)));
-        format!("ready: {}", parts.join("; "))
+        facts.extend(tls.map(|port| format!("TLS on {}: no statuses", port.port)));
+        format!("ready: {}", facts.join("; "))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
             hooks_planned: 14,
             ..Ready::default()
         };
-        insta::assert_snapshot!(ready.line(), @r#"ready: wherefore 0.1.0; port 443 (nginx[812] on 0.0.0.0, nginx[812] on ::), port 8080 (no listener); all network namespaces; 14 of 14 hooks; blind to nothing; TLS on 443: no statuses"#);
+        insta::assert_snapshot!(ready.line(), @"ready: wherefore 0.1.0; port 443 (nginx[812] on 0.0.0.0, nginx[812] on ::), port 8080 (no listener); all network namespaces; 14 of 14 hooks; blind to nothing; TLS on 443: no statuses");
     }
 
     #[test]
@@ -98,6 +98,6 @@ mod tests {
             hooks_planned: 14,
             blind: vec!["firewall-reject".to_owned()],
         };
-        insta::assert_snapshot!(ready.line(), @r#"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks; blind to firewall-reject"#);
+        insta::assert_snapshot!(ready.line(), @r"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks; blind to firewall-reject");
     }
 }

@@ -24,8 +24,8 @@ pub(crate) fn start() -> Start {
     }
 }
 
-fn socket(text: &str) -> Option<SocketAddr> {
-    Some(text.parse().unwrap())
+fn socket(text: &str) -> SocketAddr {
+    text.parse().unwrap()
 }
 
 pub(crate) fn process_down() -> Verdict {
@@ -37,8 +37,8 @@ pub(crate) fn process_down() -> Verdict {
         started: at_ms(220),
         role: Role::Inbound,
         netns: 4_026_531_840,
-        local: socket("10.9.2.2:8080"),
-        remote: socket("10.9.1.2:45824"),
+        local: Some(socket("10.9.2.2:8080")),
+        remote: Some(socket("10.9.1.2:45824")),
         port: 8080,
         isn: Some(123),
         count: 1,
@@ -72,8 +72,8 @@ pub(crate) fn security_group_drop() -> Verdict {
         time: at_ms(3_221),
         started: at_ms(221),
         role: Role::Outbound,
-        local: socket("[2001:db8::1]:51000"),
-        remote: socket("[2001:db8::2]:8443"),
+        local: Some(socket("[2001:db8::1]:51000")),
+        remote: Some(socket("[2001:db8::2]:8443")),
         port: 8443,
         isn: Some(77),
         expected_status: Some(504),

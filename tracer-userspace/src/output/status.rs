@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::human::span;
 use super::style::{Styles, paint};
 use super::text::plain;
+use super::words::{counted, span};
 
 /// No SYN from a client for this long, with a listener there, is worth a word: two health check
 /// periods of 30 s, the usual default, and some slack.
@@ -101,12 +101,16 @@ impl StatusLines {
         );
         let failed = format!("{} failed", port.failed);
         let failed = if port.failed > 0 { paint(self.styles.certain, failed) } else { failed };
-        let last =
+        let recency =
             port.since_syn.map_or_else(|| "no SYN yet".to_owned(), |since| format!("last SYN {} ago", span(since)));
         let clients = port.syn.saturating_sub(port.health_check_syn);
         format!(
-            "status: {}  {listener}  {clients} SYNs + {} health checks, {} accepted, {failed}, {} waiting, {last}, lost {lost}",
-            port.port, port.health_check_syn, port.accepted, port.waiting,
+            "status: {}  {listener}  {} + {}, {} accepted, {failed}, {} waiting, {recency}, lost {lost}",
+            port.port,
+            counted(clients, "SYN"),
+            counted(port.health_check_syn, "health check"),
+            port.accepted,
+            port.waiting,
         )
     }
 
@@ -166,26 +170,26 @@ mod tests {
     fn ports_with_and_without_traffic() {
         let quiet = PortStatus { port: 8443, ..PortStatus::default() };
         let status = Status { ports: vec![port(), quiet], lost: 7 };
-        insta::assert_snapshot!(StatusLines::default().render(&status), @r#"
+        insta::assert_snapshot!(StatusLines::default().render(&status), @r"
 status: 8080  nginx[812]  240 SYNs + 12 health checks, 238 accepted, 2 failed, 0 waiting, last SYN 3s ago, lost 7
 status: 8443  no listener  0 SYNs + 0 health checks, 0 accepted, 0 failed, 0 waiting, no SYN yet, lost 7
-"#);
+");
     }
 
     #[test]
     fn total_silence() {
-        insta::assert_snapshot!(StatusLines::default().render(&silent(65, 70)), @r#"
+        insta::assert_snapshot!(StatusLines::default().render(&silent(65, 70)), @r"
 status: 8080  nginx[812]  240 SYNs + 12 health checks, 238 accepted, 2 failed, 0 waiting, last SYN 3s ago, lost 0
         8080: nothing from outside has reached this host on the port for 1m 5s. If clients fail, they are stopped before this host: check its security group, the subnet's network ACL, and that it is registered as a target.
-"#);
+");
     }
 
     #[test]
     fn health_checks_only() {
-        insta::assert_snapshot!(StatusLines::default().render(&silent(66, 5)), @r#"
+        insta::assert_snapshot!(StatusLines::default().render(&silent(66, 5)), @r"
 status: 8080  nginx[812]  240 SYNs + 12 health checks, 238 accepted, 2 failed, 0 waiting, last SYN 3s ago, lost 0
         8080: only health checks have reached this host on the port for 1m 6s. If clients fail, they are stopped before this host: check the balancer's listener rules and its own security group, and the clients' way to it.
-"#);
+");
     }
 
     #[test]

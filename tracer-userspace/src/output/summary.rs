@@ -2,14 +2,17 @@
 
 use std::fmt::Write;
 
-use super::human::{cell, span};
+use super::human::cell;
 use super::meaning::meaning;
 use super::style::{Styles, paint};
 use super::text::plain;
 use super::wall::WallClock;
-use crate::engine::Summary;
+use super::words::{counted, span};
+use crate::engine::{PortSummary, Summary};
 use crate::verdict::Slug;
 
+/// With more ports than this, those without a listener or a SYN share a line.
+const PORT_LINES_MAX: usize = 8;
 /// Width of the words on the left.
 const LABEL: usize = 10;
 
@@ -64,8 +67,12 @@ impl Block {
 }
 
 fn ports(summary: &Summary, clock: WallClock, text: &mut Block) {
-    for (index, (port, totals)) in summary.ports.iter().enumerate() {
-        let last = totals
+    let folds = summary.ports.len() > PORT_LINES_MAX;
+    let is_idle = |totals: &PortSummary| folds && totals.syn == 0 && !totals.listener;
+    let busy = summary.ports.iter().filter(|(_port, totals)| !is_idle(totals));
+    let mut label = "ports";
+    for (port, totals) in busy {
+        let recency = totals
             .last_syn
             .map_or_else(|| "nothing reached it".to_owned(), |time| format!("last SYN {}", clock.time_of_day(time)));
         let listener = if totals.listener {
@@ -73,10 +80,19 @@ fn ports(summary: &Summary, clock: WallClock, text: &mut Block) {
         } else {
             paint(text.styles.certain, "no listener")
         };
-        let clients = totals.syn.saturating_sub(totals.health_check_syn);
-        let label = if index == 0 { "ports" } else { "" };
+        let clients = counted(totals.syn.saturating_sub(totals.health_check_syn), "SYN");
         let checks = counted(totals.health_check_syn, "health check");
-        text.line(label, &format!("{port:<5}  {listener}, {} + {checks}, {last}", counted(clients, "SYN")));
+        text.line(label, &format!("{port:<5}  {listener}, {clients} + {checks}, {recency}"));
+        label = "";
+    }
+    let idle: Vec<String> = summary
+        .ports
+        .iter()
+        .filter(|(_port, totals)| is_idle(totals))
+        .map(|(port, _totals)| port.to_string())
+        .collect();
+    if !idle.is_empty() {
+        text.line(label, &format!("no listener and no SYN: {}", idle.join(", ")));
     }
 }
 
@@ -109,7 +125,7 @@ fn losses(summary: &Summary, text: &mut Block) {
     if total == 0 {
         text.line("lost", &format!("{}{causes}", paint(text.styles.good, "nothing")));
     } else {
-        let amount = paint(text.styles.certain, counted(total, "record"));
+        let amount = paint(text.styles.certain, total);
         text.line("lost", &format!("{amount}{causes}: verdicts near these are likely, not certain"));
     }
     if summary.suppressed > 0 {
@@ -135,11 +151,6 @@ fn ends(summary: &Summary, recording: bool, text: &mut Block) {
     }
 }
 
-/// `1 record`, `2 records`.
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A path as one word of a shell's command line.
 fn shell_word(path: &str) -> String {
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%,".contains(character);
@@ -158,12 +169,12 @@ mod tests {
     use crate::output::samples;
 
     fn printed(summary: &Summary, recording: bool) -> String {
-        block(summary, WallClock::new(samples::start().clock), Styles::default(), recording)
+        block(summary, WallClock::new(samples::start().clock), Styles::default(), recording).trim_start().to_owned()
     }
 
     #[test]
     fn a_recording() {
-        insta::assert_snapshot!(printed(&samples::summary(), true), @r#"
+        insta::assert_snapshot!(printed(&samples::summary(), true), @r"
 summary    2026-11-21 12:03:41 to 12:07:33 UTC (3m 52s), 1204 records
 ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
            8443   no listener, 0 SYNs + 0 health checks, nothing reached it
@@ -175,19 +186,19 @@ undecided  1 silent when recording ended, 0 given up by the client too early to 
 lost       nothing (attempts-full 0, ring-full 0)
 files      /var/lib/wherefore/web-1.wft
 replay     wherefore replay /var/lib/wherefore/web-1.wft
-"#);
+");
     }
 
     #[test]
     fn nothing_happened() {
         let summary = Summary { from: samples::at_ms(0), to: samples::at_ms(410), ..Summary::default() };
-        insta::assert_snapshot!(printed(&summary, false), @r#"
+        insta::assert_snapshot!(printed(&summary, false), @r"
 summary    2026-11-21 12:03:41 to 12:03:41 UTC (410ms), 0 records
 verdicts   none: nothing failed that could be seen from here
 traffic    0 connections, 0 HTTP exchanges
 undecided  0 silent when recording ended, 0 given up by the client too early to tell, 0 late
 lost       nothing
-"#);
+");
     }
 
     #[test]
@@ -201,7 +212,7 @@ lost       nothing
             files: vec!["a b.wft".to_owned(), "c.wft".to_owned()],
             ..samples::summary()
         };
-        insta::assert_snapshot!(printed(&summary, true), @r#"
+        insta::assert_snapshot!(printed(&summary, true), @r"
 summary    2026-11-21 12:03:41 to 2026-11-22 15:50:21 UTC (1d 3h), 1204 records
 ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
            8443   no listener, 0 SYNs + 0 health checks, nothing reached it
@@ -211,13 +222,23 @@ shown      3 verdict lines passed the filters; all counts here are of the whole 
 traffic    1201 connections, 0 HTTP exchanges
 recovered  firewall-drop 2: delayed, then let in
 undecided  1 silent when recording ended, 0 given up by the client too early to tell, 0 late
-lost       31 records (late\u{1b}[m 0, ring-full 31): verdicts near these are likely, not certain
+lost       31 (late\u{1b}[m 0, ring-full 31): verdicts near these are likely, not certain
 suppressed 1 record left out by flood limits; totals stay exact
 damage     1 frame, 8192 bytes could not be read
 files      a b.wft
            c.wft
 replay     wherefore replay 'a b.wft' c.wft
-"#);
+");
+    }
+
+    #[test]
+    fn many_idle_ports_share_a_line() {
+        let mut summary = samples::summary();
+        summary.ports.extend((9_000..9_010).map(|port| (port, PortSummary::default())));
+        let text = printed(&summary, false);
+        let lines: Vec<&str> = text.lines().skip(1).take(2).collect();
+        assert!(lines[0].contains("8080   listening"), "{text}");
+        assert!(lines[1].contains("no listener and no SYN: 8443, 9000, 9001,"), "{text}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Sink for Vec<u8> {
 
 /// Writes one trace.
 pub struct TraceWriter<W> {
-    out: W,
+    pub(super) out: W,
     compressor: Compressor<'static>,
     /// The copy of the file header, until a frame holds it.
     start: Vec<u8>,

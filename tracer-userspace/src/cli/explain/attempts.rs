@@ -1,6 +1,4 @@
 //! Why connections are not made.
-//!
-//! Over 250 lines because it is text: one block a verdict.
 
 use super::{Group, SlugText};
 use crate::verdict::Slug;
@@ -59,7 +57,7 @@ pub(super) const FIREWALLS: Group = Group {
     texts: &[
         SlugText {
             slug: Slug::FirewallReject,
-            answered: "502",
+            answered: "502; 504 where the rate limit kept the answer back",
             story: "A netfilter rule (iptables, nftables, firewalld, ufw, a container engine) dropped a packet of the connection and told the sender so, by an ICMP error or a RST. ICMP answers are rate limited by the kernel: those that were left out are recognised by the rule's other answers and then only likely; to their clients they look like a drop.",
             evidence: &[
                 "netfilter-drop: netfilter dropped the packet.",

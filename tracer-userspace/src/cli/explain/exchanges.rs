@@ -1,6 +1,4 @@
 //! Why exchanges on established connections fail.
-//!
-//! Over 250 lines because it is text: one block a verdict.
 
 use super::{Group, SlugText};
 use crate::verdict::Slug;

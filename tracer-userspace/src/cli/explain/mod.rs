@@ -211,14 +211,18 @@ fn sentence(text: &str) -> String {
 
 fn unknown(topic: &str, lower: &str) -> String {
     let statuses: Vec<String> = statuses::ALL.iter().map(|text| text.status.to_string()).collect();
-    let names = Slug::ALL.iter().map(|slug| slug.as_str());
+    let names: Vec<&str> = Slug::ALL.iter().map(|slug| slug.as_str()).collect();
     let is_number = !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_digit());
     if is_number {
         return format!("no text for status {lower}: there are texts for {}", statuses.join(", "));
     }
-    let nearest =
-        names.map(|name| (strsim::jaro_winkler(name, lower), name)).max_by(|left, right| left.0.total_cmp(&right.0));
     let what = format!("no verdict is called {}", quoted(topic));
+    let part_of: Vec<&str> = names.iter().copied().filter(|name| lower.len() > 2 && name.contains(lower)).collect();
+    if !part_of.is_empty() {
+        return format!("{what}: did you mean {}?", part_of.join(" or "));
+    }
+    let likeness = names.iter().map(|name| (strsim::jaro_winkler(name, lower), name));
+    let nearest = likeness.max_by(|left, right| left.0.total_cmp(&right.0));
     match nearest {
         Some((likeness, name)) if likeness > 0.7 => format!("{what}: did you mean {name}?"),
         _ => format!("{what}: `wherefore explain` lists all"),

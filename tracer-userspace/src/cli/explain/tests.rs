@@ -52,7 +52,7 @@ fn gateway_statuses_name_the_verdicts_that_expect_them() {
 #[test]
 fn no_line_is_wider_than_the_page() {
     let pages =
-        Slug::ALL.iter().map(|slug| slug.to_string()).chain(statuses::ALL.iter().map(|text| text.status.to_string()));
+        Slug::ALL.iter().map(ToString::to_string).chain(statuses::ALL.iter().map(|text| text.status.to_string()));
     for topic in pages {
         let text = page().topic(&topic).unwrap();
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
@@ -62,7 +62,7 @@ fn no_line_is_wider_than_the_page() {
 
 #[test]
 fn a_verdict() {
-    insta::assert_snapshot!(page().topic("Process-Down").unwrap(), @r#"
+    insta::assert_snapshot!(page().topic("Process-Down").unwrap(), @r"
 process-down
 Nothing listens on the port.
 
@@ -84,12 +84,12 @@ What to do
 - If the app runs, it listens on another port: `ss -ltnp` lists all listeners.
 - During a deployment: let the target be drained from the balancer before the
   app stops.
-"#);
+");
 }
 
 #[test]
 fn a_status() {
-    insta::assert_snapshot!(page().topic("464").unwrap(), @r#"
+    insta::assert_snapshot!(page().topic("464").unwrap(), @r"
 464 Protocol versions do not fit (AWS application load balancer)
 The request's protocol cannot be sent to the target group: gRPC to an HTTP/1.1
 group, HTTP/1.1 to an HTTP/2 or gRPC group, or an HTTP/2 request other than POST
@@ -99,12 +99,12 @@ What to do
 - Set the target group's protocol version to what clients speak; it is fixed at
   creation, so make a new group.
 - Or send such requests to another target group with a listener rule.
-"#);
+");
 }
 
 #[test]
 fn the_list() {
-    insta::assert_snapshot!(page().list(), @r#"
+    insta::assert_snapshot!(page().list(), @r"
 A verdict says why one connection attempt or one HTTP exchange failed.
 
 The app is not there, or does not accept
@@ -167,15 +167,15 @@ Established connections that broke
 * not told by this version yet
 Statuses that are explained too: 401, 403, 429, 460, 463, 464, 499, 502, 503,
 504, 561.
-"#);
+");
 }
 
 #[test]
 fn what_is_not_known_gets_the_nearest() {
     let said = |topic: &str| page().topic(topic).unwrap_err().line().unwrap();
-    insta::assert_snapshot!(said("proces-down"), @r#"wherefore: no verdict is called proces-down: did you mean process-down?"#);
-    insta::assert_snapshot!(said("firewall"), @r#"wherefore: no verdict is called firewall: did you mean firewall-drop?"#);
-    insta::assert_snapshot!(said("zzz zzz"), @r#"wherefore: no verdict is called 'zzz zzz': `wherefore explain` lists all"#);
-    insta::assert_snapshot!(said("418"), @r#"wherefore: no text for status 418: there are texts for 401, 403, 429, 460, 463, 464, 499, 502, 503, 504, 561"#);
-    insta::assert_snapshot!(said(""), @r#"wherefore: no verdict is called '': `wherefore explain` lists all"#);
+    insta::assert_snapshot!(said("proces-down"), @"wherefore: no verdict is called proces-down: did you mean process-down?");
+    insta::assert_snapshot!(said("firewall"), @"wherefore: no verdict is called firewall: did you mean firewall-reject or firewall-drop?");
+    insta::assert_snapshot!(said("zzz zzz"), @"wherefore: no verdict is called 'zzz zzz': `wherefore explain` lists all");
+    insta::assert_snapshot!(said("418"), @"wherefore: no text for status 418: there are texts for 401, 403, 429, 460, 463, 464, 499, 502, 503, 504, 561");
+    insta::assert_snapshot!(said(""), @"wherefore: no verdict is called '': `wherefore explain` lists all");
 }

@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn nothing_is_between_a_later_and_an_earlier_moment() {
         let failure = filter("--since 12:03 --until 12:02").unwrap_err();
-        insta::assert_snapshot!(failure.line().unwrap(), @"");
+        insta::assert_snapshot!(failure.line().unwrap(), @"wherefore: --since 2026-11-21T12:03:00Z is after --until 2026-11-21T12:02:00Z: no verdict can be in between");
     }
 }

@@ -4,6 +4,7 @@ mod filter;
 mod progress;
 mod stream;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -30,13 +31,11 @@ pub(super) fn run(args: &ReplayArgs) -> Result<(), Failure> {
     if let Some(failure) = last {
         return Err(failure);
     }
-    let mut progress = Progress::new(&files);
-    let mut session = Session { args, stream: None, records: 0, progress: &mut progress };
-    let result = session.read(replay);
-    let records = session.records;
-    progress.finish();
+    let mut session = Session { args, stream: None, records: 0, progress: Progress::new(&files) };
+    let result = session.read(replay, &mut console::stdout());
+    session.progress.finish();
     result?;
-    if records == 0 {
+    if session.records == 0 {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         return Err(anyhow!("{}: not one whole record is in it: nothing can be replayed", names.join(", ")).into());
     }
@@ -58,45 +57,50 @@ struct Session<'a> {
     stream: Option<Stream>,
     /// Records of all files.
     records: u64,
-    progress: &'a mut Progress,
+    progress: Progress,
 }
 
 impl Session<'_> {
-    fn read(&mut self, mut replay: Replay) -> Result<(), Failure> {
-        let mut out = console::stdout();
+    fn read(&mut self, mut replay: Replay, out: &mut impl Write) -> Result<(), Failure> {
         while let Some(item) = replay.next() {
-            match item {
-                ReplayItem::Start { path, start } => {
-                    let filter = self.filter(&path, WallClock::new(start.clock))?;
-                    let mut stream = Stream::new(self.args.json, &path, &start, filter);
-                    stream.begin(&start, &mut out).map_err(Failure::output)?;
-                    self.stream = Some(stream);
-                }
-                ReplayItem::Record(record) => {
-                    if let Some(stream) = &mut self.stream {
-                        stream.record(&record, &mut out).map_err(Failure::output)?;
-                    }
-                }
-                ReplayItem::Damage(damage) => {
-                    if let Some(stream) = &mut self.stream {
-                        self.progress.aside(&stream.damage_line(damage));
-                        stream.damage(damage, &mut out).map_err(Failure::output)?;
-                    }
-                }
-                ReplayItem::Failed(unusable) => {
-                    self.progress.aside(&format!("wherefore: {}", chain(&unusable.into())));
-                }
-                ReplayItem::End(reading) => {
-                    self.records = self.records.saturating_add(reading.records);
-                    if let Some(stream) = self.stream.take() {
-                        for line in stream.remarks(reading) {
-                            self.progress.aside(&line);
-                        }
-                        stream.finish(reading, &mut out).map_err(Failure::output)?;
-                    }
+            self.item(item, out)?;
+            self.progress.at(&replay, out).map_err(Failure::output)?;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, item: ReplayItem, out: &mut impl Write) -> Result<(), Failure> {
+        match item {
+            ReplayItem::Start { path, start } => {
+                let filter = self.filter(&path, WallClock::new(start.clock))?;
+                let mut stream = Stream::new(self.args.json, &path, &start, filter);
+                stream.begin(&start, out).map_err(Failure::output)?;
+                self.stream = Some(stream);
+            }
+            ReplayItem::Record(record) => {
+                if let Some(stream) = &mut self.stream {
+                    stream.record(&record, out).map_err(Failure::output)?;
                 }
             }
-            self.progress.at(&replay, &mut out).map_err(Failure::output)?;
+            ReplayItem::Damage(damage) => {
+                if let Some(stream) = &mut self.stream {
+                    self.progress.aside(&stream.damage_line(damage));
+                    stream.damage(damage, out).map_err(Failure::output)?;
+                }
+            }
+            ReplayItem::Failed(unusable) => {
+                self.progress.aside(&format!("wherefore: {}", chain(&unusable.into())));
+            }
+            ReplayItem::End(reading) => {
+                self.records = self.records.saturating_add(reading.records);
+                if let Some(stream) = self.stream.take() {
+                    for line in stream.remarks(reading) {
+                        self.progress.aside(&line);
+                    }
+                    stream.finish(reading, out).map_err(Failure::output)?;
+                    self.progress.flush(out).map_err(Failure::output)?;
+                }
+            }
         }
         Ok(())
     }
@@ -121,3 +125,6 @@ fn last_time(path: &Path) -> BootTime {
     });
     times.max().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::trace::Replay;
 /// Shorter ones are over before anybody could read how far they are.
 const LONG_BYTES: u64 = 32 * 1024 * 1024;
 /// Items between two looks at the position.
-const STRIDE: u32 = 16_384;
+const STRIDE: u32 = 2_048;
 
 /// A progress bar, or nothing.
 pub(super) struct Progress {
@@ -38,7 +38,15 @@ impl Progress {
             return Ok(());
         }
         bar.set_position(replay.bytes_read());
-        bar.suspend(|| out.flush())
+        self.flush(out)
+    }
+
+    /// Lets the lines printed so far come out.
+    pub(super) fn flush(&self, out: &mut impl Write) -> io::Result<()> {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| out.flush()),
+            None => out.flush(),
+        }
     }
 
     /// Prints a line on standard error.

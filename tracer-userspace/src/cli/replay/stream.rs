@@ -20,6 +20,8 @@ pub(super) struct Stream {
     pass: Pass,
     /// Time of the latest record.
     time: BootTime,
+    /// Frames that are missing just before the next record.
+    gap: Option<u64>,
 }
 
 /// What is done to each output on its way to the printer.
@@ -42,6 +44,10 @@ impl Pass {
             Output::Summary(summary) => {
                 summary.damage.frames = self.reading.damaged_frames;
                 summary.damage.bytes = self.reading.damaged_bytes;
+                // the engine was told of each gap at both its ends
+                if let Some(lost) = summary.lost.get_mut(DAMAGE_CAUSE) {
+                    *lost = self.reading.damaged_frames;
+                }
                 summary.files = vec![self.file.clone()];
                 summary.shown = self.filter.as_ref().map(|_| self.shown);
                 true
@@ -62,26 +68,39 @@ impl Stream {
             shown: 0,
             reading: Reading::default(),
         };
-        Self { analysis: Analysis::new(printer), pass, time: BootTime::from_ns(start.clock.boot_ns) }
+        Self { analysis: Analysis::new(printer), pass, time: BootTime::from_ns(start.clock.boot_ns), gap: None }
     }
 
     pub(super) fn begin(&mut self, start: &Start, to: &mut impl Write) -> io::Result<()> {
-        self.record(&start_record(start), to)
+        self.push(&start_record(start), to)
     }
 
     pub(super) fn record(&mut self, record: &Record, to: &mut impl Write) -> io::Result<()> {
         self.time = self.time.max(record.time());
-        let pass = &mut self.pass;
-        self.analysis.push(record, to, &mut |output| pass.check(output))
+        if let Some(frames) = self.gap.take() {
+            self.lost(frames, to)?;
+        }
+        self.push(record, to)
     }
 
-    /// Tells the engine that records are missing, so that no verdict around here is certain.
+    /// Tells the engine that records are missing between the last record and the next one, so that
+    /// no verdict whose time spans the gap is certain.
     pub(super) fn damage(&mut self, damage: Damage, to: &mut impl Write) -> io::Result<()> {
         if damage.frames == 0 {
             return Ok(());
         }
-        let loss = Loss { cause: DAMAGE_CAUSE.to_owned(), count: damage.frames };
-        self.record(&Record::Host(HostRecord { time: self.time, netns: 0, body: HostBody::Loss(loss) }), to)
+        self.gap = Some(damage.frames);
+        self.lost(damage.frames, to)
+    }
+
+    fn lost(&mut self, frames: u64, to: &mut impl Write) -> io::Result<()> {
+        let loss = Loss { cause: DAMAGE_CAUSE.to_owned(), count: frames };
+        self.push(&Record::Host(HostRecord { time: self.time, netns: 0, body: HostBody::Loss(loss) }), to)
+    }
+
+    fn push(&mut self, record: &Record, to: &mut impl Write) -> io::Result<()> {
+        let pass = &mut self.pass;
+        self.analysis.push(record, to, &mut |output| pass.check(output))
     }
 
     /// One line on a damage.
@@ -114,7 +133,6 @@ impl Stream {
     pub(super) fn finish(mut self, reading: Reading, to: &mut impl Write) -> io::Result<()> {
         self.pass.reading = reading;
         let Self { analysis, mut pass, .. } = self;
-        analysis.finish(to, &mut |output| pass.check(output))?;
-        to.flush()
+        analysis.finish(to, &mut |output| pass.check(output))
     }
 }

@@ -46,6 +46,9 @@ pub(super) struct Words {
     pub(super) next: String,
 }
 
+#[cfg(test)]
+mod tests;
+
 type Rule = fn(&Case<'_>) -> Option<Finding>;
 
 /// In this order; the first that finds something is right. What the deciding kernel was seen doing

@@ -29,7 +29,7 @@ fn stream() -> Vec<Output> {
 
 #[test]
 fn a_stream() {
-    insta::assert_snapshot!(printed(HumanOptions::default(), &stream()), @r#"
+    insta::assert_snapshot!(printed(HumanOptions::default(), &stream()), @r"
 2026-11-21 UTC   web-1, Linux 6.12.8, ports 8080,8443
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
 12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080 [gunicorn pid 812, app.service, ended by signal 9 (oom-kill)]
@@ -49,12 +49,12 @@ recovered  firewall-drop 2: delayed, then let in
 undecided  1 silent when recording ended, 0 given up by the client too early to tell, 0 late
 lost       nothing (attempts-full 0, ring-full 0)
 files      /var/lib/wherefore/web-1.wft
-"#);
+");
 }
 
 #[test]
 fn quiet_leaves_the_summary() {
-    insta::assert_snapshot!(printed(HumanOptions { quiet: true, ..HumanOptions::default() }, &stream()), @r#"
+    insta::assert_snapshot!(printed(HumanOptions { quiet: true, ..HumanOptions::default() }, &stream()).trim_start(), @r"
 summary    2026-11-21 12:03:41 to 12:07:33 UTC (3m 52s), 1204 records
 ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
            8443   no listener, 0 SYNs + 0 health checks, nothing reached it
@@ -65,7 +65,7 @@ recovered  firewall-drop 2: delayed, then let in
 undecided  1 silent when recording ended, 0 given up by the client too early to tell, 0 late
 lost       nothing (attempts-full 0, ring-full 0)
 files      /var/lib/wherefore/web-1.wft
-"#);
+");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn repeats_become_one_counting_line_a_second() {
     let at = |ms| Verdict { time: at_ms(ms), ..samples::process_down() };
     let other = |ms| Verdict { time: at_ms(ms), ..samples::security_group_drop() };
     let verdicts = vec![at(221), at(300), other(310), at(320), at(990), at(1_001), at(1_500), other(2_000)];
-    insta::assert_snapshot!(plainly(verdicts), @r#"
+    insta::assert_snapshot!(plainly(verdicts), @r"
 2026-11-21 UTC
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
 12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080 [gunicorn pid 812, app.service, ended by signal 9 (oom-kill)]
@@ -92,7 +92,7 @@ TIME          VERDICT              EXPECT       CONNECTION                      
 12:03:42.001  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080            Nothing listens on port 8080 [gunicorn pid 812, app.service, ended by signal 9 (oom-kill)]
 12:03:42.500  process-down                 in   ... and 1 more like it on port 8080
 12:03:43.000  security-group-drop  504     out  [2001:db8::1]:51000 -> [2001:db8::2]:8443  The SYN left this host 3 times and nothing came back [nginx pid 900, nginx.service] (likely; or firewall-drop, remote-down)
-"#);
+");
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn repeats_are_not_lost_at_the_end() {
 fn a_new_day_is_said() {
     let next_day = Verdict { time: at_ms(86_400_000), ..samples::process_down() };
     let outputs = [Output::Start(Box::new(samples::start())), samples::verdict(next_day)];
-    insta::assert_snapshot!(printed(HumanOptions::default(), &outputs), @r#"
+    insta::assert_snapshot!(printed(HumanOptions::default(), &outputs), @r"
 2026-11-21 UTC   web-1, Linux 6.12.8, ports 8080,8443
 2026-11-22 UTC
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
 12:03:41.000  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080 [gunicorn pid 812, app.service, ended by signal 9 (oom-kill)]
               next: Start the app and look into why it stopped: `systemctl status app.service`.
-"#);
+");
 }
 
 #[test]
@@ -158,15 +158,4 @@ fn hostile_strings_cannot_reach_the_terminal() {
     };
     let text = plainly(vec![verdict]);
     assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
-}
-
-#[test]
-fn spans_have_two_units_at_most() {
-    let check = |ms, expected: &str| assert_eq!(span(Duration::from_millis(ms)), expected);
-    check(0, "0ms");
-    check(410, "410ms");
-    check(59_999, "59s");
-    check(232_500, "3m 52s");
-    check(3_600_000, "1h 0m");
-    check(90_000_000, "1d 1h");
 }

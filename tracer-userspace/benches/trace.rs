@@ -1,0 +1,47 @@
+//! How large traces are, and how fast they are written and read. The numbers are printed, not judged.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::cast_precision_loss,
+    reason = "a program that measures and prints"
+)]
+
+use std::time::Instant;
+
+use wherefore::record;
+use wherefore::trace::{TraceItem, TraceReader, TraceWriter};
+
+#[path = "../src/trace/sample.rs"]
+mod sample;
+
+const RECORDS: usize = 2_000_000;
+
+fn main() {
+    let records = sample::Sample::new(1).records(RECORDS);
+    let encoded: Vec<Vec<u8>> = records
+        .iter()
+        .map(|record| {
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes).expect("records of the sample are short");
+            bytes
+        })
+        .collect();
+    let count = encoded.len() as f64;
+    let raw: usize = encoded.iter().map(Vec::len).sum();
+
+    let begun = Instant::now();
+    let mut writer = TraceWriter::create(Vec::new(), &sample::start()).expect("memory takes everything");
+    for record in &encoded {
+        writer.append(record).expect("memory takes everything");
+    }
+    let trace = writer.finish().expect("memory takes everything");
+    println!("written: {:.2} million records/s", count / begun.elapsed().as_secs_f64() / 1e6);
+    println!("size: {:.1} bytes a record of {:.1}", trace.len() as f64 / count, raw as f64 / count);
+
+    let begun = Instant::now();
+    let reader = TraceReader::from_reader(&trace[..]).expect("just written");
+    let read = reader.filter(|item| matches!(item, Ok(TraceItem::Record(_)))).count();
+    println!("read: {:.2} million records/s", count / begun.elapsed().as_secs_f64() / 1e6);
+    assert_eq!(read, encoded.len());
+}
