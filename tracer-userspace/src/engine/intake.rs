@@ -109,7 +109,7 @@ impl Engine {
     fn packet(&mut self, record: &PacketRecord) {
         match record.header.kind {
             kind::PACKET_DROP => self.packet_drop(record),
-            kind::NETFILTER_RESET if record.ack != 0 => {
+            kind::NETFILTER_RESET if answers_syn(record) => {
                 let flow = Flow::from_responder(&record.tuple);
                 self.packet_answer(record, record.ack.wrapping_sub(1), flow, What::NetfilterReset(flow));
             }
@@ -238,6 +238,12 @@ fn reject_pair(attempt: &super::attempt::Attempt, netns: u32) -> Option<(u32, En
 
 fn is_syn(tcp_flags: u8) -> bool {
     tcp_flags & tcp_flag::SYN != 0 && tcp_flags & tcp_flag::ACK == 0
+}
+
+/// Whether netfilter's RST answers a SYN: only then it acknowledges (`nf_reject_ip_tcphdr_put`). Where
+/// its flags are not known, the acknowledgement alone says it.
+fn answers_syn(record: &PacketRecord) -> bool {
+    record.ack != 0 && (record.tcp_flags == 0 || record.tcp_flags & tcp_flag::ACK != 0)
 }
 
 /// A RST that acknowledges a SYN has sequence number 0 and an ACK (RFC 9293, 3.10.7.1).

@@ -383,6 +383,12 @@ impl Script {
     }
 }
 
+impl From<Script> for Vec<Record> {
+    fn from(script: Script) -> Self {
+        script.records
+    }
+}
+
 fn comm(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
@@ -437,8 +443,8 @@ fn line(verdict: &Verdict) -> String {
 
 /// Runs a script; its verdicts, and what was counted instead of a verdict, must be as expected.
 #[track_caller]
-pub(super) fn check(script: Script, expected: &[&str]) -> Vec<Output> {
-    let out = run(&script.records);
+pub(super) fn check(script: impl Into<Vec<Record>>, expected: &[&str]) -> Vec<Output> {
+    let out = run(&script.into());
     let mut said: Vec<String> = verdicts(&out).into_iter().map(line).collect();
     let summary = summary(&out);
     for (name, count) in [("undecided", summary.undecided), ("abandoned", summary.abandoned), ("late", summary.late)] {

@@ -8,7 +8,7 @@ use crate::verdict::{Event, Slug, Verdict};
 
 /// Verdict, times relative to the script's beginning, ends, process, words and evidence.
 fn tell(verdict: &Verdict) -> String {
-    let ms = |time: BootTime| time.as_ns() as f64 / 1e6 - 1000.0;
+    let ms = |time: BootTime| time.since(BootTime::from_ns(1_000_000_000)).as_millis();
     let end = |end: Option<std::net::SocketAddr>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
     let process = verdict.process.as_ref().map(|process| {
         let unit = process.unit.clone().unwrap_or_default();
@@ -26,8 +26,8 @@ fn tell(verdict: &Verdict) -> String {
 }
 
 #[track_caller]
-fn check_words(script: Script, expected: &str) {
-    let out = run(&script.records);
+fn check_words(script: impl Into<Vec<Record>>, expected: &str) {
+    let out = run(&script.into());
     let said: Vec<_> = verdicts(&out).into_iter().map(tell).collect();
     let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(said.join("\n"), expected.join("\n"));

@@ -43,8 +43,10 @@ pub(super) fn firewall_subject(case: &Case<'_>, finding: &Finding) -> (Option<Pr
     if finding.role == Role::Outbound {
         return (connecting_process(case), None);
     }
-    let end = finding.flow.responder;
-    let Some(listener) = case.world.listeners.covering(finding.netns, end) else { return (None, None) };
+    let (end, listeners) = (finding.flow.responder, &case.world.listeners);
+    // a FORWARD chain drops on behalf of the namespace behind it
+    let behind = || case.world.namespaces.owner(end.address).and_then(|netns| listeners.covering(netns, end));
+    let Some(listener) = listeners.covering(finding.netns, end).or_else(behind) else { return (None, None) };
     let process = listener_process(case, listener);
     let detail = format!("{} listens on {} all the while", name(process.as_ref()), bound(listener, end.port));
     (process, Some(detail))

@@ -210,6 +210,10 @@ fn firewall_drop_inbound() {
     // both ends: also where the client gives up within the first second
     check(script().netfilter().in_ns(CLIENT).at(1000).retransmit().at(2500).closed(110), &[dropped]);
     check(script().netfilter().in_ns(CLIENT).at(400).closed(0), &[dropped]);
+    let listening = script().addresses().listener(4, "0.0.0.0").in_ns(ROUTER).netfilter();
+    let out = check(listening, &[dropped]);
+    let process = verdicts(&out)[0].process.clone().unwrap();
+    assert_eq!(process.pid, Some(812), "the listener of the namespace behind");
     // what is not on this host
     check(
         script().addresses().in_ns(ROUTER).to("192.0.2.9:8080").netfilter(),
