@@ -37,7 +37,7 @@ pub(super) enum Outcome {
 enum State {
     Vacant,
     UnderWay(Box<Attempt>),
-    Over { outcome: Outcome, last: BootTime },
+    Over { outcome: Outcome, started: BootTime, last: BootTime },
 }
 
 #[derive(Debug)]
@@ -75,6 +75,8 @@ pub(super) struct Attempts {
     under_way_count: usize,
     /// Oldest first, with the time at which to look again whether it can be forgotten.
     over: VecDeque<(BootTime, Id)>,
+    /// Attempts that began by then and are over may have been thrown out before their time.
+    forgotten_until: BootTime,
 }
 
 impl Attempts {
@@ -121,7 +123,7 @@ impl Attempts {
         match &mut entry.state {
             State::Vacant => None,
             State::UnderWay(attempt) => Some(Found::UnderWay(attempt)),
-            State::Over { outcome, last } => {
+            State::Over { outcome, last, .. } => {
                 *last = time.max(*last);
                 Some(Found::Over(outcome))
             }
@@ -165,7 +167,7 @@ impl Attempts {
     pub(super) fn settle(&mut self, id: Id, outcome: Outcome) -> Option<Box<Attempt>> {
         let entry = self.get_mut(id)?;
         let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
-        entry.state = State::Over { outcome, last: attempt.last };
+        entry.state = State::Over { outcome, started: attempt.started, last: attempt.last };
         entry.timer = None;
         self.under_way_count = self.under_way_count.saturating_sub(1);
         self.over.push_back((attempt.last.after(REMEMBERED), id));
@@ -203,6 +205,11 @@ impl Attempts {
         self.under_way.iter().copied().filter(|id| self.under_way(*id).is_some()).collect()
     }
 
+    /// Whether an unknown attempt that began then may be one that is over and was thrown out.
+    pub(super) fn may_be_forgotten(&self, started: BootTime) -> bool {
+        started <= self.forgotten_until
+    }
+
     /// How many are under way.
     pub(super) fn under_way_count(&self) -> usize {
         self.under_way_count
@@ -235,11 +242,12 @@ impl Attempts {
             return None;
         }
         while let Some((_, id)) = self.over.pop_front() {
-            if let Some(State::Over { outcome, .. }) = self.get(id).map(|entry| &entry.state) {
+            if let Some(State::Over { outcome, started, .. }) = self.get(id).map(|entry| &entry.state) {
                 let evicted = match outcome {
                     Outcome::Decided { by_reset: true } => None,
                     _ => Some(Evicted::Over),
                 };
+                self.forgotten_until = self.forgotten_until.max(*started);
                 self.remove(id);
                 return evicted;
             }
@@ -407,5 +415,6 @@ mod tests {
             attempts.settle(id, Outcome::Decided { by_reset: false });
         }
         assert_eq!(attempts.len(), ATTEMPTS_MAX);
+        assert!(attempts.may_be_forgotten(T0) && !attempts.may_be_forgotten(T0.after(REMEMBERED)));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::output::Output;
-use super::timing::{SECOND, SINGLES_A_SECOND};
+use super::timing::{SECOND_NS, SINGLES_A_SECOND};
 use crate::record::BootTime;
 use crate::verdict::{Confidence, Http, Role, Slug, Verdict};
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ pub(super) struct Fold {
 impl Fold {
     /// Says the folded lines of seconds that are over by `now`.
     pub(super) fn advance(&mut self, now: BootTime, out: &mut Vec<Output>) {
-        let second = now.as_ns() / second_ns();
+        let second = now.as_ns() / SECOND_NS;
         if second > self.second {
             self.flush(out);
             self.second = second;
@@ -94,8 +94,4 @@ fn common(one: SocketAddr, other: SocketAddr) -> Option<SocketAddr> {
         (false, true) => Some(SocketAddr::new(one.ip(), 0)),
         (false, false) => None,
     }
-}
-
-fn second_ns() -> u64 {
-    u64::try_from(SECOND.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -70,6 +70,14 @@ impl Engine {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
+        let started = BootTime::from_ns(record.started_ns);
+        if record.started_ns != 0
+            && self.attempts.may_be_forgotten(started)
+            && self.attempts.find(record.isn, &flow, inode).is_none()
+        {
+            // in a flood: its verdict may have been said, and is not said twice
+            return;
+        }
         let id = self.attempt(record.isn, flow, inode, time);
         if let Some(Found::UnderWay(attempt)) = self.attempts.visit(id, record.isn, flow, time) {
             attempt.learn(record);
@@ -163,7 +171,8 @@ impl Engine {
             flow,
             location: record.location,
             reason: has_reason.then_some(record.reason),
-            has_socket: record.flags & packet_flag::HAS_SOCKET != 0,
+            from_socket: is_from_socket(record, syn_ack),
+            to_socket: syn_ack && is_of_connecting_socket(record),
             syn_ack,
             ifindex: record.ifindex,
         };
@@ -238,6 +247,19 @@ fn reject_pair(attempt: &super::attempt::Attempt, netns: u32) -> Option<(u32, En
 
 fn is_syn(tcp_flags: u8) -> bool {
     tcp_flags & tcp_flag::SYN != 0 && tcp_flags & tcp_flag::ACK == 0
+}
+
+/// Whether the packet was on its way out of a socket of this host. `skb->sk` alone does not say so:
+/// an incoming packet may have been matched to its socket before netfilter saw it
+/// (`tcp_v4_early_demux`), a SYN to one in TIME_WAIT, a SYN-ACK to the one that waits for it.
+fn is_from_socket(record: &PacketRecord, syn_ack: bool) -> bool {
+    let has_socket = record.flags & packet_flag::HAS_SOCKET != 0;
+    let connecting = is_of_connecting_socket(record) || record.socket_state == 0;
+    has_socket && if syn_ack { !is_of_connecting_socket(record) } else { connecting }
+}
+
+fn is_of_connecting_socket(record: &PacketRecord) -> bool {
+    record.flags & packet_flag::HAS_SOCKET != 0 && record.socket_state == tcp_state::SYN_SENT
 }
 
 /// Whether netfilter's RST answers a SYN: only then it acknowledges (`nf_reject_ip_tcphdr_put`). Where

@@ -238,9 +238,32 @@ impl Script {
         };
         let (reason, flags) = if self.with_reasons { (reason, flags | packet_flag::HAS_REASON) } else { (0, flags) };
         let header = self.header(kind::PACKET_DROP);
-        let record =
-            PacketRecord { header, tuple, location, reason, seq, ack, flags, tcp_flags, ..PacketRecord::default() };
+        let socket_state = match (flags & packet_flag::HAS_SOCKET != 0, syn_ack) {
+            (false, _) => 0,
+            (true, false) => tcp_state::SYN_SENT,
+            (true, true) => 12, // TCP_NEW_SYN_RECV
+        };
+        let record = PacketRecord {
+            header,
+            tuple,
+            location,
+            reason,
+            seq,
+            ack,
+            flags,
+            tcp_flags,
+            socket_state,
+            ..PacketRecord::default()
+        };
         self.records.push(Record::Packet(record));
+        self
+    }
+
+    /// The last packet differs from the usual.
+    pub(super) fn but(mut self, set: impl FnOnce(&mut PacketRecord)) -> Self {
+        if let Some(Record::Packet(record)) = self.records.last_mut() {
+            set(record);
+        }
         self
     }
 

@@ -131,7 +131,7 @@ pub(super) fn drop_cause(case: &Case<'_>, dropped: &Dropped) -> String {
     parts.extend(case.world.symbol_name(dropped.location).map(|symbol| format!("in {symbol}")));
     if dropped.ifindex != 0 {
         parts.push(format!("from interface {}", dropped.ifindex));
-    } else if dropped.has_socket {
+    } else if dropped.from_socket {
         parts.push("on its way out".to_owned());
     }
     if parts.is_empty() { "no reason given".to_owned() } else { parts.join(" ") }

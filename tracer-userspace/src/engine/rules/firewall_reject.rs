@@ -50,7 +50,8 @@ fn reset_without_drop(case: &Case<'_>) -> Option<Finding> {
         flow,
         location: 0,
         reason: None,
-        has_socket: case.attempt.own.as_ref().is_some_and(|own| own.netns == fact.netns && own.syns_sent == 0),
+        from_socket: case.attempt.own.as_ref().is_some_and(|own| own.netns == fact.netns && own.syns_sent == 0),
+        to_socket: false,
         syn_ack: false,
         ifindex: 0,
     };
