@@ -20,12 +20,16 @@ pub(super) struct Brief<'a> {
     pub(super) time: BootTime,
     pub(super) confidence: Confidence,
     pub(super) alternatives: &'a [Slug],
+    /// Comm of the connecting process, if it is known.
+    pub(super) comm: Option<[u8; 16]>,
 }
 
 #[derive(Debug, Default)]
 struct Bucket {
     singles: u32,
     folded: Option<Box<Verdict>>,
+    /// Comm of the folded line's connecting process.
+    comm: Option<[u8; 16]>,
 }
 
 /// The second under way.
@@ -61,7 +65,11 @@ impl Fold {
             out.push(Output::Verdict(Box::new(build())));
         } else if let Some(folded) = &mut bucket.folded {
             merge(folded, brief);
+            if bucket.comm != brief.comm {
+                folded.process = None;
+            }
         } else {
+            bucket.comm = brief.comm;
             bucket.folded = Some(Box::new(build()));
         }
     }

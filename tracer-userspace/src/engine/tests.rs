@@ -157,6 +157,25 @@ fn floods_are_folded() {
 }
 
 #[test]
+fn a_folded_line_names_a_process_only_if_all_are_of_one_name() {
+    let folded = |comms: [&[u8; 4]; 2]| {
+        let mut flood = script().in_ns(CLIENT);
+        for n in 1..=102 {
+            flood = flood.attempt(n).closed(111);
+            if let (Some(Record::Socket(socket)), Some(comm)) = (flood.records.last_mut(), n.checked_sub(101)) {
+                socket.comm[..4].copy_from_slice(comms[usize::from(comm)]);
+            }
+        }
+        let out = run(&flood.records);
+        let line = verdicts(&out)[100];
+        assert_eq!(line.count, 2);
+        line.process.as_ref().map(|process| (process.pid, process.comm.clone().unwrap()))
+    };
+    assert_eq!(folded([b"curl", b"curl"]), Some((None, "curl".to_owned())));
+    assert_eq!(folded([b"curl", b"wget"]), None);
+}
+
+#[test]
 fn folding_goes_by_the_second_and_by_kind() {
     let mut both = flood(120, 1).at(1300);
     for n in 201..=320 {
