@@ -1,6 +1,7 @@
 //! The engine as a whole: order, floods, counters, what is said besides the slug.
 
 use super::attempts::ATTEMPTS_MAX;
+use super::reorder::WAITING_MAX;
 use super::script::{CLIENT, PORT, SERVER, Script, check, run, script, summary, verdicts};
 use super::{Engine, Output};
 use crate::record::{BootTime, Neighbour, PortCount, Record};
@@ -266,6 +267,23 @@ fn counters_and_summary() {
     let lost: Vec<_> = total.lost.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
     let zero = ["attempts-evicted", "attempts-full", "connects-full", "file-write"].map(|cause| (cause, 0));
     assert_eq!(lost, [zero.as_slice(), &[("ring-full", 3), ("troubled-full", 0)]].concat());
+}
+
+#[test]
+fn records_of_one_moment_are_held_within_bounds() {
+    let mut engine = Engine::new();
+    let mut out = Vec::new();
+    let one = script().retransmit();
+    let record = one.records.last().unwrap();
+    let mut count = 0;
+    while engine.reorder.overfull().is_none() && count < WAITING_MAX + 10 {
+        engine.push(record, &mut out);
+        count += 1;
+    }
+    // all are of one time, so all go at once
+    assert_eq!(count, WAITING_MAX + 10);
+    engine.finish(&mut out);
+    assert_eq!((summary(&out).records, summary(&out).undecided), (u64::try_from(count).unwrap(), 1));
 }
 
 #[test]

@@ -238,3 +238,42 @@ fn drop_detail(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> String {
         drop_cause(case, dropped),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let check = |us, expected: &str| assert_eq!(duration(Duration::from_micros(us)), expected);
+        check(850, "850 µs");
+        check(1_999, "1 ms");
+        check(2_540_000, "2.5 s");
+        check(119_999_999, "119.9 s");
+        check(7_200_000_000, "120 min");
+        let at = BootTime::from_ns;
+        assert_eq!(apart(at(1_000_000), at(3_000_000)), "2 ms before");
+        assert_eq!(apart(at(3_000_000), at(1_000_000)), "2 ms after");
+    }
+
+    #[test]
+    fn names_of_processes() {
+        let process = |pid, comm: Option<&str>| Process { pid, comm: comm.map(str::to_owned), ..Process::default() };
+        assert_eq!(name(Some(&process(Some(7), Some("nginx")))), "nginx (pid 7)");
+        assert_eq!(name(Some(&process(None, Some("nginx")))), "nginx");
+        assert_eq!(name(Some(&process(Some(7), None))), "pid 7");
+        assert_eq!(name(None), "a process");
+        assert_eq!(comm_text(*b"a\xff\0rest of bytes"), "a\u{fffd}");
+    }
+
+    #[test]
+    fn where_to_start_it() {
+        let with = |unit: Option<&str>, container: Option<&str>| {
+            let (unit, container) = (unit.map(str::to_owned), container.map(str::to_owned));
+            start_the_process(Some(&Process { unit, container, ..Process::default() }), 80, "")
+        };
+        assert!(with(Some("app.service"), None).contains("systemctl status app.service"));
+        assert!(with(Some("docker.service"), Some("0123456789abcdef")).contains("docker logs 0123456789ab`"));
+        assert!(with(None, None).contains("`ss -ltnp 'sport = :80'` must show a listener"));
+    }
+}
