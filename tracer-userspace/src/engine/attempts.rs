@@ -14,6 +14,9 @@ pub(super) const ATTEMPTS_MAX: usize = 65_536;
 /// Most of them under way: those hold their evidence.
 pub(super) const UNDER_WAY_MAX: usize = 32_768;
 
+/// Most attempts of one ISN that can be found by it: a flood of SYNs with a constant ISN costs no more.
+const SAME_ISN_MAX: usize = 64;
+
 /// Names one attempt; never another one, also when its place is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
@@ -47,6 +50,10 @@ struct Entry {
     inode: u64,
     /// Ends as the first record had them, and as the last different one did.
     flows: [Flow; 2],
+    /// Where a packet of it was dropped.
+    dropped_in: Option<u32>,
+    /// Whether it is in the chain of its ISN.
+    chained: bool,
     /// Next attempt with the same ISN.
     next: Option<u32>,
     /// When it is to be decided, as the timers know it.
@@ -80,17 +87,26 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// The attempt of a record. Found by ISN and a compatible flow; while one of both sides does
-    /// not know the ISN yet, by the initiating socket's inode.
-    pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64) -> Option<Id> {
-        if isn != 0 {
-            let mut place = self.by_isn.get(&isn).copied();
-            while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
-                if entry.flows.iter().any(|known| known.compatible(flow)) {
-                    return Some(Id { place: at, generation: entry.generation });
-                }
-                place = entry.next;
+    /// The attempt of a record. Found by ISN and flow: the same initiator, or what address translation
+    /// can have made of it; but two packets dropped in one namespace (`dropped_in`) are of one attempt
+    /// only if their initiator is the same. While one of both sides does not know the ISN yet, the
+    /// initiating socket's inode stands in.
+    pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64, dropped_in: Option<u32>) -> Option<Id> {
+        let mut translated = None;
+        let mut place = self.by_isn.get(&isn).copied().filter(|_| isn != 0);
+        while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
+            let id = Id { place: at, generation: entry.generation };
+            if entry.flows.iter().any(|known| known.initiator == flow.initiator) {
+                return Some(id);
             }
+            let elsewhere = dropped_in.is_none() || entry.dropped_in != dropped_in;
+            if translated.is_none() && elsewhere && entry.flows.iter().any(|known| known.compatible(flow)) {
+                translated = Some(id);
+            }
+            place = entry.next;
+        }
+        if translated.is_some() {
+            return translated;
         }
         let id = *self.by_inode.get(&inode).filter(|_| inode != 0)?;
         let entry = self.get(id)?;
@@ -102,7 +118,17 @@ impl Attempts {
     pub(super) fn begin(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> (Id, Option<Evicted>) {
         let evicted = self.make_room();
         let state = State::UnderWay(Box::new(Attempt::new(isn, time)));
-        let entry = Entry { generation: 0, isn: 0, inode, flows: [flow; 2], next: None, timer: None, state };
+        let entry = Entry {
+            generation: 0,
+            isn: 0,
+            inode,
+            flows: [flow; 2],
+            dropped_in: None,
+            chained: false,
+            next: None,
+            timer: None,
+            state,
+        };
         let id = self.place(entry);
         self.name(id, isn);
         if inode != 0 {
@@ -127,6 +153,13 @@ impl Attempts {
                 *last = time.max(*last);
                 Some(Found::Over(outcome))
             }
+        }
+    }
+
+    /// Notes where a packet of the attempt was dropped.
+    pub(super) fn dropped_in(&mut self, id: Id, netns: u32) {
+        if let Some(entry) = self.get_mut(id) {
+            entry.dropped_in = Some(netns);
         }
     }
 
@@ -289,17 +322,23 @@ impl Attempts {
         if isn == 0 || entry.isn != 0 {
             return;
         }
-        let next = self.by_isn.insert(isn, id.place);
+        let chained = self.chain_len(isn) < SAME_ISN_MAX;
+        let next = if chained { self.by_isn.insert(isn, id.place) } else { None };
         if let Some(entry) = self.get_mut(id) {
-            entry.isn = isn;
-            entry.next = next;
+            (entry.isn, entry.chained, entry.next) = (isn, chained, next);
         }
+    }
+
+    /// How many attempts can be found by this ISN.
+    fn chain_len(&self, isn: u32) -> usize {
+        let first = self.by_isn.get(&isn).copied();
+        std::iter::successors(first, |place| self.entry(*place)?.next).take(SAME_ISN_MAX).count()
     }
 
     /// Takes an entry out of every index and makes its place vacant.
     fn remove(&mut self, id: Id) {
         let Some(entry) = self.get_mut(id) else { return };
-        let (isn, inode, next) = (entry.isn, entry.inode, entry.next.take());
+        let (isn, inode, chained, next) = (entry.isn, entry.inode, entry.chained, entry.next.take());
         entry.state = State::Vacant;
         entry.timer = None;
         entry.generation = entry.generation.wrapping_add(1);
@@ -307,7 +346,7 @@ impl Attempts {
         if inode != 0 && self.by_inode.get(&inode) == Some(&id) {
             self.by_inode.remove(&inode);
         }
-        if isn != 0 {
+        if chained {
             self.unlink(isn, id.place, next);
         }
     }

@@ -73,12 +73,12 @@ impl Engine {
         let started = BootTime::from_ns(record.started_ns);
         if record.started_ns != 0
             && self.attempts.may_be_forgotten(started)
-            && self.attempts.find(record.isn, &flow, inode).is_none()
+            && self.attempts.find(record.isn, &flow, inode, None).is_none()
         {
             // in a flood: its verdict may have been said, and is not said twice
             return;
         }
-        let id = self.attempt(record.isn, flow, inode, time);
+        let id = self.attempt(record.isn, flow, inode, None, time);
         if let Some(Found::UnderWay(attempt)) = self.attempts.visit(id, record.isn, flow, time) {
             attempt.learn(record);
         }
@@ -93,7 +93,7 @@ impl Engine {
             self.world.connected(record.pid, flow.responder, time);
         }
         let inode = if outbound { record.inode } else { 0 };
-        let Some(id) = self.attempts.find(record.isn, &flow, inode) else { return };
+        let Some(id) = self.attempts.find(record.isn, &flow, inode, None) else { return };
         self.answered(id, record.isn, flow, time);
     }
 
@@ -134,7 +134,7 @@ impl Engine {
 
     fn packet_answer(&mut self, record: &PacketRecord, isn: u32, flow: Flow, what: What) {
         let time = BootTime::from_ns(record.header.time_ns);
-        let id = self.attempt(isn, flow, 0, time);
+        let id = self.attempt(isn, flow, 0, None, time);
         self.add(id, isn, flow, Fact { time, netns: record.header.netns, what });
     }
 
@@ -161,7 +161,7 @@ impl Engine {
         }
         if syn_ack && class == DropClass::NoSocket {
             // answered after all, but the socket that asked is gone
-            if let Some(id) = self.attempts.find(isn, &flow, 0) {
+            if let Some(id) = self.attempts.find(isn, &flow, 0, None) {
                 self.answered(id, isn, flow, time);
             }
             return;
@@ -176,7 +176,8 @@ impl Engine {
             syn_ack,
             ifindex: record.ifindex,
         };
-        let id = self.attempt(isn, flow, 0, time);
+        let id = self.attempt(isn, flow, 0, Some(netns), time);
+        self.attempts.dropped_in(id, netns);
         self.add(id, isn, flow, Fact { time, netns, what: What::Drop(dropped) });
     }
 
@@ -202,13 +203,13 @@ impl Engine {
         if error.meaning.is_refusal() && !error.sent {
             self.world.remote_reject_seen(flow.responder, time);
         }
-        let id = self.attempt(record.seq, flow, 0, time);
+        let id = self.attempt(record.seq, flow, 0, None, time);
         self.add(id, record.seq, flow, Fact { time, netns: record.header.netns, what: What::Icmp(error) });
     }
 
     /// The attempt of a record; a new one if none is known.
-    fn attempt(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> Id {
-        if let Some(id) = self.attempts.find(isn, &flow, inode) {
+    fn attempt(&mut self, isn: u32, flow: Flow, inode: u64, dropped_in: Option<u32>, time: BootTime) -> Id {
+        if let Some(id) = self.attempts.find(isn, &flow, inode, dropped_in) {
             return id;
         }
         let (id, evicted) = self.attempts.begin(isn, flow, inode, time);

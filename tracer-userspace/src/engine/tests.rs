@@ -245,6 +245,17 @@ fn address_translation_does_not_split_an_attempt() {
 }
 
 #[test]
+fn a_scanner_with_one_isn_makes_many_attempts() {
+    let mut scan = script();
+    for n in 1..=5 {
+        scan = scan.attempt(n);
+        scan.isn = 99;
+        scan = scan.no_socket();
+    }
+    check(scan, &["process-down inbound certain 502"; 5]);
+}
+
+#[test]
 fn counters_and_summary() {
     let counts =
         |accepted, syns| PortCount { accepted, syns, closed: 1, last_syn_ns: 1_500_000_000, ..PortCount::default() };
