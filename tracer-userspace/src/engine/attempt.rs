@@ -169,7 +169,13 @@ impl Attempt {
 
     /// When the retransmission was sent that makes enough of them for silence.
     pub(super) fn enough_retransmitted(&self) -> Option<BootTime> {
-        self.first(|what| matches!(what, What::SynRetransmitted(n) if *n >= timing::SILENCE_RETRANSMITS))
+        let mut seen = 0;
+        let mut last = None;
+        self.facts.iter().find_map(|fact| {
+            let What::SynRetransmitted(n) = fact.what else { return None };
+            seen += u32::from(last.replace(fact.time) != Some(fact.time));
+            (n.max(seen) >= timing::SILENCE_RETRANSMITS).then_some(fact.time)
+        })
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) const ATTEMPTS_MAX: usize = 65_536;
 /// Most of them under way: those hold their evidence.
 pub(super) const UNDER_WAY_MAX: usize = 32_768;
 
+/// Most attempts of one ISN that can be found by it: a flood of SYNs with a constant ISN costs no more.
+const SAME_ISN_MAX: usize = 64;
+
 /// Names one attempt; never another one, also when its place is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
@@ -37,7 +40,7 @@ pub(super) enum Outcome {
 enum State {
     Vacant,
     UnderWay(Box<Attempt>),
-    Over { outcome: Outcome, last: BootTime },
+    Over { outcome: Outcome, started: BootTime, last: BootTime },
 }
 
 #[derive(Debug)]
@@ -47,6 +50,10 @@ struct Entry {
     inode: u64,
     /// Ends as the first record had them, and as the last different one did.
     flows: [Flow; 2],
+    /// Where a packet of it was dropped.
+    dropped_in: Option<u32>,
+    /// Whether it is in the chain of its ISN.
+    chained: bool,
     /// Next attempt with the same ISN.
     next: Option<u32>,
     /// When it is to be decided, as the timers know it.
@@ -75,20 +82,31 @@ pub(super) struct Attempts {
     under_way_count: usize,
     /// Oldest first, with the time at which to look again whether it can be forgotten.
     over: VecDeque<(BootTime, Id)>,
+    /// Attempts that began by then and are over may have been thrown out before their time.
+    forgotten_until: BootTime,
 }
 
 impl Attempts {
-    /// The attempt of a record. Found by ISN and a compatible flow; while one of both sides does
-    /// not know the ISN yet, by the initiating socket's inode.
-    pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64) -> Option<Id> {
-        if isn != 0 {
-            let mut place = self.by_isn.get(&isn).copied();
-            while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
-                if entry.flows.iter().any(|known| known.compatible(flow)) {
-                    return Some(Id { place: at, generation: entry.generation });
-                }
-                place = entry.next;
+    /// The attempt of a record. Found by ISN and flow: the same initiator, or what address translation
+    /// can have made of it; but two packets dropped in one namespace (`dropped_in`) are of one attempt
+    /// only if their initiator is the same. While one of both sides does not know the ISN yet, the
+    /// initiating socket's inode stands in.
+    pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64, dropped_in: Option<u32>) -> Option<Id> {
+        let mut translated = None;
+        let mut place = self.by_isn.get(&isn).copied().filter(|_| isn != 0);
+        while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
+            let id = Id { place: at, generation: entry.generation };
+            if entry.flows.iter().any(|known| known.initiator == flow.initiator) {
+                return Some(id);
             }
+            let elsewhere = dropped_in.is_none() || entry.dropped_in != dropped_in;
+            if translated.is_none() && elsewhere && entry.flows.iter().any(|known| known.compatible(flow)) {
+                translated = Some(id);
+            }
+            place = entry.next;
+        }
+        if translated.is_some() {
+            return translated;
         }
         let id = *self.by_inode.get(&inode).filter(|_| inode != 0)?;
         let entry = self.get(id)?;
@@ -100,7 +118,17 @@ impl Attempts {
     pub(super) fn begin(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> (Id, Option<Evicted>) {
         let evicted = self.make_room();
         let state = State::UnderWay(Box::new(Attempt::new(isn, time)));
-        let entry = Entry { generation: 0, isn: 0, inode, flows: [flow; 2], next: None, timer: None, state };
+        let entry = Entry {
+            generation: 0,
+            isn: 0,
+            inode,
+            flows: [flow; 2],
+            dropped_in: None,
+            chained: false,
+            next: None,
+            timer: None,
+            state,
+        };
         let id = self.place(entry);
         self.name(id, isn);
         if inode != 0 {
@@ -121,10 +149,17 @@ impl Attempts {
         match &mut entry.state {
             State::Vacant => None,
             State::UnderWay(attempt) => Some(Found::UnderWay(attempt)),
-            State::Over { outcome, last } => {
+            State::Over { outcome, last, .. } => {
                 *last = time.max(*last);
                 Some(Found::Over(outcome))
             }
+        }
+    }
+
+    /// Notes where a packet of the attempt was dropped.
+    pub(super) fn dropped_in(&mut self, id: Id, netns: u32) {
+        if let Some(entry) = self.get_mut(id) {
+            entry.dropped_in = Some(netns);
         }
     }
 
@@ -165,7 +200,7 @@ impl Attempts {
     pub(super) fn settle(&mut self, id: Id, outcome: Outcome) -> Option<Box<Attempt>> {
         let entry = self.get_mut(id)?;
         let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
-        entry.state = State::Over { outcome, last: attempt.last };
+        entry.state = State::Over { outcome, started: attempt.started, last: attempt.last };
         entry.timer = None;
         self.under_way_count = self.under_way_count.saturating_sub(1);
         self.over.push_back((attempt.last.after(REMEMBERED), id));
@@ -203,6 +238,11 @@ impl Attempts {
         self.under_way.iter().copied().filter(|id| self.under_way(*id).is_some()).collect()
     }
 
+    /// Whether an unknown attempt that began then may be one that is over and was thrown out.
+    pub(super) fn may_be_forgotten(&self, started: BootTime) -> bool {
+        started <= self.forgotten_until
+    }
+
     /// How many are under way.
     pub(super) fn under_way_count(&self) -> usize {
         self.under_way_count
@@ -235,11 +275,12 @@ impl Attempts {
             return None;
         }
         while let Some((_, id)) = self.over.pop_front() {
-            if let Some(State::Over { outcome, .. }) = self.get(id).map(|entry| &entry.state) {
+            if let Some(State::Over { outcome, started, .. }) = self.get(id).map(|entry| &entry.state) {
                 let evicted = match outcome {
                     Outcome::Decided { by_reset: true } => None,
                     _ => Some(Evicted::Over),
                 };
+                self.forgotten_until = self.forgotten_until.max(*started);
                 self.remove(id);
                 return evicted;
             }
@@ -281,17 +322,23 @@ impl Attempts {
         if isn == 0 || entry.isn != 0 {
             return;
         }
-        let next = self.by_isn.insert(isn, id.place);
+        let chained = self.chain_len(isn) < SAME_ISN_MAX;
+        let next = if chained { self.by_isn.insert(isn, id.place) } else { None };
         if let Some(entry) = self.get_mut(id) {
-            entry.isn = isn;
-            entry.next = next;
+            (entry.isn, entry.chained, entry.next) = (isn, chained, next);
         }
+    }
+
+    /// How many attempts can be found by this ISN.
+    fn chain_len(&self, isn: u32) -> usize {
+        let first = self.by_isn.get(&isn).copied();
+        std::iter::successors(first, |place| self.entry(*place)?.next).take(SAME_ISN_MAX).count()
     }
 
     /// Takes an entry out of every index and makes its place vacant.
     fn remove(&mut self, id: Id) {
         let Some(entry) = self.get_mut(id) else { return };
-        let (isn, inode, next) = (entry.isn, entry.inode, entry.next.take());
+        let (isn, inode, chained, next) = (entry.isn, entry.inode, entry.chained, entry.next.take());
         entry.state = State::Vacant;
         entry.timer = None;
         entry.generation = entry.generation.wrapping_add(1);
@@ -299,7 +346,7 @@ impl Attempts {
         if inode != 0 && self.by_inode.get(&inode) == Some(&id) {
             self.by_inode.remove(&inode);
         }
-        if isn != 0 {
+        if chained {
             self.unlink(isn, id.place, next);
         }
     }
@@ -338,74 +385,4 @@ pub(super) enum Evicted {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::evidence::Endpoint;
-
-    fn flow(host: u8, port: u16) -> Flow {
-        let end = |last, port| Endpoint { address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last], port };
-        Flow { initiator: end(host, port), responder: end(200, 8080) }
-    }
-
-    const T0: BootTime = BootTime::from_ns(1_000_000_000);
-
-    #[test]
-    fn attempts_with_one_isn_are_told_apart_and_found_after_others_went() {
-        let mut attempts = Attempts::default();
-        let other =
-            |host: u8| Flow { responder: Endpoint { address: [host; 16], port: 1 }, ..flow(host, u16::from(host)) };
-        let ids: Vec<Id> = (1..=3).map(|host| attempts.begin(7, other(host), 0, T0).0).collect();
-        assert_eq!(attempts.find(7, &other(2), 0), Some(ids[1]));
-        attempts.forget(ids[1]);
-        assert_eq!(attempts.find(7, &other(2), 0), None);
-        assert_eq!(attempts.find(7, &other(1), 0), Some(ids[0]));
-        attempts.forget(ids[2]);
-        assert_eq!(attempts.find(7, &other(1), 0), Some(ids[0]));
-        attempts.forget(ids[0]);
-        assert_eq!((attempts.len(), attempts.by_isn.len()), (0, 0));
-    }
-
-    #[test]
-    fn a_socket_stands_in_until_the_isn_is_known() {
-        let mut attempts = Attempts::default();
-        let (id, _) = attempts.begin(0, flow(1, 1000), 55, T0);
-        assert_eq!(attempts.find(9, &flow(1, 1000), 55), Some(id));
-        attempts.visit(id, 9, flow(1, 1000), T0);
-        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id));
-        assert_eq!(attempts.find(10, &flow(1, 1000), 55), None, "the socket's next attempt");
-    }
-
-    #[test]
-    fn what_is_over_is_remembered_then_forgotten() {
-        let mut attempts = Attempts::default();
-        let (id, _) = attempts.begin(9, flow(1, 1000), 0, T0);
-        attempts.settle(id, Outcome::Decided { by_reset: false });
-        attempts.expire(T0.after(REMEMBERED));
-        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id));
-        attempts.visit(id, 9, flow(1, 1000), T0.after(REMEMBERED));
-        attempts.expire(T0.after(REMEMBERED * 2));
-        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id), "it was seen again");
-        attempts.expire(T0.after(REMEMBERED * 3));
-        assert_eq!(attempts.find(9, &flow(1, 1000), 0), None);
-        assert_eq!(attempts.len(), 0);
-    }
-
-    #[test]
-    fn memory_is_bounded_and_the_oldest_goes_first() {
-        let mut attempts = Attempts::default();
-        let mut evicted = 0;
-        for isn in 1..=u32::try_from(UNDER_WAY_MAX + 10).unwrap() {
-            evicted += usize::from(attempts.begin(isn, flow(1, 1000), 0, T0).1 == Some(Evicted::UnderWay));
-        }
-        assert_eq!((evicted, attempts.under_way_count()), (10, UNDER_WAY_MAX));
-        assert_eq!(attempts.find(10, &flow(1, 1000), 0), None);
-        assert!(attempts.find(11, &flow(1, 1000), 0).is_some());
-        let mut attempts = Attempts::default();
-        for isn in 1..=u32::try_from(ATTEMPTS_MAX + 10).unwrap() {
-            let (id, evicted) = attempts.begin(isn, flow(1, 1000), 0, T0);
-            assert_eq!(evicted.is_some(), usize::try_from(isn).unwrap() > ATTEMPTS_MAX);
-            attempts.settle(id, Outcome::Decided { by_reset: false });
-        }
-        assert_eq!(attempts.len(), ATTEMPTS_MAX);
-    }
-}
+mod tests;

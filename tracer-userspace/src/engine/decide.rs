@@ -78,11 +78,13 @@ impl Engine {
         if case.world.losses_between(attempt.started, self.now).next().is_some() {
             finding.confidence = Confidence::Likely;
         }
-        let port = attempt.port.unwrap_or(finding.flow.responder.port);
+        let decided = finding.flow.responder.port;
+        let port = if case.world.watches(decided) { decided } else { attempt.port.unwrap_or(decided) };
         let (local, remote) = ends(&finding);
         let key = (finding.slug, finding.role, finding.netns, port);
         let (time, confidence, alternatives) = (finding.time, finding.confidence, finding.alternatives);
-        let brief = Brief { local, remote, time, confidence, alternatives };
+        let comm = attempt.own.as_ref().and_then(|own| own.task).map(|task| task.comm);
+        let brief = Brief { local, remote, time, confidence, alternatives, comm };
         self.fold.add(key, brief, || verdict(&case, &finding, port), out);
     }
 }

@@ -98,7 +98,9 @@ pub(super) struct Dropped {
     /// `skb_drop_reason`, if the kernel gives one.
     pub(super) reason: Option<u32>,
     /// A socket of this host sent it.
-    pub(super) has_socket: bool,
+    pub(super) from_socket: bool,
+    /// It was found to be for a connecting socket of this host.
+    pub(super) to_socket: bool,
     /// It was the SYN-ACK.
     pub(super) syn_ack: bool,
     /// Interface it came in on; 0 if none.

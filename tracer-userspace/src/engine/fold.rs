@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::output::Output;
-use super::timing::{SECOND, SINGLES_A_SECOND};
+use super::timing::{SECOND_NS, SINGLES_A_SECOND};
 use crate::record::BootTime;
 use crate::verdict::{Confidence, Http, Role, Slug, Verdict};
 use std::net::SocketAddr;
@@ -20,12 +20,16 @@ pub(super) struct Brief<'a> {
     pub(super) time: BootTime,
     pub(super) confidence: Confidence,
     pub(super) alternatives: &'a [Slug],
+    /// Comm of the connecting process, if it is known.
+    pub(super) comm: Option<[u8; 16]>,
 }
 
 #[derive(Debug, Default)]
 struct Bucket {
     singles: u32,
     folded: Option<Box<Verdict>>,
+    /// Comm of the folded line's connecting process.
+    comm: Option<[u8; 16]>,
 }
 
 /// The second under way.
@@ -38,7 +42,7 @@ pub(super) struct Fold {
 impl Fold {
     /// Says the folded lines of seconds that are over by `now`.
     pub(super) fn advance(&mut self, now: BootTime, out: &mut Vec<Output>) {
-        let second = now.as_ns() / second_ns();
+        let second = now.as_ns() / SECOND_NS;
         if second > self.second {
             self.flush(out);
             self.second = second;
@@ -61,7 +65,11 @@ impl Fold {
             out.push(Output::Verdict(Box::new(build())));
         } else if let Some(folded) = &mut bucket.folded {
             merge(folded, brief);
+            if bucket.comm != brief.comm {
+                folded.process = None;
+            }
         } else {
+            bucket.comm = brief.comm;
             bucket.folded = Some(Box::new(build()));
         }
     }
@@ -94,8 +102,4 @@ fn common(one: SocketAddr, other: SocketAddr) -> Option<SocketAddr> {
         (false, true) => Some(SocketAddr::new(one.ip(), 0)),
         (false, false) => None,
     }
-}
-
-fn second_ns() -> u64 {
-    u64::try_from(SECOND.as_nanos()).unwrap_or(u64::MAX)
 }

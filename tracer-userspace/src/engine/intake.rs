@@ -70,7 +70,15 @@ impl Engine {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
-        let id = self.attempt(record.isn, flow, inode, time);
+        let started = BootTime::from_ns(record.started_ns);
+        if record.started_ns != 0
+            && self.attempts.may_be_forgotten(started)
+            && self.attempts.find(record.isn, &flow, inode, None).is_none()
+        {
+            // in a flood: its verdict may have been said, and is not said twice
+            return;
+        }
+        let id = self.attempt(record.isn, flow, inode, None, time);
         if let Some(Found::UnderWay(attempt)) = self.attempts.visit(id, record.isn, flow, time) {
             attempt.learn(record);
         }
@@ -85,7 +93,7 @@ impl Engine {
             self.world.connected(record.pid, flow.responder, time);
         }
         let inode = if outbound { record.inode } else { 0 };
-        let Some(id) = self.attempts.find(record.isn, &flow, inode) else { return };
+        let Some(id) = self.attempts.find(record.isn, &flow, inode, None) else { return };
         self.answered(id, record.isn, flow, time);
     }
 
@@ -109,7 +117,7 @@ impl Engine {
     fn packet(&mut self, record: &PacketRecord) {
         match record.header.kind {
             kind::PACKET_DROP => self.packet_drop(record),
-            kind::NETFILTER_RESET if record.ack != 0 => {
+            kind::NETFILTER_RESET if answers_syn(record) => {
                 let flow = Flow::from_responder(&record.tuple);
                 self.packet_answer(record, record.ack.wrapping_sub(1), flow, What::NetfilterReset(flow));
             }
@@ -126,7 +134,7 @@ impl Engine {
 
     fn packet_answer(&mut self, record: &PacketRecord, isn: u32, flow: Flow, what: What) {
         let time = BootTime::from_ns(record.header.time_ns);
-        let id = self.attempt(isn, flow, 0, time);
+        let id = self.attempt(isn, flow, 0, None, time);
         self.add(id, isn, flow, Fact { time, netns: record.header.netns, what });
     }
 
@@ -153,7 +161,7 @@ impl Engine {
         }
         if syn_ack && class == DropClass::NoSocket {
             // answered after all, but the socket that asked is gone
-            if let Some(id) = self.attempts.find(isn, &flow, 0) {
+            if let Some(id) = self.attempts.find(isn, &flow, 0, None) {
                 self.answered(id, isn, flow, time);
             }
             return;
@@ -163,11 +171,13 @@ impl Engine {
             flow,
             location: record.location,
             reason: has_reason.then_some(record.reason),
-            has_socket: record.flags & packet_flag::HAS_SOCKET != 0,
+            from_socket: is_from_socket(record, syn_ack),
+            to_socket: syn_ack && is_of_connecting_socket(record),
             syn_ack,
             ifindex: record.ifindex,
         };
-        let id = self.attempt(isn, flow, 0, time);
+        let id = self.attempt(isn, flow, 0, Some(netns), time);
+        self.attempts.dropped_in(id, netns);
         self.add(id, isn, flow, Fact { time, netns, what: What::Drop(dropped) });
     }
 
@@ -193,13 +203,13 @@ impl Engine {
         if error.meaning.is_refusal() && !error.sent {
             self.world.remote_reject_seen(flow.responder, time);
         }
-        let id = self.attempt(record.seq, flow, 0, time);
+        let id = self.attempt(record.seq, flow, 0, None, time);
         self.add(id, record.seq, flow, Fact { time, netns: record.header.netns, what: What::Icmp(error) });
     }
 
     /// The attempt of a record; a new one if none is known.
-    fn attempt(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> Id {
-        if let Some(id) = self.attempts.find(isn, &flow, inode) {
+    fn attempt(&mut self, isn: u32, flow: Flow, inode: u64, dropped_in: Option<u32>, time: BootTime) -> Id {
+        if let Some(id) = self.attempts.find(isn, &flow, inode, dropped_in) {
             return id;
         }
         let (id, evicted) = self.attempts.begin(isn, flow, inode, time);
@@ -238,6 +248,25 @@ fn reject_pair(attempt: &super::attempt::Attempt, netns: u32) -> Option<(u32, En
 
 fn is_syn(tcp_flags: u8) -> bool {
     tcp_flags & tcp_flag::SYN != 0 && tcp_flags & tcp_flag::ACK == 0
+}
+
+/// Whether the packet was on its way out of a socket of this host. `skb->sk` alone does not say so:
+/// an incoming packet may have been matched to its socket before netfilter saw it
+/// (`tcp_v4_early_demux`), a SYN to one in TIME_WAIT, a SYN-ACK to the one that waits for it.
+fn is_from_socket(record: &PacketRecord, syn_ack: bool) -> bool {
+    let has_socket = record.flags & packet_flag::HAS_SOCKET != 0;
+    let connecting = is_of_connecting_socket(record) || record.socket_state == 0;
+    has_socket && if syn_ack { !is_of_connecting_socket(record) } else { connecting }
+}
+
+fn is_of_connecting_socket(record: &PacketRecord) -> bool {
+    record.flags & packet_flag::HAS_SOCKET != 0 && record.socket_state == tcp_state::SYN_SENT
+}
+
+/// Whether netfilter's RST answers a SYN: only then it acknowledges (`nf_reject_ip_tcphdr_put`). Where
+/// its flags are not known, the acknowledgement alone says it.
+fn answers_syn(record: &PacketRecord) -> bool {
+    record.ack != 0 && (record.tcp_flags == 0 || record.tcp_flags & tcp_flag::ACK != 0)
 }
 
 /// A RST that acknowledges a SYN has sequence number 0 and an ACK (RFC 9293, 3.10.7.1).

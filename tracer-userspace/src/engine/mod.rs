@@ -99,6 +99,9 @@ impl Engine {
         self.reorder.push(record.clone());
         let watermark = self.reorder.watermark();
         self.release(watermark, out);
+        if let Some(oldest) = self.reorder.overfull() {
+            self.release(oldest, out);
+        }
         self.run_timers(watermark, out);
     }
 

@@ -69,6 +69,13 @@ impl Namespaces {
         }
     }
 
+    /// The namespace that an address belongs to, if it is exactly one.
+    pub(super) fn owner(&self, wanted: [u8; 16]) -> Option<u32> {
+        let owns = |known: &Known| known.addresses.binary_search(&wanted).is_ok();
+        let mut owners = self.by_inode.iter().filter(|(_, known)| owns(known)).map(|(inode, _)| *inode);
+        owners.next().filter(|_| owners.next().is_none())
+    }
+
     /// Its name; empty for the host's own, or if it is not known.
     pub(super) fn name(&self, inode: u32) -> &str {
         self.by_inode.get(&inode).map_or("", |known| known.name.as_str())
@@ -132,7 +139,10 @@ mod tests {
         namespaces.learn(2, &namespace("app", &["192.0.2.2"]));
         namespaces.learn(2, &namespace("app", &["192.0.2.3"]));
         assert_eq!(namespaces.place(1, address_bytes("192.0.2.2".parse().unwrap())), Place::Elsewhere);
-        assert_eq!(namespaces.place(1, address_bytes("192.0.2.3".parse().unwrap())), Place::Sibling);
+        let moved = address_bytes("192.0.2.3".parse().unwrap());
+        assert_eq!((namespaces.place(1, moved), namespaces.owner(moved)), (Place::Sibling, Some(2)));
+        namespaces.learn(1, &namespace("", &["192.0.2.1", "192.0.2.3"]));
+        assert_eq!(namespaces.owner(moved), None, "two have it");
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::record::{BootTime, Record};
 use crate::verdict::REORDER_WINDOW;
 
+/// Most records that wait. A stream that has more within 200 ms is put in order as far as that goes;
+/// what comes later than that is counted as late.
+pub(super) const WAITING_MAX: usize = 131_072;
+
 /// A record that waits.
 #[derive(Debug)]
 struct Waiting {
@@ -63,6 +67,18 @@ impl Reorder {
     /// The time that no record in order is older than any more.
     pub(super) fn watermark(&self) -> BootTime {
         self.newest.before(REORDER_WINDOW)
+    }
+
+    /// Up to when records have to go before their time, because too many wait.
+    pub(super) fn overfull(&self) -> Option<BootTime> {
+        let is_full = self.in_order.len().saturating_add(self.stepped_back.len()) > WAITING_MAX;
+        is_full.then(|| self.oldest()).flatten()
+    }
+
+    fn oldest(&self) -> Option<BootTime> {
+        let front = self.in_order.front().map(|waiting| waiting.time);
+        let back = self.stepped_back.peek().map(|Reverse(waiting)| waiting.time);
+        front.into_iter().chain(back).min()
     }
 
     /// The newest time seen.

@@ -1,4 +1,7 @@
 //! A small language for tests: records of made-up attempts, and what the engine says of them.
+//!
+//! Long, because it has a word for each thing a kernel or a look-up can say, and words of one language
+//! belong together.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -238,9 +241,32 @@ impl Script {
         };
         let (reason, flags) = if self.with_reasons { (reason, flags | packet_flag::HAS_REASON) } else { (0, flags) };
         let header = self.header(kind::PACKET_DROP);
-        let record =
-            PacketRecord { header, tuple, location, reason, seq, ack, flags, tcp_flags, ..PacketRecord::default() };
+        let socket_state = match (flags & packet_flag::HAS_SOCKET != 0, syn_ack) {
+            (false, _) => 0,
+            (true, false) => tcp_state::SYN_SENT,
+            (true, true) => 12, // TCP_NEW_SYN_RECV
+        };
+        let record = PacketRecord {
+            header,
+            tuple,
+            location,
+            reason,
+            seq,
+            ack,
+            flags,
+            tcp_flags,
+            socket_state,
+            ..PacketRecord::default()
+        };
         self.records.push(Record::Packet(record));
+        self
+    }
+
+    /// The last packet differs from the usual.
+    pub(super) fn but(mut self, set: impl FnOnce(&mut PacketRecord)) -> Self {
+        if let Some(Record::Packet(record)) = self.records.last_mut() {
+            set(record);
+        }
         self
     }
 
@@ -383,6 +409,12 @@ impl Script {
     }
 }
 
+impl From<Script> for Vec<Record> {
+    fn from(script: Script) -> Self {
+        script.records
+    }
+}
+
 fn comm(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
@@ -437,8 +469,8 @@ fn line(verdict: &Verdict) -> String {
 
 /// Runs a script; its verdicts, and what was counted instead of a verdict, must be as expected.
 #[track_caller]
-pub(super) fn check(script: Script, expected: &[&str]) -> Vec<Output> {
-    let out = run(&script.records);
+pub(super) fn check(script: impl Into<Vec<Record>>, expected: &[&str]) -> Vec<Output> {
+    let out = run(&script.into());
     let mut said: Vec<String> = verdicts(&out).into_iter().map(line).collect();
     let summary = summary(&out);
     for (name, count) in [("undecided", summary.undecided), ("abandoned", summary.abandoned), ("late", summary.late)] {

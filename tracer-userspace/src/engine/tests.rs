@@ -1,6 +1,7 @@
 //! The engine as a whole: order, floods, counters, what is said besides the slug.
 
 use super::attempts::ATTEMPTS_MAX;
+use super::reorder::WAITING_MAX;
 use super::script::{CLIENT, PORT, SERVER, Script, check, run, script, summary, verdicts};
 use super::{Engine, Output};
 use crate::record::{BootTime, Neighbour, PortCount, Record};
@@ -8,7 +9,7 @@ use crate::verdict::{Event, Slug, Verdict};
 
 /// Verdict, times relative to the script's beginning, ends, process, words and evidence.
 fn tell(verdict: &Verdict) -> String {
-    let ms = |time: BootTime| time.as_ns() as f64 / 1e6 - 1000.0;
+    let ms = |time: BootTime| time.since(BootTime::from_ns(1_000_000_000)).as_millis();
     let end = |end: Option<std::net::SocketAddr>| end.map_or_else(|| "-".to_owned(), |end| end.to_string());
     let process = verdict.process.as_ref().map(|process| {
         let unit = process.unit.clone().unwrap_or_default();
@@ -26,8 +27,8 @@ fn tell(verdict: &Verdict) -> String {
 }
 
 #[track_caller]
-fn check_words(script: Script, expected: &str) {
-    let out = run(&script.records);
+fn check_words(script: impl Into<Vec<Record>>, expected: &str) {
+    let out = run(&script.into());
     let said: Vec<_> = verdicts(&out).into_iter().map(tell).collect();
     let expected: Vec<_> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(said.join("\n"), expected.join("\n"));
@@ -157,6 +158,25 @@ fn floods_are_folded() {
 }
 
 #[test]
+fn a_folded_line_names_a_process_only_if_all_are_of_one_name() {
+    let folded = |comms: [&[u8; 4]; 2]| {
+        let mut flood = script().in_ns(CLIENT);
+        for n in 1..=102 {
+            flood = flood.attempt(n).closed(111);
+            if let (Some(Record::Socket(socket)), Some(comm)) = (flood.records.last_mut(), n.checked_sub(101)) {
+                socket.comm[..4].copy_from_slice(comms[usize::from(comm)]);
+            }
+        }
+        let out = run(&flood.records);
+        let line = verdicts(&out)[100];
+        assert_eq!(line.count, 2);
+        line.process.as_ref().map(|process| (process.pid, process.comm.clone().unwrap()))
+    };
+    assert_eq!(folded([b"curl", b"curl"]), Some((None, "curl".to_owned())));
+    assert_eq!(folded([b"curl", b"wget"]), None);
+}
+
+#[test]
 fn folding_goes_by_the_second_and_by_kind() {
     let mut both = flood(120, 1).at(1300);
     for n in 201..=320 {
@@ -225,6 +245,17 @@ fn address_translation_does_not_split_an_attempt() {
 }
 
 #[test]
+fn a_scanner_with_one_isn_makes_many_attempts() {
+    let mut scan = script();
+    for n in 1..=5 {
+        scan = scan.attempt(n);
+        scan.isn = 99;
+        scan = scan.no_socket();
+    }
+    check(scan, &["process-down inbound certain 502"; 5]);
+}
+
+#[test]
 fn counters_and_summary() {
     let counts =
         |accepted, syns| PortCount { accepted, syns, closed: 1, last_syn_ns: 1_500_000_000, ..PortCount::default() };
@@ -247,6 +278,23 @@ fn counters_and_summary() {
     let lost: Vec<_> = total.lost.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
     let zero = ["attempts-evicted", "attempts-full", "connects-full", "file-write"].map(|cause| (cause, 0));
     assert_eq!(lost, [zero.as_slice(), &[("ring-full", 3), ("troubled-full", 0)]].concat());
+}
+
+#[test]
+fn records_of_one_moment_are_held_within_bounds() {
+    let mut engine = Engine::new();
+    let mut out = Vec::new();
+    let one = script().retransmit();
+    let record = one.records.last().unwrap();
+    let mut count = 0;
+    while engine.reorder.overfull().is_none() && count < WAITING_MAX + 10 {
+        engine.push(record, &mut out);
+        count += 1;
+    }
+    // all are of one time, so all go at once
+    assert_eq!(count, WAITING_MAX + 10);
+    engine.finish(&mut out);
+    assert_eq!((summary(&out).records, summary(&out).undecided), (u64::try_from(count).unwrap(), 1));
 }
 
 #[test]

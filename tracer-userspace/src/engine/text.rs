@@ -43,8 +43,10 @@ pub(super) fn firewall_subject(case: &Case<'_>, finding: &Finding) -> (Option<Pr
     if finding.role == Role::Outbound {
         return (connecting_process(case), None);
     }
-    let end = finding.flow.responder;
-    let Some(listener) = case.world.listeners.covering(finding.netns, end) else { return (None, None) };
+    let (end, listeners) = (finding.flow.responder, &case.world.listeners);
+    // a FORWARD chain drops on behalf of the namespace behind it
+    let behind = || case.world.namespaces.owner(end.address).and_then(|netns| listeners.covering(netns, end));
+    let Some(listener) = listeners.covering(finding.netns, end).or_else(behind) else { return (None, None) };
     let process = listener_process(case, listener);
     let detail = format!("{} listens on {} all the while", name(process.as_ref()), bound(listener, end.port));
     (process, Some(detail))
@@ -129,7 +131,7 @@ pub(super) fn drop_cause(case: &Case<'_>, dropped: &Dropped) -> String {
     parts.extend(case.world.symbol_name(dropped.location).map(|symbol| format!("in {symbol}")));
     if dropped.ifindex != 0 {
         parts.push(format!("from interface {}", dropped.ifindex));
-    } else if dropped.has_socket {
+    } else if dropped.from_socket {
         parts.push("on its way out".to_owned());
     }
     if parts.is_empty() { "no reason given".to_owned() } else { parts.join(" ") }
@@ -238,4 +240,43 @@ fn drop_detail(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> String {
         in_namespace(case, fact.netns),
         drop_cause(case, dropped),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let check = |us, expected: &str| assert_eq!(duration(Duration::from_micros(us)), expected);
+        check(850, "850 µs");
+        check(1_999, "1 ms");
+        check(2_540_000, "2.5 s");
+        check(119_999_999, "119.9 s");
+        check(7_200_000_000, "120 min");
+        let at = BootTime::from_ns;
+        assert_eq!(apart(at(1_000_000), at(3_000_000)), "2 ms before");
+        assert_eq!(apart(at(3_000_000), at(1_000_000)), "2 ms after");
+    }
+
+    #[test]
+    fn names_of_processes() {
+        let process = |pid, comm: Option<&str>| Process { pid, comm: comm.map(str::to_owned), ..Process::default() };
+        assert_eq!(name(Some(&process(Some(7), Some("nginx")))), "nginx (pid 7)");
+        assert_eq!(name(Some(&process(None, Some("nginx")))), "nginx");
+        assert_eq!(name(Some(&process(Some(7), None))), "pid 7");
+        assert_eq!(name(None), "a process");
+        assert_eq!(comm_text(*b"a\xff\0rest of bytes"), "a\u{fffd}");
+    }
+
+    #[test]
+    fn where_to_start_it() {
+        let with = |unit: Option<&str>, container: Option<&str>| {
+            let (unit, container) = (unit.map(str::to_owned), container.map(str::to_owned));
+            start_the_process(Some(&Process { unit, container, ..Process::default() }), 80, "")
+        };
+        assert!(with(Some("app.service"), None).contains("systemctl status app.service"));
+        assert!(with(Some("docker.service"), Some("0123456789abcdef")).contains("docker logs 0123456789ab`"));
+        assert!(with(None, None).contains("`ss -ltnp 'sport = :80'` must show a listener"));
+    }
 }

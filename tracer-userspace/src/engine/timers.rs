@@ -40,3 +40,31 @@ impl Timers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::attempts::Attempts;
+    use crate::engine::evidence::Flow;
+
+    #[test]
+    fn by_time_then_by_insertion_and_compacted() {
+        let mut attempts = Attempts::default();
+        let at = BootTime::from_ns;
+        let ids: Vec<Id> = (1..4).map(|isn| attempts.begin(isn, Flow::default(), 0, at(0)).0).collect();
+        let mut timers = Timers::default();
+        for (time, id) in [(30, ids[0]), (10, ids[2]), (10, ids[1])] {
+            timers.insert(at(time), id);
+        }
+        assert_eq!(timers.pop_before(at(10)), None);
+        assert_eq!(timers.pop_before(at(11)), Some((at(10), ids[2])));
+        assert_eq!(timers.pop_before(at(11)), Some((at(10), ids[1])));
+        assert_eq!(timers.pop_before(at(11)), None);
+        for time in 0..5000 {
+            timers.insert(at(time), ids[1]);
+        }
+        timers.compact(3, |_, id| id == ids[0]);
+        assert_eq!(timers.pop_before(at(99)), Some((at(30), ids[0])));
+        assert_eq!(timers.pop_before(at(9999)), None);
+    }
+}

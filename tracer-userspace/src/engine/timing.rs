@@ -53,6 +53,9 @@ pub(super) const UNEXPLAINED: Duration = Duration::from_secs(3);
 /// Folding and counters go by the second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
+/// The same in nanoseconds.
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
+
 /// Verdicts of one kind that are single lines in a second; the others are folded into one.
 pub(super) const SINGLES_A_SECOND: u32 = 100;
 

@@ -13,6 +13,36 @@ use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, pack
 /// Most elements kept of each sort of fact that time makes worthless.
 const KEPT_MAX: usize = 4096;
 
+/// A map that forgets its oldest keys.
+#[derive(Debug)]
+struct Recent<K, V> {
+    map: BTreeMap<K, V>,
+    order: VecDeque<K>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), order: VecDeque::new() }
+    }
+}
+
+impl<K: Ord + Clone, V> Recent<K, V> {
+    fn get(&self, key: &K) -> Option<&V> {
+        self.map.get(key)
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        if self.map.insert(key.clone(), value).is_none() {
+            self.order.push_back(key);
+        }
+        if self.order.len() > KEPT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.map.remove(&oldest);
+        }
+    }
+}
+
 /// Where a REJECT rule was seen: namespace, port, whether IPv4.
 pub(super) type RejectKey = (u32, u16, bool);
 
@@ -21,14 +51,14 @@ pub(super) type RejectKey = (u32, u16, bool);
 pub(super) struct World {
     ports: Vec<u16>,
     reasons: BTreeMap<u32, (DropClass, String)>,
-    symbols: BTreeMap<u64, String>,
+    symbols: Recent<u64, String>,
     pub(super) listeners: Listeners,
     pub(super) namespaces: Namespaces,
-    processes: BTreeMap<u32, ProcessInfo>,
-    paths: BTreeMap<(u32, IpAddr, u16), (BootTime, PathReport)>,
-    rejects: BTreeMap<RejectKey, BootTime>,
-    remote_rejects: BTreeMap<Endpoint, BootTime>,
-    connected: BTreeMap<(u32, u16), (BootTime, Endpoint)>,
+    processes: Recent<u32, ProcessInfo>,
+    paths: Recent<(u32, IpAddr, u16), (BootTime, PathReport)>,
+    rejects: Recent<RejectKey, BootTime>,
+    remote_rejects: Recent<Endpoint, BootTime>,
+    connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
 }
 
@@ -47,11 +77,11 @@ impl World {
     }
 
     pub(super) fn symbol(&mut self, id: u64, name: &str) {
-        insert_bounded(&mut self.symbols, id, name.to_owned());
+        self.symbols.insert(id, name.to_owned());
     }
 
     pub(super) fn process(&mut self, info: &ProcessInfo) {
-        insert_bounded(&mut self.processes, info.pid, info.clone());
+        self.processes.insert(info.pid, info.clone());
     }
 
     pub(super) fn process_of(&self, pid: u32) -> Option<&ProcessInfo> {
@@ -60,7 +90,7 @@ impl World {
 
     pub(super) fn path(&mut self, netns: u32, report: &PathReport, time: BootTime) {
         let key = (netns, report.destination.to_canonical(), report.port);
-        insert_bounded(&mut self.paths, key, (time, report.clone()));
+        self.paths.insert(key, (time, report.clone()));
     }
 
     /// The last look at the way to this end, if it was made since `since`.
@@ -113,7 +143,7 @@ impl World {
 
     /// A connection of this process was made.
     pub(super) fn connected(&mut self, pid: u32, end: Endpoint, time: BootTime) {
-        insert_bounded(&mut self.connected, (pid, end.port), (time, end));
+        self.connected.insert((pid, end.port), (time, end));
     }
 
     /// Whether this process connected to another address at that port, within a second of `time`.
@@ -149,20 +179,9 @@ impl World {
     }
 }
 
-fn note_latest<K: Ord + Copy>(map: &mut BTreeMap<K, BootTime>, key: K, time: BootTime) {
+fn note_latest<K: Ord + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
     let latest = map.get(&key).map_or(time, |known| time.max(*known));
-    if map.len() >= KEPT_MAX && !map.contains_key(&key) {
-        map.retain(|_, known| *known >= time.before(RATE_LIMIT_WINDOW));
-    }
-    insert_bounded(map, key, latest);
-}
-
-/// Inserts; a full map loses its first element.
-fn insert_bounded<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V) {
-    map.insert(key, value);
-    if map.len() > KEPT_MAX {
-        map.pop_first();
-    }
+    map.insert(key, latest);
 }
 
 /// Names of `enum skb_drop_reason`.
@@ -214,6 +233,17 @@ mod tests {
         check(None, 2, DropClass::NoSocket);
         check(None, 3, DropClass::NeighbourFailed);
         check(None, 4, DropClass::Other);
+    }
+
+    #[test]
+    fn the_oldest_facts_are_forgotten() {
+        let mut recent = Recent::default();
+        for key in (0..KEPT_MAX + 2).rev() {
+            recent.insert(key, key);
+            recent.insert(key, key + 1);
+        }
+        assert_eq!((recent.map.len(), recent.order.len()), (KEPT_MAX, KEPT_MAX));
+        assert_eq!((recent.get(&(KEPT_MAX + 1)), recent.get(&KEPT_MAX), recent.get(&0)), (None, None, Some(&1)));
     }
 
     #[test]

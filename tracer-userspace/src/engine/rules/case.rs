@@ -47,17 +47,21 @@ impl<'a> Case<'a> {
         let place = |end: Endpoint| self.world.namespaces.place(fact.netns, end.address);
         let passed_on = if self.attempt.own.is_some() { Side::Outbound } else { Side::Forwarded };
         if dropped.syn_ack {
-            return match (dropped.has_socket, place(initiator), place(responder)) {
-                // the client's own input
-                (false, Place::Here | Place::Unknown, _) => Side::Outbound,
-                // the server's own output, or on the way from a namespace of this host
-                (true, ..) | (false, _, Place::Here | Place::Sibling) => Side::Inbound,
-                (false, Place::Sibling, _) => Side::Outbound,
-                (false, Place::Elsewhere, _) => passed_on,
+            let came_in = dropped.ifindex != 0 || self.attempt.own.as_ref().is_some_and(|own| own.netns == fact.netns);
+            return match (place(initiator), place(responder)) {
+                _ if dropped.to_socket => Side::Outbound,
+                _ if dropped.from_socket => Side::Inbound,
+                // the server's own output (SYN cookies have no socket), then the client's own input
+                (_, Place::Here) => Side::Inbound,
+                (Place::Here, _) => Side::Outbound,
+                (Place::Unknown, _) if came_in => Side::Outbound,
+                (Place::Unknown, _) | (_, Place::Sibling) => Side::Inbound,
+                (Place::Sibling, _) => Side::Outbound,
+                (Place::Elsewhere, _) => passed_on,
             };
         }
         match place(responder) {
-            _ if dropped.has_socket => Side::Outbound,
+            _ if dropped.from_socket => Side::Outbound,
             _ if dropped.class == DropClass::NoSocket => Side::Inbound,
             Place::Here | Place::Sibling | Place::Unknown => Side::Inbound,
             Place::Elsewhere => passed_on,
@@ -119,7 +123,7 @@ impl<'a> Case<'a> {
         self.attempt.facts().iter().find_map(|fact| {
             let flow = match &fact.what {
                 What::Icmp(error) if !error.sent => error.flow,
-                What::Drop(dropped) if dropped.has_socket && !dropped.syn_ack => dropped.flow,
+                What::Drop(dropped) if dropped.from_socket && !dropped.syn_ack => dropped.flow,
                 _ => return None,
             };
             Some(OwnView { netns: fact.netns, flow })

@@ -9,7 +9,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
     let mut finding = case.about_drop(Slug::FirewallDrop, fact, dropped, words);
     finding.expected_status = Some(504);
     let left = case.attempt.own.as_ref().is_some_and(|own| own.syns_sent > 0);
-    if finding.role == Role::Outbound && dropped.has_socket && left {
+    if finding.role == Role::Outbound && dropped.from_socket && left {
         // of several SYNs only some were dropped here; nobody answered the others
         finding.confidence = Confidence::Likely;
         finding.alternatives = &[Slug::SecurityGroupDrop];

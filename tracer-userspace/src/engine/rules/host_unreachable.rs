@@ -72,13 +72,18 @@ fn words_neighbour(case: &Case<'_>, finding: &Finding) -> Words {
         };
         Some(Evidence { time, event: Event::NeighbourFailed, detail: format!("neighbour entry of {hop} is {state}") })
     });
-    let what = if gateway.is_some() { format!("gateway {hop}") } else { format!("{hop}, on the same network,") };
+    let whose = text::namespace_or_host(case, finding.netns);
+    let asked =
+        evidence.is_some() || case.attempt.drops().any(|(_, dropped)| dropped.class == DropClass::NeighbourFailed);
+    let why = match path.map(|(_, path)| path.route_error) {
+        Some(errno::EHOSTUNREACH) => format!("the {whose} has a route that says so (type unreachable)"),
+        _ if !asked => format!("connect() from the {whose} failed with EHOSTUNREACH"),
+        _ if gateway.is_some() => format!("the {whose} asked for the link address of gateway {hop} and got no answer"),
+        _ => format!("the {whose} asked for its link address and got no answer"),
+    };
     Words {
         evidence: evidence.into_iter().collect(),
-        summary: format!(
-            "{remote} cannot be reached: the {} asked for the link address of {what} and got no answer.",
-            text::namespace_or_host(case, finding.netns),
-        ),
+        summary: format!("{remote} cannot be reached: {why}."),
         next: format!(
             "See whether {hop} is up and on the right network: `{enter}ip neigh show {hop}` and \
              `{enter}ip route get {}`.",

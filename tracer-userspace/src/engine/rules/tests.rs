@@ -210,6 +210,16 @@ fn firewall_drop_inbound() {
     // both ends: also where the client gives up within the first second
     check(script().netfilter().in_ns(CLIENT).at(1000).retransmit().at(2500).closed(110), &[dropped]);
     check(script().netfilter().in_ns(CLIENT).at(400).closed(0), &[dropped]);
+    let listening = script().addresses().listener(4, "0.0.0.0").in_ns(ROUTER).netfilter();
+    let out = check(listening, &[dropped]);
+    let process = verdicts(&out)[0].process.clone().unwrap();
+    assert_eq!(process.pid, Some(812), "the listener of the namespace behind");
+    // the socket of an incoming SYN: one in TIME_WAIT, found before netfilter saw the SYN
+    let reused = script().netfilter().but(|packet| (packet.flags, packet.socket_state) = (packet.flags | 1, 6));
+    check(reused, &[dropped]);
+    // a SYN-ACK made of a SYN cookie has no socket
+    check(script().netfilter_syn_ack(false), &[dropped]);
+    check(script().addresses().netfilter_syn_ack(false).but(|packet| packet.ifindex = 2), &[dropped]);
     // what is not on this host
     check(
         script().addresses().in_ns(ROUTER).to("192.0.2.9:8080").netfilter(),
@@ -223,7 +233,9 @@ fn firewall_drop_outbound() {
     check(own().unsent_syns().own_netfilter().at(1000).retransmit().own_netfilter().at(2500).closed(110), &[dropped]);
     check(own().unsent_syns().own_netfilter(), &[dropped]);
     // the client's own INPUT chain drops the SYN-ACK
-    check(own().netfilter_syn_ack(false), &[dropped]);
+    check(own().netfilter_syn_ack(false).but(|packet| packet.ifindex = 2), &[dropped]);
+    check(own().netfilter_syn_ack(true).but(|packet| packet.socket_state = 2), &[dropped]);
+    check(own().netfilter_syn_ack(false).at(1000).retransmit().at(1001).netfilter_syn_ack(false), &[dropped]);
     check(own().addresses().netfilter_syn_ack(false), &[dropped]);
     // a FORWARD chain of this host, on the way out
     let out = own().addresses().to("192.0.2.9:8080").in_ns(ROUTER).netfilter().in_ns(CLIENT).at(2500).closed(0);
