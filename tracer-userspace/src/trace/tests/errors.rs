@@ -22,7 +22,7 @@ fn empty() {
 
 #[test]
 fn foreign() {
-    for bytes in [&b"\x7fELF"[..], b"x", &[0; 200], &[0xd4; 500_000], b"{\"type\":\"verdict\"}\n"] {
+    for bytes in [&b"\x7fELF"[..], b"x", &[0; 200], &vec![0xd4; 500_000], b"{\"type\":\"verdict\"}\n"] {
         assert!(matches!(error(bytes), TraceError::Foreign));
     }
 }
