@@ -98,6 +98,12 @@ fn a_copy_far_away_is_not_looked_for() {
     assert!(matches!(error(&far), TraceError::Foreign));
 }
 
+/// However long something is that is no trace, only its beginning is read.
+#[test]
+fn an_endless_stream_is_foreign() {
+    assert!(matches!(read(std::io::repeat(0x20)), Err(TraceError::Foreign)));
+}
+
 #[test]
 fn read_errors_end_the_trace() {
     struct Broken<'a>(&'a [u8]);
