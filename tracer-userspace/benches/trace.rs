@@ -7,7 +7,7 @@
     reason = "a program that measures and prints"
 )]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wherefore::record;
 use wherefore::trace::{TraceItem, TraceReader, TraceWriter};
@@ -15,11 +15,13 @@ use wherefore::trace::{TraceItem, TraceReader, TraceWriter};
 #[path = "../src/trace/sample.rs"]
 mod sample;
 
-const RECORDS: usize = 2_000_000;
+const RECORDS: usize = 500_000;
+/// The best of these counts: what other programs take from the machine is not ours.
+const ROUNDS: usize = 20;
 
 fn main() {
-    let records = sample::Sample::new(1).records(RECORDS);
-    let encoded: Vec<Vec<u8>> = records
+    let encoded: Vec<Vec<u8>> = sample::Sample::new(1)
+        .records(RECORDS)
         .iter()
         .map(|record| {
             let mut bytes = Vec::new();
@@ -30,18 +32,36 @@ fn main() {
     let count = encoded.len() as f64;
     let raw: usize = encoded.iter().map(Vec::len).sum();
 
-    let begun = Instant::now();
-    let mut writer = TraceWriter::create(Vec::new(), &sample::start()).expect("memory takes everything");
-    for record in &encoded {
-        writer.append(record).expect("memory takes everything");
-    }
-    let trace = writer.finish().expect("memory takes everything");
-    println!("written: {:.2} million records/s", count / begun.elapsed().as_secs_f64() / 1e6);
+    let (trace, took) = best(|| {
+        let mut writer = TraceWriter::create(Vec::new(), &sample::start()).expect("memory takes everything");
+        for record in &encoded {
+            writer.append(record).expect("memory takes everything");
+        }
+        writer.finish().expect("memory takes everything")
+    });
+    println!("written: {:.2} million records/s", count / took.as_secs_f64() / 1e6);
     println!("size: {:.1} bytes a record of {:.1}", trace.len() as f64 / count, raw as f64 / count);
 
-    let begun = Instant::now();
-    let reader = TraceReader::from_reader(&trace[..]).expect("just written");
-    let read = reader.filter(|item| matches!(item, Ok(TraceItem::Record(_)))).count();
-    println!("read: {:.2} million records/s", count / begun.elapsed().as_secs_f64() / 1e6);
+    let (read, took) = best(|| {
+        let reader = TraceReader::from_reader(&trace[..]).expect("just written");
+        reader.filter(|item| matches!(item, Ok(TraceItem::Record(_)))).count()
+    });
+    println!("read: {:.2} million records/s", count / took.as_secs_f64() / 1e6);
     assert_eq!(read, encoded.len());
+}
+
+fn best<T>(mut measured: impl FnMut() -> T) -> (T, Duration) {
+    let mut once = || {
+        let begun = Instant::now();
+        let result = measured();
+        (result, begun.elapsed())
+    };
+    let mut fastest = once();
+    for _ in 1..ROUNDS {
+        let next = once();
+        if next.1 < fastest.1 {
+            fastest = next;
+        }
+    }
+    fastest
 }

@@ -43,7 +43,17 @@ impl TraceFile {
             let directories = made.iter().try_for_each(|made| lchown(made, None, Some(group)));
             directories.and_then(|()| fchown(&file, None, Some(group))).err()
         });
-        Ok(Self { path, writer: TraceWriter::create(file, start)?, group_error })
+        match TraceWriter::create(file, start) {
+            Ok(writer) => Ok(Self { path, writer, group_error }),
+            Err(error) => {
+                // a file without a header is of no use to anybody; if it stays, replay says that it is empty
+                fs::remove_file(&path).ok();
+                Err(match error {
+                    WriteError::Write { source, .. } => WriteError::CreateFile { path, source },
+                    other => other,
+                })
+            }
+        }
     }
 
     /// Where it is.

@@ -74,7 +74,7 @@ impl<R: Read> Frames<R> {
                 }
                 (Front::Bad(kind), before) => {
                     damaged = before.or(Some(kind));
-                    self.skip_to_marker()?;
+                    self.skip_to_marker(u64::MAX)?;
                 }
                 (Front::End, None) => return Ok(None),
                 (Front::End, Some(kind)) => return Ok(Some(self.damage_since(start, 1, kind))),
@@ -87,7 +87,7 @@ impl<R: Read> Frames<R> {
         while self.window.offset() < limit {
             match self.front()? {
                 Front::Frame(_) => return Ok(true),
-                Front::Bad(_) => self.skip_to_marker()?,
+                Front::Bad(_) => self.skip_to_marker(limit)?,
                 Front::End => return Ok(false),
             }
         }
@@ -146,10 +146,10 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Goes to the next marker, or to the end.
-    fn skip_to_marker(&mut self) -> io::Result<()> {
+    /// Goes to the next marker, to the end, or to somewhere behind `limit`.
+    fn skip_to_marker(&mut self, limit: u64) -> io::Result<()> {
         self.window.consume(1);
-        loop {
+        while self.window.offset() < limit {
             let bytes = self.window.fill(MARKER.len())?;
             if let Some(position) = memmem::find(bytes, &MARKER) {
                 self.window.consume(position);
@@ -163,5 +163,6 @@ impl<R: Read> Frames<R> {
             // a marker may begin in the last bytes
             self.window.consume(loaded.saturating_sub(MARKER.len()).saturating_add(1));
         }
+        Ok(())
     }
 }

@@ -41,10 +41,10 @@ pub struct Unusable {
 }
 
 /// The records of several files, in the order of the files' start: an iterator of [`ReplayItem`]. One file is open at
-/// a time.
+/// a time, pipes apart.
 pub struct Replay {
-    /// The last one comes first.
-    waiting: Vec<PathBuf>,
+    /// The last one comes first. What can be read only once, a pipe, is open already.
+    waiting: Vec<(PathBuf, Option<TraceReader<File>>)>,
     current: Option<(PathBuf, TraceReader<File>)>,
     /// Bytes of the files that are done with.
     finished_bytes: u64,
@@ -72,18 +72,24 @@ impl Replay {
             }
             known.push(identity);
             match TraceReader::open(&path) {
-                Ok(reader) => ordered.push((reader.start().clock.unix_ns, path)),
+                Ok(reader) => {
+                    let begun = reader.start().clock.unix_ns;
+                    let only_once = fs::metadata(&path).is_ok_and(|found| !found.is_file());
+                    ordered.push((begun, path, only_once.then_some(reader)));
+                }
                 Err(source) => unusable.push(Unusable { path, source }),
             }
         }
-        ordered.sort_unstable();
-        let waiting = ordered.into_iter().rev().map(|(_start, path)| path).collect();
+        ordered.sort_unstable_by(|(begun, path, _), (other_begun, other_path, _)| {
+            (other_begun, other_path).cmp(&(begun, path))
+        });
+        let waiting = ordered.into_iter().map(|(_begun, path, reader)| (path, reader)).collect();
         (Self { waiting, current: None, finished_bytes: 0 }, unusable)
     }
 
     /// The files that are still to be read, in order; all of them before the first item.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
-        self.waiting.iter().rev().map(PathBuf::as_path)
+        self.waiting.iter().rev().map(|(path, _reader)| path.as_path())
     }
 
     /// Bytes of all files that are read and done with.
@@ -93,8 +99,8 @@ impl Replay {
     }
 
     fn begin(&mut self) -> Option<ReplayItem> {
-        let path = self.waiting.pop()?;
-        match TraceReader::open(&path) {
+        let (path, reader) = self.waiting.pop()?;
+        match reader.map_or_else(|| TraceReader::open(&path), Ok) {
             Ok(reader) => {
                 let start = Box::new(reader.start().clone());
                 self.current = Some((path.clone(), reader));

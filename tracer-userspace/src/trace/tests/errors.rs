@@ -22,7 +22,7 @@ fn empty() {
 
 #[test]
 fn foreign() {
-    for bytes in [&b"\x7fELF"[..], b"x", &[0; 200], &[0xd4; 500_000], b"{\"type\":\"verdict\"}\n"] {
+    for bytes in [&b"\x7fELF"[..], b"x", &[0; 200], &vec![0xd4; 500_000], b"{\"type\":\"verdict\"}\n"] {
         assert!(matches!(error(bytes), TraceError::Foreign));
     }
 }
@@ -96,6 +96,12 @@ fn a_copy_far_away_is_not_looked_for() {
     assert_eq!(read(&near[..]).unwrap().records, written.records());
     let far = [&vec![0x20; 3_000_000], frames].concat();
     assert!(matches!(error(&far), TraceError::Foreign));
+}
+
+/// However long something is that is no trace, only its beginning is read.
+#[test]
+fn an_endless_stream_is_foreign() {
+    assert!(matches!(read(std::io::repeat(0x20)), Err(TraceError::Foreign)));
 }
 
 #[test]

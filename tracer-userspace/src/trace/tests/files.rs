@@ -71,7 +71,7 @@ fn an_unusable_directory_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_the_file_goes_on() {
+fn a_full_disk_is_an_error() {
     let full = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
     let error = TraceWriter::create(full, &sample::start()).map(|_| ()).unwrap_err();
     let WriteError::Write { source, .. } = error else { panic!("{error}") };
@@ -156,6 +156,20 @@ fn a_torn_file_is_followed_by_the_next_one() {
     assert!(words[1].starts_with("Torn "), "{words:?}");
     assert_eq!(words[2], "end 0 false");
     assert_eq!(words[3], "host-200");
+}
+
+#[test]
+fn a_pipe_is_read_once() {
+    let written = small(2);
+    let (from, mut to) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut to, &written.bytes).unwrap();
+    drop(to);
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&from));
+    let (replay, unusable) = Replay::open(&[path]);
+    assert!(unusable.is_empty());
+    let words = replayed(replay);
+    assert_eq!(words.len(), written.records().len() + 2);
+    assert_eq!(*words.last().unwrap(), format!("end {} true", written.records().len()));
 }
 
 #[test]
