@@ -31,7 +31,8 @@ pub(super) fn check() -> Result<()> {
 /// The kernel refuses maps and global data without their types, which an object loses in silence if
 /// the compiler makes no debug info or the linker is not told to keep it.
 fn has_btf(object: &Path) -> Result<()> {
-    const SECTION: &[u8] = b"\0.BTF\0";
+    // no zero in front: the name may be stored as the end of `.rel.BTF`
+    const SECTION: &[u8] = b".BTF\0";
     let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
     if !bytes.windows(SECTION.len()).any(|window| window == SECTION) {
         bail!("{} has no section .BTF", object.display());
