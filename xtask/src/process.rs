@@ -102,6 +102,10 @@ fn quoted(word: &str) -> String {
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();
     }
+    if word.chars().any(char::is_control) {
+        // what stands between the flags in CARGO_ENCODED_RUSTFLAGS would not be seen
+        return format!("$'{}'", word.replace('\\', r"\\").replace('\'', r"\'").replace('\x1f', r"\x1f"));
+    }
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
@@ -117,6 +121,7 @@ mod tests {
     fn shows_commands_as_typed() {
         let mut command = Command::new("sh");
         command.env("A", "b c").args(["-c", "it's", "", "--x=1"]);
+        assert_eq!(quoted("-a\x1f-b"), r"$'-a\x1f-b'");
         assert_eq!(shown(&command), r"A='b c' sh -c 'it'\''s' '' --x=1");
     }
 
