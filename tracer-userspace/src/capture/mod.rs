@@ -1,8 +1,7 @@
-//! Capture: facts, then plan, then load. All that touches the running kernel.
-
-pub mod facts;
-pub mod plan;
-//! The capture side: what reads the running kernel and host.
+//! Capture: facts, then plan, then load; beside them what the host tells. All that touches the
+//! running kernel, and the only place that reads clocks.
 
 pub mod clock;
+pub mod facts;
 pub mod host;
+pub mod plan;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::IcmpSockets;
+use super::IcmpFamilies;
 use crate::capture::facts::{Capability, Facts, Kallsyms};
 
 /// Kind of a hook.
@@ -93,7 +93,7 @@ const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"),
 const RESET_FALLBACK: &str = "net_dev_queue";
 
 /// Chooses the hooks, in a fixed order, and the raw sockets.
-pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpSockets) {
+pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
     let cgroup = cgroup_hooks(facts);
@@ -102,7 +102,7 @@ pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpSockets) {
     let v4 = error_handler(facts, "tcp_v4_err");
     let v6 = error_handler(facts, "tcp_v6_err");
     let raw = ingress && facts.capabilities.contains(&Capability::CapNetRaw);
-    let sockets = IcmpSockets { v4: raw && !v4.used(), v6: raw && !v6.used() };
+    let sockets = IcmpFamilies { v4: raw && !v4.used(), v6: raw && !v6.used() };
     hooks.extend([v4, v6]);
     hooks.extend(netfilter_resets(facts));
     (hooks, sockets)

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::IcmpSockets;
+use super::IcmpFamilies;
 use super::hooks::{HookKind, HookPlan};
 use super::layout::has_reason;
 use crate::capture::facts::{Facts, Kallsyms};
@@ -185,7 +185,7 @@ fn rejected_by_peer(senses: &Senses) -> Judgement {
 }
 
 /// Judges every verdict.
-pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpSockets) -> Vec<Outlook> {
+pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Vec<Outlook> {
     let senses = senses(facts, hooks, sockets);
     ROWS.iter()
         .map(|(slug, role, judge)| {
@@ -195,7 +195,7 @@ pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpSockets) -> 
         .collect()
 }
 
-fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpSockets) -> Senses {
+fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
     let used = |program: &str| hooks.iter().any(|hook| hook.program == program && hook.used());
     let attaches = |kind: HookKind| hooks.iter().any(|hook| hook.kind == kind && hook.used());
     let named = facts.types.as_ref().is_some_and(|types| {

@@ -35,7 +35,7 @@ fn exceptions(plan: &Plan) -> String {
             HookState::Unneeded => writeln!(text, "{}: unneeded", hook.program).unwrap(),
         }
     }
-    if plan.icmp_sockets != IcmpSockets::default() {
+    if plan.icmp_sockets != IcmpFamilies::default() {
         writeln!(text, "sockets: v4 {}, v6 {}", plan.icmp_sockets.v4, plan.icmp_sockets.v6).unwrap();
     }
     for outlook in plan.outlook.iter().filter(|outlook| outlook.sight != Sight::Certain) {
