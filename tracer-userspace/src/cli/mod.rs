@@ -2,6 +2,8 @@
 
 pub mod args;
 mod console;
+#[cfg(feature = "capture")]
+pub mod doctor;
 mod explain;
 mod failure;
 pub mod moment;
@@ -37,6 +39,8 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<(), Failure> {
     match command {
+        #[cfg(feature = "capture")]
+        Command::Doctor(args) => doctor::run(&args.into()),
         Command::Explain(args) => explain::run(&args),
         _ => Err(Failure::usage("not yet")),
     }

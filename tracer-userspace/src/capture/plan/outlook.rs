@@ -29,10 +29,10 @@ pub struct Outlook {
     pub role: Role,
     /// How well it can be told.
     pub sight: Sight,
-    /// From what it is inferred, why it is blind, or what is special; empty if there is nothing to say.
-    pub why: String,
-    /// What would make it better; empty if nothing on this host would.
-    pub change: String,
+    /// From what it is inferred, why it is blind, or what is special; `None` if there is nothing to say.
+    pub why: Option<&'static str>,
+    /// What would make it better; `None` if nothing would.
+    pub change: Option<&'static str>,
 }
 
 /// How a drop's cause is known.
@@ -190,7 +190,8 @@ pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) ->
     ROWS.iter()
         .map(|(slug, role, judge)| {
             let Judgement { sight, why, change } = judge(&senses);
-            Outlook { slug: *slug, role: *role, sight, why: why.to_owned(), change: change.to_owned() }
+            let said = |text: &'static str| (!text.is_empty()).then_some(text);
+            Outlook { slug: *slug, role: *role, sight, why: said(why), change: said(change) }
         })
         .collect()
 }

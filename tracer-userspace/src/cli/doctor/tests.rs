@@ -1,0 +1,1 @@
+//! Doctor, from options and facts to text.
