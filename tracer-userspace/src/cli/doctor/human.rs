@@ -47,10 +47,12 @@ impl Page<'_> {
 pub(super) fn render(report: &Report, styles: &Styles, width: usize) -> String {
     let mut page = Page { text: String::new(), styles, width: width.clamp(WIDTH_MIN, WIDTH_MAX) };
     head(&mut page, report);
-    hooks(&mut page, report);
-    page.heading("Verdicts");
-    for outlook in &report.verdicts {
-        verdict(&mut page, outlook);
+    if report.ready {
+        hooks(&mut page, report);
+        page.heading("Verdicts");
+        for outlook in &report.verdicts {
+            verdict(&mut page, outlook);
+        }
     }
     if let Some(found) = &report.port {
         port(&mut page, found);

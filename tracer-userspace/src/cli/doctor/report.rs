@@ -100,12 +100,13 @@ impl Report {
             let note = (!hook.why.is_empty()).then(|| hook.why.clone());
             Some(Hook { name: hook.label(), attached, note })
         });
+        let ready = plan.ready().is_ok();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             kernel: facts.kernel.clone(),
             machine: facts.machine.clone(),
             facts: source,
-            ready: plan.ready().is_ok(),
+            ready,
             obstacles: plan.obstacles.iter().map(ToString::to_string).collect(),
             lacks: plan.lacks.clone(),
             btf: facts.types.is_some(),
@@ -114,8 +115,9 @@ impl Report {
             lockdown: facts.lockdown,
             cgroup: facts.cgroup.clone(),
             hooks: hooks.collect(),
-            blind: plan.blind(),
-            verdicts: plan.outlook.clone(),
+            // what stands in the way spoils the facts that verdicts are judged by
+            blind: if ready { plan.blind() } else { Vec::new() },
+            verdicts: if ready { plan.outlook.clone() } else { Vec::new() },
             port: None,
         }
     }
