@@ -24,6 +24,7 @@ pub enum Sight {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outlook {
     /// The verdict.
+    #[serde(rename = "verdict")]
     pub slug: Slug,
     /// In which role.
     pub role: Role,
@@ -141,9 +142,8 @@ const ROWS: &[Row] = &[
 fn no_socket(senses: &Senses) -> Judgement {
     match senses.drops {
         Drops::Reason => certain(""),
-        Drops::Place => inferred(
+        Drops::Place => certain(
             "by the kernel's function that dropped the SYN (tcp_v4_rcv, tcp_v6_rcv) and the listeners there are",
-            "Linux 5.17 and newer, which name the reason",
         ),
         Drops::Unknown => blind(UNNAMED_DROPS, NAME_DROPS),
     }
@@ -180,7 +180,7 @@ fn rejected_by_peer(senses: &Senses) -> Judgement {
     if senses.icmp_received {
         certain("ICMP prohibited codes also fit no-route, and then it is likely")
     } else {
-        blind("received ICMP errors are not seen", GIVE_ICMP)
+        inferred("by the socket's error alone, which only some ICMP codes set", GIVE_ICMP)
     }
 }
 

@@ -45,14 +45,12 @@ Hooks: 12 of 15
              when module nf_reject_ipv4 or nf_reject_ipv6 is loaded
 
 Verdicts
-  inferred   process-down, inbound: by the kernel's function that dropped the SYN (tcp_v4_rcv,
-             tcp_v6_rcv) and the listeners there are; what would help: Linux 5.17 and newer, which
-             name the reason
+  certain    process-down, inbound: by the kernel's function that dropped the SYN (tcp_v4_rcv,
+             tcp_v6_rcv) and the listeners there are
   inferred   process-down, outbound: a RST answers the SYN; a firewall can send the same; what would
              help: a recording on the other host as well
-  inferred   wrong-bind-address, inbound: by the kernel's function that dropped the SYN (tcp_v4_rcv,
-             tcp_v6_rcv) and the listeners there are; what would help: Linux 5.17 and newer, which
-             name the reason
+  certain    wrong-bind-address, inbound: by the kernel's function that dropped the SYN (tcp_v4_rcv,
+             tcp_v6_rcv) and the listeners there are
   certain    firewall-reject, inbound: RSTs that netfilter sends are told by having no socket
   certain    firewall-reject, outbound: ICMP prohibited codes also fit no-route, and then it is
              likely
@@ -179,7 +177,7 @@ fn json_has_every_key_always() {
     assert_eq!(json["port"], Value::Null);
     let verdict = &json["verdicts"][0];
     assert_eq!(
-        (&verdict["slug"], &verdict["role"], &verdict["sight"]),
+        (&verdict["verdict"], &verdict["role"], &verdict["sight"]),
         (&"process-down".into(), &"inbound".into(), &"certain".into())
     );
     assert_eq!((&verdict["why"], &verdict["change"]), (&Value::Null, &Value::Null));
