@@ -1,5 +1,7 @@
 //! Capture: facts, then plan, then load; then ring and look-ups make one stream. All that touches the
 //! running kernel and host.
+//! Capture: facts, then plan, then load; beside them what the host tells. All that touches the
+//! running kernel, and the only place that reads clocks.
 
 pub mod clock;
 pub mod facts;

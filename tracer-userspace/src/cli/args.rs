@@ -194,6 +194,7 @@ pub struct ReplayArgs {
 Examples:
   sudo wherefore doctor
   sudo wherefore doctor --port 8080 --probe /health
+  sudo wherefore doctor --facts host.json     then, anywhere: wherefore doctor --facts host.json
 
 Exit code 0 if `wherefore record` would start.")]
 pub struct DoctorArgs {
@@ -208,6 +209,18 @@ pub struct DoctorArgs {
     /// One JSON object on standard output.
     #[arg(long)]
     pub json: bool,
+
+    /// Judge the kernel whose facts are in this file. If there is no such file yet, this kernel's
+    /// facts are written to it.
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+}
+
+#[cfg(feature = "capture")]
+impl From<DoctorArgs> for super::doctor::DoctorOptions {
+    fn from(args: DoctorArgs) -> Self {
+        Self { port: args.port, probe: args.probe, json: args.json, facts: args.facts }
+    }
 }
 
 /// Arguments of `explain`.

@@ -3,6 +3,8 @@
 pub mod analysis;
 pub mod args;
 mod console;
+#[cfg(feature = "capture")]
+pub mod doctor;
 mod explain;
 mod failure;
 #[cfg(feature = "capture")]
@@ -58,7 +60,7 @@ fn run(command: Command) -> Result<(), Failure> {
         #[cfg(feature = "capture")]
         Command::Watch(args) => record::watch(&args),
         #[cfg(feature = "capture")]
-        Command::Doctor(_args) => Err(Failure::usage("doctor")),
+        Command::Doctor(args) => doctor::run(&args.into()),
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
     }

@@ -1,5 +1,6 @@
 //! What the kernel's BTF says: where struct members are, what functions take, how enums count.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use btf_rs::{Btf, BtfType, Member, Type};
@@ -13,10 +14,27 @@ const MAX_DEPTH: u32 = 32;
 
 /// BTF could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the kernel's BTF at {path}: {source}")]
-pub struct BtfError {
-    path: PathBuf,
-    source: btf_rs::Error,
+pub enum BtfError {
+    /// The kernel or module shows none.
+    #[error("there is no {0}")]
+    None(PathBuf),
+    /// It is there, but not readable or not sound.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: btf_rs::Error,
+    },
+}
+
+impl BtfError {
+    fn at(path: &Path, source: btf_rs::Error) -> Self {
+        match source {
+            btf_rs::Error::IO(error) if error.kind() == io::ErrorKind::NotFound => Self::None(path.to_owned()),
+            source => Self::Unreadable { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// Where a struct member is.
@@ -48,14 +66,14 @@ impl Types {
     }
 
     fn read(path: &Path) -> Result<Self, BtfError> {
-        let btf = Btf::from_file(path).map_err(|source| BtfError { path: path.to_owned(), source })?;
+        let btf = Btf::from_file(path).map_err(|source| BtfError::at(path, source))?;
         Ok(Self { btf })
     }
 
     /// Reads the types of a loaded module, which build on the kernel's.
     pub(super) fn of_module(&self, module: &str) -> Result<Self, BtfError> {
         let path = Path::new(BTF_DIR).join(module);
-        let btf = Btf::from_split_file(&path, &self.btf).map_err(|source| BtfError { path: path.clone(), source })?;
+        let btf = Btf::from_split_file(&path, &self.btf).map_err(|source| BtfError::at(&path, source))?;
         Ok(Self { btf })
     }
 

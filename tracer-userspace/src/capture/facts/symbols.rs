@@ -1,7 +1,8 @@
 //! Function names of kernel addresses, from /proc/kallsyms.
 
-use std::fs;
-use std::io;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
 
 pub(super) const KALLSYMS: &str = "/proc/kallsyms";
 
@@ -34,11 +35,21 @@ pub(super) fn parse(line: &str) -> Option<Line<'_>> {
     Some(Line { address, name: words.next()?, module: words.next().unwrap_or_default(), text })
 }
 
-/// A symbol's start. Its name is `names[name_at..]` up to the next newline.
+/// A symbol as it is read. A kernel has over a hundred thousand: they are kept small.
+struct Start {
+    address: u64,
+    /// Where its name begins in the names; meaningless unless `text`.
+    name_at: u32,
+    /// 0 for the kernel itself.
+    module: u16,
+    text: bool,
+}
+
+/// A function. Its name is `names[name_at..]` up to the next newline.
 struct Entry {
     address: u64,
-    /// Last address it can reach: never into what was loaded after it.
-    last: u64,
+    /// From its first byte to the last that it can reach: never into what was loaded after it.
+    reach: u32,
     name_at: u32,
 }
 
@@ -55,40 +66,39 @@ impl Symbols {
     /// # Errors
     /// The file cannot be read, or hides addresses.
     pub fn load() -> Result<Self, SymbolsError> {
-        Self::from_text(&fs::read_to_string(KALLSYMS)?)
+        Self::read(BufReader::new(File::open(KALLSYMS)?))
     }
 
-    fn from_text(text: &str) -> Result<Self, SymbolsError> {
-        let mut lines: Vec<Line<'_>> = text.lines().filter_map(parse).filter(|line| line.address != 0).collect();
-        if lines.is_empty() {
+    fn read(mut text: impl BufRead) -> Result<Self, SymbolsError> {
+        let mut starts = Vec::new();
+        let mut names = String::new();
+        let mut modules: HashMap<String, u16> = HashMap::new();
+        let mut buffer = String::new();
+        while text.read_line(&mut buffer)? != 0 {
+            // more names than 4 GiB, more modules than 65 thousand: not in this world
+            if let Some(line) = parse(&buffer).filter(|line| line.address != 0)
+                && let Ok(name_at) = u32::try_from(names.len())
+                && let Ok(next_module) = u16::try_from(modules.len() + 1)
+            {
+                let module = match line.module {
+                    "" => 0,
+                    name => *modules.entry(name.to_owned()).or_insert(next_module),
+                };
+                if line.text {
+                    names.push_str(plain_name(line.name));
+                    names.push('\n');
+                }
+                starts.push(Start { address: line.address, name_at, module, text: line.text });
+            }
+            buffer.clear();
+        }
+        if starts.is_empty() {
             return Err(SymbolsError::Hidden);
         }
         // equal addresses keep the file's order: the first, the linker's first, names the function
-        lines.sort_by_key(|line| line.address);
-        let mut symbols = Self { entries: Vec::new(), names: String::new() };
-        for (at, line) in lines.iter().enumerate() {
-            let same = at.checked_sub(1).and_then(|before| lines.get(before));
-            if !line.text || same.is_some_and(|before| before.address == line.address && before.text) {
-                continue;
-            }
-            let next = lines.get(at..).unwrap_or_default().iter().find(|next| next.address > line.address);
-            let last = match next {
-                Some(next) if next.module == line.module => next.address - 1,
-                // the last of the kernel or of a module: what follows may have been loaded since
-                Some(next) => (line.address | (PAGE - 1)).min(next.address - 1),
-                None => line.address | (PAGE - 1),
-            };
-            symbols.push(line, last);
-        }
-        Ok(symbols)
-    }
-
-    fn push(&mut self, line: &Line<'_>, last: u64) {
-        // 4 GiB of names: not in this world
-        let Ok(name_at) = u32::try_from(self.names.len()) else { return };
-        self.names.push_str(plain_name(line.name));
-        self.names.push('\n');
-        self.entries.push(Entry { address: line.address, last, name_at });
+        starts.sort_by_key(|start| start.address);
+        names.shrink_to_fit();
+        Ok(Self { entries: entries(&starts), names })
     }
 
     /// Name of the function that holds this address, without the compiler's suffixes (`.part.0`,
@@ -96,11 +106,32 @@ impl Symbols {
     pub fn name_of(&self, address: u64) -> Option<&str> {
         let after = self.entries.partition_point(|entry| entry.address <= address);
         let entry = self.entries.get(after.checked_sub(1)?)?;
-        if address > entry.last {
+        if address - entry.address > u64::from(entry.reach) {
             return None;
         }
         self.names.get(usize::try_from(entry.name_at).ok()?..)?.lines().next()
     }
+}
+
+/// The functions among the symbols, and how far each reaches.
+fn entries(starts: &[Start]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(starts.iter().filter(|start| start.text).count());
+    for (at, start) in starts.iter().enumerate() {
+        if !start.text || entries.last().is_some_and(|before| before.address == start.address) {
+            continue;
+        }
+        let next = starts.get(at..).unwrap_or_default().iter().find(|next| next.address > start.address);
+        let page_end = start.address | (PAGE - 1);
+        let last = match next {
+            Some(next) if next.module == start.module => next.address - 1,
+            // the last of the kernel or of a module: what follows may have been loaded since
+            Some(next) => page_end.min(next.address - 1),
+            None => page_end,
+        };
+        let reach = u32::try_from(last - start.address).unwrap_or(u32::MAX);
+        entries.push(Entry { address: start.address, reach, name_at: start.name_at });
+    }
+    entries
 }
 
 /// A name without what the compiler appended. No C identifier has a dot in it.
@@ -129,7 +160,7 @@ ffffffffc0008000 t other_module\t[other]
 
     #[test]
     fn addresses_fall_into_the_function_that_starts_before_them() {
-        let symbols = Symbols::from_text(TEXT).unwrap();
+        let symbols = Symbols::read(TEXT.as_bytes()).unwrap();
         assert_eq!(symbols.name_of(0xffff_ffff_8100_0000), Some("_stext"));
         assert_eq!(symbols.name_of(0xffff_ffff_8100_0100), Some("tcp_v4_rcv"));
         assert_eq!(symbols.name_of(0xffff_ffff_8100_08ff), Some("tcp_v4_rcv"));
@@ -140,7 +171,7 @@ ffffffffc0008000 t other_module\t[other]
 
     #[test]
     fn a_module_s_last_function_does_not_reach_into_what_was_loaded_later() {
-        let symbols = Symbols::from_text(TEXT).unwrap();
+        let symbols = Symbols::read(TEXT.as_bytes()).unwrap();
         assert_eq!(symbols.name_of(0xffff_ffff_c000_1fff), Some("nft_last"));
         assert_eq!(symbols.name_of(0xffff_ffff_c000_2000), None);
         assert_eq!(symbols.name_of(0xffff_ffff_c000_8fff), Some("other_module"));
@@ -150,13 +181,13 @@ ffffffffc0008000 t other_module\t[other]
     #[test]
     fn hidden_addresses_are_an_error() {
         let hidden = "0000000000000000 T _stext\n0000000000000000 t tcp_v4_rcv\n";
-        assert!(matches!(Symbols::from_text(hidden), Err(SymbolsError::Hidden)));
-        assert!(matches!(Symbols::from_text(""), Err(SymbolsError::Hidden)));
+        assert!(matches!(Symbols::read(hidden.as_bytes()), Err(SymbolsError::Hidden)));
+        assert!(matches!(Symbols::read(&b""[..]), Err(SymbolsError::Hidden)));
     }
 
     #[test]
     fn this_kernel_s_own_addresses_come_back_as_names() {
-        let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
+        let text = std::fs::read_to_string(KALLSYMS).unwrap_or_default();
         let Some(line) = text.lines().filter_map(parse).find(|line| line.address != 0 && line.name == "tcp_v4_rcv")
         else {
             return; // not root: nothing to compare with

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::IcmpSockets;
+use super::IcmpFamilies;
 use crate::capture::facts::{Capability, Facts, Kallsyms};
 
 /// Kind of a hook.
@@ -93,16 +93,16 @@ const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"),
 const RESET_FALLBACK: &str = "net_dev_queue";
 
 /// Chooses the hooks, in a fixed order, and the raw sockets.
-pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpSockets) {
+pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
     let cgroup = cgroup_hooks(facts);
     let ingress = cgroup.iter().any(|hook| hook.kind == HookKind::CgroupIngress && hook.used());
     hooks.extend(cgroup);
-    let v4 = error_handler(facts, "tcp_v4_err");
-    let v6 = error_handler(facts, "tcp_v6_err");
     let raw = ingress && facts.capabilities.contains(&Capability::CapNetRaw);
-    let sockets = IcmpSockets { v4: raw && !v4.used(), v6: raw && !v6.used() };
+    let v4 = error_handler(facts, "tcp_v4_err", raw);
+    let v6 = error_handler(facts, "tcp_v6_err", raw);
+    let sockets = IcmpFamilies { v4: raw && !v4.used(), v6: raw && !v6.used() };
     hooks.extend([v4, v6]);
     hooks.extend(netfilter_resets(facts));
     (hooks, sockets)
@@ -155,18 +155,19 @@ fn kprobes(facts: &Facts) -> bool {
     facts.kprobes && facts.has("program/kprobe")
 }
 
-/// A function that gets received ICMP errors; its first argument is the packet.
-fn error_handler(facts: &Facts, name: &'static str) -> HookPlan {
+/// A function that gets received ICMP errors; its first argument is the packet. `raw`: whether a raw
+/// socket can stand in.
+fn error_handler(facts: &Facts, name: &'static str, raw: bool) -> HookPlan {
     let hook = hook(HookKind::Kprobe, name, name);
     let parameters = facts.types.as_ref().and_then(|types| types.functions.get(name));
-    if !kprobes(facts) {
-        return unavailable(hook, "this kernel has no kprobes: a raw ICMP socket stands in");
-    }
-    match parameters {
-        Some(parameters) if parameters.first().is_some_and(|first| first == SKB) => hook,
-        Some(_) => unavailable(hook, "its first argument is not the packet: a raw ICMP socket stands in"),
-        None => unavailable(hook, "BTF does not tell its arguments: a raw ICMP socket stands in"),
-    }
+    let why = match parameters {
+        _ if !kprobes(facts) => "this kernel has no kprobes",
+        Some(parameters) if parameters.first().is_some_and(|first| first == SKB) => return hook,
+        Some(_) => "its first argument is not the packet",
+        None => "BTF does not tell its arguments",
+    };
+    let instead = if raw { "a raw ICMP socket stands in" } else { "and no raw ICMP socket can stand in" };
+    unavailable(hook, format!("{why}; {instead}"))
 }
 
 /// Where netfilter's RSTs are seen: a kprobe for each family where its arguments are known, else the

@@ -8,11 +8,11 @@ use super::super::facts::{FIELDS, Field, TypeFacts};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Members that no longer exist under the names we know.
-    #[error("this kernel's BTF has no {}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`", .0.join(", no "))]
+    #[error("this kernel's BTF has no {}: it is laid out in a way this version does not know; report it with the file that `wherefore doctor --facts FILE` writes", .0.join(", no "))]
     Missing(Vec<String>),
     /// A member that is not as wide as the programs read it.
     #[error(
-        "this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the output of `wherefore doctor --json`"
+        "this kernel's {name} has {found} bytes, not {expected}: it is laid out in a way this version does not know; report it with the file that `wherefore doctor --facts FILE` writes"
     )]
     Size {
         /// `structure.path`.

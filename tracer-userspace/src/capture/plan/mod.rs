@@ -25,7 +25,7 @@ use crate::verdict::Slug;
 /// Raw sockets that make the kernel hand received ICMP errors to `cgroup_skb/ingress`, where no
 /// kprobe can: one of each kind in each watched network namespace, held open and never read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct IcmpSockets {
+pub struct IcmpFamilies {
     /// `IPPROTO_ICMP`
     pub v4: bool,
     /// `IPPROTO_ICMPV6`
@@ -40,7 +40,7 @@ pub struct Plan {
     /// Numbers for the programs; `None` if BTF does not give them.
     pub layout: Option<Layout>,
     /// Raw sockets to hold open.
-    pub icmp_sockets: IcmpSockets,
+    pub icmp_sockets: IcmpFamilies,
     /// What each verdict will rest on.
     pub outlook: Vec<Outlook>,
     /// What stands in the way of recording, the most telling first.

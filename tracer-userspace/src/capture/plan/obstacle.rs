@@ -1,6 +1,6 @@
 //! What stands in the way of recording, and what recording can do without.
 
-use super::IcmpSockets;
+use super::IcmpFamilies;
 use super::hooks::HookPlan;
 use super::layout::LayoutError;
 use crate::capture::facts::{Capability, CgroupFacts, Facts, Kallsyms, Lockdown, Support, Via};
@@ -139,7 +139,7 @@ fn features(facts: &Facts) -> Option<Obstacle> {
 }
 
 /// What recording can do without, and what it then lacks: one sentence each.
-pub(super) fn lacks(facts: &Facts, sockets: IcmpSockets) -> Vec<String> {
+pub(super) fn lacks(facts: &Facts, sockets: IcmpFamilies) -> Vec<String> {
     let missing = |capability: &Capability| !facts.capabilities.contains(capability);
     let mut lacks: Vec<String> = WANTED
         .iter()

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::IcmpSockets;
+use super::IcmpFamilies;
 use super::hooks::{HookKind, HookPlan};
 use super::layout::has_reason;
 use crate::capture::facts::{Facts, Kallsyms};
@@ -24,15 +24,16 @@ pub enum Sight {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outlook {
     /// The verdict.
+    #[serde(rename = "verdict")]
     pub slug: Slug,
     /// In which role.
     pub role: Role,
     /// How well it can be told.
     pub sight: Sight,
-    /// From what it is inferred, why it is blind, or what is special; empty if there is nothing to say.
-    pub why: String,
-    /// What would make it better; empty if nothing on this host would.
-    pub change: String,
+    /// From what it is inferred, why it is blind, or what is special; `None` if there is nothing to say.
+    pub why: Option<&'static str>,
+    /// What would make it better; `None` if nothing would.
+    pub change: Option<&'static str>,
 }
 
 /// How a drop's cause is known.
@@ -141,9 +142,8 @@ const ROWS: &[Row] = &[
 fn no_socket(senses: &Senses) -> Judgement {
     match senses.drops {
         Drops::Reason => certain(""),
-        Drops::Place => inferred(
+        Drops::Place => certain(
             "by the kernel's function that dropped the SYN (tcp_v4_rcv, tcp_v6_rcv) and the listeners there are",
-            "Linux 5.17 and newer, which name the reason",
         ),
         Drops::Unknown => blind(UNNAMED_DROPS, NAME_DROPS),
     }
@@ -180,22 +180,23 @@ fn rejected_by_peer(senses: &Senses) -> Judgement {
     if senses.icmp_received {
         certain("ICMP prohibited codes also fit no-route, and then it is likely")
     } else {
-        blind("received ICMP errors are not seen", GIVE_ICMP)
+        inferred("by the socket's error alone, which only some ICMP codes set", GIVE_ICMP)
     }
 }
 
 /// Judges every verdict.
-pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpSockets) -> Vec<Outlook> {
+pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Vec<Outlook> {
     let senses = senses(facts, hooks, sockets);
     ROWS.iter()
         .map(|(slug, role, judge)| {
             let Judgement { sight, why, change } = judge(&senses);
-            Outlook { slug: *slug, role: *role, sight, why: why.to_owned(), change: change.to_owned() }
+            let said = |text: &'static str| (!text.is_empty()).then_some(text);
+            Outlook { slug: *slug, role: *role, sight, why: said(why), change: said(change) }
         })
         .collect()
 }
 
-fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpSockets) -> Senses {
+fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
     let used = |program: &str| hooks.iter().any(|hook| hook.program == program && hook.used());
     let attaches = |kind: HookKind| hooks.iter().any(|hook| hook.kind == kind && hook.used());
     let named = facts.types.as_ref().is_some_and(|types| {

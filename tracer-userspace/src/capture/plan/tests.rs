@@ -35,14 +35,16 @@ fn exceptions(plan: &Plan) -> String {
             HookState::Unneeded => writeln!(text, "{}: unneeded", hook.program).unwrap(),
         }
     }
-    if plan.icmp_sockets != IcmpSockets::default() {
+    if plan.icmp_sockets != IcmpFamilies::default() {
         writeln!(text, "sockets: v4 {}, v6 {}", plan.icmp_sockets.v4, plan.icmp_sockets.v6).unwrap();
     }
     for outlook in plan.outlook.iter().filter(|outlook| outlook.sight != Sight::Certain) {
         // these two are inferred on every kernel
         let always = [(Slug::ProcessDown, Role::Outbound), (Slug::SecurityGroupDrop, Role::Outbound)];
         if outlook.sight == Sight::Blind || !always.contains(&(outlook.slug, outlook.role)) {
-            writeln!(text, "{} {:?}: {:?}", outlook.slug, outlook.role, outlook.sight).unwrap();
+            let role = if outlook.role == Role::Inbound { "inbound" } else { "outbound" };
+            let sight = if outlook.sight == Sight::Blind { "blind" } else { "inferred" };
+            writeln!(text, "{} {role}: {sight}", outlook.slug).unwrap();
         }
     }
     text
@@ -61,8 +63,6 @@ inet_sk_error_report: unavailable
 nf_send_reset: unavailable
 nf_send_reset6: unavailable
 net_dev_queue: with nf_reject_ipv4, nf_reject_ipv6
-process-down Inbound: Inferred
-wrong-bind-address Inbound: Inferred
 ";
 
 /// Kernels that really ran, and what differs there.
@@ -74,8 +74,6 @@ const DUMPS: &[(&str, &str)] = &[
 inet_sk_error_report: unavailable
 nf_send_reset: unavailable
 nf_send_reset6: unavailable
-process-down Inbound: Inferred
-wrong-bind-address Inbound: Inferred
 ",
     ),
     ("debian-6.1.176-x86_64", MODERN),
@@ -108,8 +106,6 @@ nf_send_reset: with nf_reject_ipv4
 nf_send_reset6: with nf_reject_ipv6
 net_dev_queue: unneeded
 sockets: v4 true, v6 true
-process-down Inbound: Inferred
-wrong-bind-address Inbound: Inferred
 ",
     ),
     (
@@ -122,8 +118,6 @@ nf_send_reset: unavailable
 nf_send_reset6: unavailable
 net_dev_queue: with nf_reject_ipv4, nf_reject_ipv6
 sockets: v4 false, v6 true
-process-down Inbound: Inferred
-wrong-bind-address Inbound: Inferred
 ",
     ),
     ("debian-6.1.192-aarch64-tables", MODERN),
@@ -305,10 +299,10 @@ cgroup_egress: unavailable
 connect4: unavailable
 connect6: unavailable
 net_dev_queue: unneeded
-firewall-reject Inbound: Inferred
-firewall-drop Outbound: Inferred
-security-group-drop Outbound: Blind
-no-route Outbound: Inferred
+firewall-reject inbound: inferred
+firewall-drop outbound: inferred
+security-group-drop outbound: blind
+no-route outbound: inferred
 "
     );
     let mut facts = recorded("debian-6.1.176-x86_64");
@@ -323,7 +317,7 @@ fn without_kprobes_and_raw_sockets_received_icmp_errors_are_unseen() {
     });
     assert_eq!(none, None);
     assert!(exceptions.ends_with(
-        "firewall-reject Outbound: Blind\nhost-unreachable Outbound: Inferred\nno-route Outbound: Inferred\n"
+        "firewall-reject outbound: inferred\nhost-unreachable outbound: inferred\nno-route outbound: inferred\n"
     ));
 }
 
