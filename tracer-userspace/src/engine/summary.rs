@@ -14,7 +14,7 @@ use crate::verdict::Slug;
 pub(super) const ATTEMPTS_EVICTED: &str = "attempts-evicted";
 
 /// Cause of loss: records that could not be written to the trace file.
-const FILE_WRITE: &str = "file-write";
+const FILE_WRITE: &str = "trace-write";
 
 /// What is counted while records go through.
 #[derive(Debug)]

@@ -200,7 +200,10 @@ fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
         }
         What::NetfilterReset(flow) => {
             let (from, to) = (flow.responder.socket_addr(), flow.initiator.socket_addr());
-            (Event::NetfilterReset, format!("netfilter sent a RST from {from} to {to}{place}"))
+            match case.attempt.netfilter_drops().next() {
+                Some(_) => (Event::NetfilterReset, format!("netfilter sent a RST from {from} to {to}{place}")),
+                None => (Event::ResetSent, format!("a RST that no socket owns left from {from} to {to}{place}")),
+            }
         }
         What::ResetSent => (Event::ResetSent, format!("the kernel answered the SYN with a RST{place}")),
         What::ResetReceived => (Event::ResetReceived, format!("a RST answered the SYN{place}")),

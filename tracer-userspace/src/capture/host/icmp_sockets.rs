@@ -2,7 +2,8 @@
 //!
 //! The kernel runs that hook where a packet meets a socket, and ICMP errors for TCP meet none. With a
 //! raw socket open in a namespace they do. The sockets are never read and never queue anything: only
-//! error types pass, and a filter after the hook drops those too.
+//! error types pass, and a filter after the hook drops those too. Without that filter the buffer would
+//! fill, and the kernel passes over a full socket before the hook (net/ipv4/raw.c, raw_v4_input).
 //!
 //! An open socket keeps its namespace alive, so those of a namespace that is gone must be closed.
 

@@ -41,10 +41,11 @@ pub(super) fn listeners(diag: &mut Netlink, ports: Option<&[u16]>) -> Result<Vec
     let mut found = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let request = request(family, StateFlags::LISTEN, ExtensionFlags::empty(), (one_port, 0));
-        found.extend(diag.dump(&request, |_kind, payload| {
+        let sockets = diag.dump(&request, |_kind, payload| {
             let socket = listening_socket(&InetResponse::parse(payload)?);
             Ok(Some(socket).filter(|socket| ports.is_none_or(|ports| ports.contains(&socket.port))))
-        })?);
+        });
+        found.extend(sockets.map_err(without_tcp_diag)?);
     }
     found.sort_unstable_by_key(|socket| (socket.port, socket.address, socket.inode));
     Ok(found)
@@ -57,8 +58,9 @@ pub(super) fn progressing_flows(diag: &mut Netlink, remote: SocketAddr) -> Resul
     let mut count = 0_u32;
     for family in families {
         let request = request(*family, StateFlags::ESTABLISHED, ExtensionFlags::INFO, (0, remote.port()));
-        let flows = diag
-            .dump(&request, |_kind, payload| Ok(progressing(&InetResponse::parse(payload)?, remote).then_some(())))?;
+        let flows =
+            diag.dump(&request, |_kind, payload| Ok(progressing(&InetResponse::parse(payload)?, remote).then_some(())));
+        let flows = flows.map_err(without_tcp_diag)?;
         count = count.saturating_add(u32::try_from(flows.len()).unwrap_or(u32::MAX));
     }
     Ok(count)
@@ -74,6 +76,14 @@ fn progressing(response: &InetResponse, remote: SocketAddr) -> bool {
         _ => None,
     });
     info.is_some_and(|bytes| u32::from_ne_bytes(*bytes) < PROGRESSING_WITHIN_MS)
+}
+
+/// The kernel loads its module at the first request, and says ENOENT where it cannot.
+fn without_tcp_diag(error: NetlinkError) -> NetlinkError {
+    match error {
+        NetlinkError::Refused { errno: libc::ENOENT } => NetlinkError::NoTcpDiag,
+        other => other,
+    }
 }
 
 /// A dump of TCP sockets; the kernel leaves out those of other ports where one is not 0.

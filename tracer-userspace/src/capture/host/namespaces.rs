@@ -5,24 +5,22 @@
 //! to it, whose inode is checked again at each use.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::proc_files;
+use super::namespace_scan::{Scan, named, net_inode, nsfs_device};
 use crate::record::BootTime;
 
 /// Namespaces followed at most; what lies beyond is counted.
 pub const NAMESPACES_MAX: usize = 4096;
 
-/// Where namespaces are mounted by name: iproute2 and the container network plugins.
-const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
-/// Where container engines mount them under ids that mean little to people.
-const MOUNTED: [&str; 1] = ["/run/docker/netns"];
+/// Names listed in an error, at most.
+const NAMES_SHOWN: usize = 20;
 /// Between two scans made because an unknown inode was asked for.
 const RESCAN_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
@@ -39,6 +37,12 @@ pub enum NamespaceError {
         name: String,
         /// The names there are, as a clause.
         known: String,
+    },
+    /// `--netns PID`, and there is no such process.
+    #[error("there is no process {pid} (a namespace whose name is all digits is given as /run/netns/{pid})")]
+    NoSuchProcess {
+        /// The pid asked for.
+        pid: String,
     },
     /// `--netns PID` or a path: it cannot be read.
     #[error("cannot read the network namespace at {}", path.display())]
@@ -82,9 +86,9 @@ pub struct NetNamespace {
     /// The one that this process runs in.
     pub own: bool,
     /// Files to reach it by, the most lasting first.
-    ways: Vec<PathBuf>,
+    pub(super) ways: Vec<PathBuf>,
     /// The lowest pid seen in it, of which the name may be made.
-    lowest_pid: Option<u32>,
+    pub(super) lowest_pid: Option<u32>,
 }
 
 impl NetNamespace {
@@ -121,6 +125,9 @@ pub struct Namespaces {
     scanned: BootTime,
     /// Namespaces beyond [`NAMESPACES_MAX`] in the last scan.
     pub beyond_limit: usize,
+    /// Processes whose namespace the last scan was not allowed to see: of other users without
+    /// CAP_SYS_PTRACE, or shielded otherwise.
+    pub hidden_processes: usize,
 }
 
 impl Namespaces {
@@ -129,8 +136,14 @@ impl Namespaces {
     /// # Errors
     /// [`NamespaceError::Proc`] if /proc cannot be read.
     pub fn discover(now: BootTime) -> Result<Self, NamespaceError> {
-        let mut namespaces =
-            Self { by_inode: BTreeMap::new(), own: 0, given: Vec::new(), scanned: now, beyond_limit: 0 };
+        let mut namespaces = Self {
+            by_inode: BTreeMap::new(),
+            own: 0,
+            given: Vec::new(),
+            scanned: now,
+            beyond_limit: 0,
+            hidden_processes: 0,
+        };
         namespaces.rescan(now)?;
         Ok(namespaces)
     }
@@ -148,6 +161,7 @@ impl Namespaces {
         };
         self.own = scan.own;
         self.beyond_limit = scan.beyond_limit;
+        self.hidden_processes = scan.hidden_processes;
         self.by_inode = scan.found;
         Ok(changes)
     }
@@ -186,14 +200,18 @@ impl Namespaces {
     /// # Errors
     /// One clear line: which namespace, why not, and for a name the names there are.
     pub fn resolve(&mut self, argument: &str, now: BootTime) -> Result<u32, NamespaceError> {
-        let path = if !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit()) {
+        let is_pid = !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit());
+        let path = if is_pid {
             PathBuf::from(format!("/proc/{argument}/ns/net"))
         } else if argument.contains('/') {
             PathBuf::from(argument)
         } else {
             named_path(argument)?
         };
-        let found = path.metadata().map_err(|source| NamespaceError::Unreadable { path: path.clone(), source })?;
+        let found = path.metadata().map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound if is_pid => NamespaceError::NoSuchProcess { pid: argument.to_owned() },
+            _ => NamespaceError::Unreadable { path: path.clone(), source },
+        })?;
         let device = nsfs_device()?;
         let inode = net_inode(&found, device).ok_or_else(|| NamespaceError::NotANamespace { path: path.clone() })?;
         if !self.by_inode.contains_key(&inode) {
@@ -214,122 +232,23 @@ impl Namespaces {
 
 /// Path of a mounted name.
 fn named_path(name: &str) -> Result<PathBuf, NamespaceError> {
-    let known: Vec<String> = mounted(&NAMED).into_iter().map(|(name, _path)| name).collect();
-    let path = NAMED.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.exists());
-    path.filter(|_found| !name.is_empty() && name != "." && name != "..").ok_or_else(|| NamespaceError::NoSuchName {
-        name: name.to_owned(),
-        known: if known.is_empty() {
-            "there are no names in /run/netns (give a pid or a path instead)".to_owned()
-        } else {
-            format!("there are: {} (or give a pid or a path)", known.join(", "))
-        },
-    })
+    let known = named();
+    let names: Vec<&str> = known.iter().map(|(name, _path)| name.as_str()).collect();
+    let path = known.iter().find(|(known, _path)| known == name).map(|(_name, path)| path.clone());
+    path.ok_or_else(|| NamespaceError::NoSuchName { name: name.to_owned(), known: known_clause(&names) })
 }
 
-/// Names and paths in `directories`, sorted, each name once.
-fn mounted(directories: &[&str]) -> Vec<(String, PathBuf)> {
-    let mut found = BTreeMap::new();
-    for directory in directories {
-        let Ok(entries) = std::fs::read_dir(directory) else { continue };
-        for entry in entries.flatten().take(NAMESPACES_MAX) {
-            found.entry(entry.file_name().to_string_lossy().into_owned()).or_insert_with(|| entry.path());
-        }
+/// The names there are, as a clause of an error.
+fn known_clause(names: &[&str]) -> String {
+    if names.is_empty() {
+        return "there are no names in /run/netns (give a pid or a path instead)".to_owned();
     }
-    found.into_iter().collect()
-}
-
-/// The device all namespace files are on.
-fn nsfs_device() -> Result<u64, NamespaceError> {
-    std::fs::metadata("/proc/self/ns/net").map(|own| own.dev()).map_err(NamespaceError::Proc)
-}
-
-/// Inode number of a namespace file; `None` if it is on another file system (a name whose mount is
-/// gone) or is none that `struct ns_common` can hold (`unsigned int inum`).
-fn net_inode(found: &Metadata, nsfs: u64) -> Option<u32> {
-    (found.dev() == nsfs).then(|| u32::try_from(found.ino()).ok()).flatten()
-}
-
-/// One pass over mounts and processes.
-struct Scan<'a> {
-    found: BTreeMap<u32, NetNamespace>,
-    before: &'a BTreeMap<u32, NetNamespace>,
-    own: u32,
-    host: u32,
-    nsfs: u64,
-    beyond_limit: usize,
-}
-
-impl<'a> Scan<'a> {
-    fn run(given: &[PathBuf], before: &'a BTreeMap<u32, NetNamespace>) -> Result<Self, NamespaceError> {
-        let own_path = Path::new("/proc/self/ns/net");
-        let own_file = own_path.metadata().map_err(NamespaceError::Proc)?;
-        let own = u32::try_from(own_file.ino()).unwrap_or_default();
-        let host = std::fs::metadata("/proc/1/ns/net").ok().and_then(|file| net_inode(&file, own_file.dev()));
-        let mut scan = Self {
-            found: BTreeMap::new(),
-            before,
-            own,
-            // hidden where PID 1 is shielded from us: then ours is the host's for all we can tell
-            host: host.unwrap_or(own),
-            nsfs: own_file.dev(),
-            beyond_limit: 0,
-        };
-        scan.add(own_path, |_scan| String::new());
-        for (name, path) in mounted(&NAMED) {
-            scan.add(&path, |_scan| name);
-        }
-        for path in given {
-            scan.add(path, |_scan| path.display().to_string());
-        }
-        for pid in proc_files::pids().map_err(NamespaceError::Proc)? {
-            scan.add_process(pid);
-        }
-        for (_id, path) in mounted(&MOUNTED) {
-            scan.add(&path, |_scan| path.display().to_string());
-        }
-        Ok(scan)
-    }
-
-    fn add_process(&mut self, pid: u32) {
-        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        let Some(inode) = self.add(&path, |scan| scan.name_by_process(pid, &path)) else { return };
-        if let Some(entry) = self.found.get_mut(&inode) {
-            entry.lowest_pid.get_or_insert(pid);
-        }
-    }
-
-    /// `pid N (comm)`, read again only if it was another process before.
-    fn name_by_process(&self, pid: u32, path: &Path) -> String {
-        let known = path.metadata().ok().and_then(|file| net_inode(&file, self.nsfs));
-        match known.and_then(|inode| self.before.get(&inode)) {
-            Some(before) if before.lowest_pid == Some(pid) && before.name.starts_with("pid ") => before.name.clone(),
-            _ => format!("pid {pid} ({})", proc_files::comm(pid).unwrap_or_default()),
-        }
-    }
-
-    /// Notes the namespace at `path`, if there is one; the first to find it names it.
-    fn add(&mut self, path: &Path, name: impl FnOnce(&Self) -> String) -> Option<u32> {
-        let inode = net_inode(&path.metadata().ok()?, self.nsfs)?;
-        if let Some(entry) = self.found.get_mut(&inode) {
-            // two ways are enough: a mount, and a process
-            if entry.ways.len() < 2 {
-                entry.ways.push(path.to_owned());
-            }
-            if entry.name.is_empty() && inode != self.host {
-                let name = name(self);
-                self.found.entry(inode).and_modify(|entry| entry.name = name);
-            }
-            return Some(inode);
-        }
-        if self.found.len() >= NAMESPACES_MAX {
-            self.beyond_limit = self.beyond_limit.saturating_add(1);
-            return None;
-        }
-        let name = if inode == self.host { String::new() } else { name(self) };
-        let entry = NetNamespace { inode, name, own: inode == self.own, ways: vec![path.to_owned()], lowest_pid: None };
-        self.found.insert(inode, entry);
-        Some(inode)
-    }
+    let shown = names.get(..NAMES_SHOWN).unwrap_or(names);
+    let more = match names.len().saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("there are: {}{more} (or give a pid or a path)", shown.join(", "))
 }
 
 #[cfg(test)]

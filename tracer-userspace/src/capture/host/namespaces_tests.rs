@@ -90,13 +90,24 @@ fn what_names_no_namespace_is_told_apart() {
     assert!(matches!(no_name, NamespaceError::NoSuchName { .. }), "{no_name:?}");
     let line = no_name.to_string();
     assert!(line.starts_with("no network namespace is called \"no-such-name\"; there are: "), "{line}");
-    assert!(line.contains(&lab.name), "{line}");
+    assert!(named().iter().any(|(name, _path)| *name == lab.name));
     for name in ["", ".", ".."] {
         assert!(matches!(error(name), NamespaceError::NoSuchName { .. }), "{name}");
     }
-    assert!(matches!(error("4194305"), NamespaceError::Unreadable { .. }));
-    assert!(matches!(error("99999999999999999999"), NamespaceError::Unreadable { .. }));
+    for pid in ["4194305", "99999999999999999999"] {
+        assert!(matches!(error(pid), NamespaceError::NoSuchProcess { .. }), "{pid}");
+    }
     assert!(matches!(error("/run/netns/no-such-name"), NamespaceError::Unreadable { .. }));
     assert!(matches!(error("/proc/self/comm"), NamespaceError::NotANamespace { .. }));
     assert!(matches!(error("/proc/self/ns/mnt"), NamespaceError::NotANamespace { .. }));
+}
+
+#[test]
+fn an_error_lists_the_names_there_are() {
+    let none = "there are no names in /run/netns (give a pid or a path instead)";
+    assert_eq!(known_clause(&[]), none);
+    assert_eq!(known_clause(&["a", "b"]), "there are: a, b (or give a pid or a path)");
+    let twenty = known_clause(&["a"; 20]);
+    assert!(!twenty.contains("more"), "{twenty}");
+    assert!(known_clause(&["a"; 23]).ends_with("a and 3 more (or give a pid or a path)"));
 }

@@ -8,6 +8,7 @@ use netlink_packet_core::{
     DecodeError, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
     NetlinkPayload, NetlinkSerializable,
 };
+use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -35,12 +36,18 @@ pub enum NetlinkError {
         /// What the system said.
         source: io::Error,
     },
+    /// No answer came.
+    #[error("the kernel gave no answer within {} s", ANSWER_WITHIN.as_secs())]
+    TimedOut,
     /// The kernel answered with an error.
     #[error("the kernel refused: {}", io::Error::from_raw_os_error(*.errno))]
     Refused {
         /// Positive errno.
         errno: i32,
     },
+    /// The kernel has no socket diagnosis.
+    #[error("the kernel cannot list TCP sockets: load its modules inet_diag and tcp_diag (modprobe tcp_diag)")]
+    NoTcpDiag,
     /// The answer makes no sense.
     #[error("the kernel's answer cannot be read: {0}")]
     Unreadable(String),
@@ -74,7 +81,7 @@ pub(super) struct Netlink {
 impl Netlink {
     /// Opens a socket in the calling thread's namespace; no protocol is `NETLINK_ROUTE` (0).
     pub(super) fn open(protocol: Option<Protocol>) -> Result<Self, NetlinkError> {
-        let failed = |source: rustix::io::Errno| NetlinkError::Io { step: "socket", source: source.into() };
+        let failed = |source: Errno| NetlinkError::Io { step: "socket", source: source.into() };
         let socket =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol).map_err(failed)?;
         // connected to the kernel: other processes cannot send to it
@@ -156,11 +163,12 @@ impl Netlink {
 
     /// Receives one datagram and hands on its messages that answer the last request.
     fn receive(&mut self, mut take: impl FnMut(Raw) -> Result<(), NetlinkError>) -> Result<Batch, NetlinkError> {
-        let failed = |errno: rustix::io::Errno| NetlinkError::Io { step: "answer", source: errno.into() };
         let len = loop {
             match recv(&self.socket, self.buffer.as_mut_slice(), RecvFlags::TRUNC) {
-                Err(rustix::io::Errno::INTR) => {}
-                outcome => break outcome.map_err(failed)?.1,
+                Ok((_read, len)) => break len,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Err(NetlinkError::TimedOut),
+                Err(errno) => return Err(NetlinkError::Io { step: "answer", source: errno.into() }),
             }
         };
         let mut rest = self.buffer.get(..len).ok_or_else(|| {
@@ -203,3 +211,7 @@ struct Batch {
 fn refused(code: i32) -> Result<(), NetlinkError> {
     if code < 0 { Err(NetlinkError::Refused { errno: code.saturating_neg() }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+#[path = "netlink_tests.rs"]
+mod tests;

@@ -49,13 +49,17 @@ impl Host {
     pub fn snapshot(&mut self, ports: &[u16], now: BootTime) -> Snapshot {
         let inodes: Vec<u32> = self.namespaces.iter().map(|namespace| namespace.inode).collect();
         let mut snapshot = Snapshot::default();
+        let mut found = Found::default();
         for inode in inodes {
             let (record, problem) = self.namespace_record(inode, now);
             snapshot.records.extend(record);
             snapshot.problems.extend(problem);
+            // at once, while the namespace's sockets are open
+            if self.selection.watches(inode) {
+                self.add_listeners(inode, Some(ports), &mut found);
+            }
         }
-        let watched = self.watched_namespaces();
-        let found = self.find_listeners(&watched, Some(ports));
+        found.find_owners();
         snapshot.add(found, now);
         snapshot
     }
@@ -63,7 +67,9 @@ impl Host {
     /// The listeners of `ports` in one namespace, with their processes: for when a listener appeared.
     pub fn listeners(&mut self, netns: u32, ports: &[u16], now: BootTime) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        let found = self.find_listeners(&[netns], Some(ports));
+        let mut found = Found::default();
+        self.add_listeners(netns, Some(ports), &mut found);
+        found.find_owners();
         snapshot.add(found, now);
         snapshot
     }
@@ -71,7 +77,11 @@ impl Host {
     /// Every listening TCP socket of every namespace, ascending by port and address.
     pub fn table_of_all_listeners(&mut self) -> (Vec<ListenerRow>, Vec<LookupError>) {
         let inodes: Vec<u32> = self.namespaces.iter().map(|namespace| namespace.inode).collect();
-        let found = self.find_listeners(&inodes, None);
+        let mut found = Found::default();
+        for inode in inodes {
+            self.add_listeners(inode, None, &mut found);
+        }
+        found.find_owners();
         let row = |(netns, socket): &(u32, ListeningSocket)| {
             let owner = found.owners.get(&socket.inode).and_then(|pid| found.processes.get(pid));
             ListenerRow {
@@ -90,22 +100,23 @@ impl Host {
         (rows, found.problems)
     }
 
-    fn find_listeners(&mut self, inodes: &[u32], ports: Option<&[u16]>) -> Found {
-        let mut found = Found::default();
-        for inode in inodes {
-            match self.listening_sockets(*inode, ports) {
-                Ok(sockets) => found.listeners.extend(sockets.into_iter().map(|socket| (*inode, socket))),
-                Err(problem) => found.problems.push(problem),
-            }
+    fn add_listeners(&mut self, netns: u32, ports: Option<&[u16]>, found: &mut Found) {
+        match self.listening_sockets(netns, ports) {
+            Ok(sockets) => found.listeners.extend(sockets.into_iter().map(|socket| (netns, socket))),
+            Err(problem) => found.problems.push(problem),
         }
-        let wanted: BTreeSet<u64> =
-            found.listeners.iter().map(|(_netns, socket)| socket.inode).filter(|inode| *inode != 0).collect();
+    }
+}
+
+impl Found {
+    fn find_owners(&mut self) {
+        let inodes = self.listeners.iter().map(|(_netns, socket)| socket.inode);
+        let wanted: BTreeSet<u64> = inodes.filter(|inode| *inode != 0).collect();
         if !wanted.is_empty() {
-            found.owners = socket_owners(&wanted).into_iter().collect();
+            self.owners = socket_owners(&wanted).into_iter().collect();
         }
-        let pids: BTreeSet<u32> = found.owners.values().copied().collect();
-        found.processes = pids.into_iter().filter_map(|pid| Some((pid, process(pid)?))).collect();
-        found
+        let pids: BTreeSet<u32> = self.owners.values().copied().collect();
+        self.processes = pids.into_iter().filter_map(|pid| Some((pid, process(pid)?))).collect();
     }
 }
 

@@ -67,7 +67,7 @@ impl Sockets {
         };
         let answer = question(&mut pair);
         // after anything but a refusal the rest of an answer may still be in the socket
-        if matches!(answer, Ok(_) | Err(NetlinkError::Refused { .. })) {
+        if matches!(answer, Ok(_) | Err(NetlinkError::Refused { .. } | NetlinkError::NoTcpDiag)) {
             if self.open.len() >= OPEN_MAX {
                 drop(self.open.remove(0));
             }

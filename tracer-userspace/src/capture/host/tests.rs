@@ -168,6 +168,17 @@ fn routes_that_reject_are_told_by_their_error() {
 }
 
 #[test]
+fn a_policy_rule_of_the_port_is_heeded() {
+    let Some(lab) = LabNamespace::new("a_policy_rule_of_the_port_is_heeded") else { return };
+    lab.ip("link set lo up");
+    lab.ip("route add default dev lo");
+    lab.ip("rule add ipproto tcp dport 81 prohibit");
+    let mut host = host();
+    let found = ["192.0.2.1:80", "192.0.2.1:81"].map(|remote| path(&mut host, &lab, remote).route_error);
+    assert_eq!(found, [0, 13]);
+}
+
+#[test]
 fn an_address_of_the_namespace_is_local() {
     let Some(lab) = LabNamespace::new("an_address_of_the_namespace_is_local") else { return };
     lab.ip("link set lo up");

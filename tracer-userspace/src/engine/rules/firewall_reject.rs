@@ -13,14 +13,12 @@ use crate::verdict::{Confidence, Event, Evidence, Role, Slug};
 
 /// The kernel that dropped was seen answering.
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
-    let mut finding = if let Some((fact, dropped, _)) = case.netfilter_drop() {
-        let reply = reply_to(case, fact, dropped)?;
-        let mut finding = case.about_drop(Slug::FirewallReject, fact, dropped, words_local);
-        finding.time = fact.time.max(reply);
-        finding
-    } else {
-        reset_without_drop(case)?
-    };
+    // a RST alone proves nothing: TCP's own for IPv6 belong to no socket either, where only the
+    // device's queue shows them
+    let (fact, dropped, _) = case.netfilter_drop()?;
+    let reply = reply_to(case, fact, dropped)?;
+    let mut finding = case.about_drop(Slug::FirewallReject, fact, dropped, words_local);
+    finding.time = fact.time.max(reply);
     finding.expected_status = Some(502);
     Some(finding)
 }
@@ -37,24 +35,6 @@ fn reply_to(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> Option<BootTime>
         _ => false,
     };
     case.attempt.facts().iter().rev().find(is_reply).map(|reply| reply.time)
-}
-
-/// Only netfilter makes such a RST, also if its drop was not seen.
-fn reset_without_drop(case: &Case<'_>) -> Option<Finding> {
-    let (fact, flow) = case.attempt.facts().iter().find_map(|fact| match fact.what {
-        What::NetfilterReset(flow) => Some((fact, flow)),
-        _ => None,
-    })?;
-    let seen = Dropped {
-        class: crate::engine::evidence::DropClass::Netfilter,
-        flow,
-        location: 0,
-        reason: None,
-        has_socket: case.attempt.own.as_ref().is_some_and(|own| own.netns == fact.netns && own.syns_sent == 0),
-        syn_ack: false,
-        ifindex: 0,
-    };
-    Some(case.about_drop(Slug::FirewallReject, fact, &seen, words_local))
 }
 
 /// The answer was held back by the ICMP rate limit: others at the same port got theirs.
