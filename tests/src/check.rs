@@ -48,7 +48,7 @@ fn malformed(verdict: &Value, scene: &Scene) -> Vec<String> {
     let mut faults = Vec::new();
     let mut must = |holds: bool, what: &str| {
         if !holds {
-            faults.push(format!("{what}: {verdict}"));
+            faults.push(format!("not {what}: {}", brief(verdict)));
         }
     };
     let evidence = verdict["evidence"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -132,10 +132,11 @@ fn brief(verdict: &Value) -> String {
         "process",
         "summary",
     ];
-    let mut words: Vec<String> = KEYS.iter().map(|key| format!("{key}={}", verdict[key])).collect();
-    let evidence = verdict["evidence"].as_array().into_iter().flatten();
-    words.extend(evidence.filter_map(|item| item["event"].as_str()).map(str::to_owned));
-    words.join(" ")
+    let mut words: Vec<String> = KEYS.iter().map(|key| format!("{key}={} ", verdict[key])).collect();
+    for item in verdict["evidence"].as_array().into_iter().flatten() {
+        words.push(format!("\n        {} {}: {}", item["time"], item["event"], item["detail"]));
+    }
+    words.concat()
 }
 
 fn wanted(want: &Want) -> String {

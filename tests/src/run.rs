@@ -66,7 +66,6 @@ fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
         return;
     }
     wrong.extend(found.iter().map(|fault| format!("{}: {fault}", recording.vantage.label())));
-    wrong.extend(recording.verdicts.iter().map(|line| format!("    {line}")));
     wrong.push(format!("    {}", recording.summary));
     wrong.extend(recording.stderr.iter().map(|line| format!("    {line}")));
 }
