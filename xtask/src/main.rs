@@ -1,35 +1,61 @@
-//! Build, test and lab commands.
+//! Build, test and lab commands: `cargo xtask help`.
 
-use std::path::Path;
+mod build;
+mod ci;
+#[path = "../../tracer-userspace/build/compile.rs"]
+mod compile;
+mod console;
+mod kernels;
+mod lint;
+mod process;
+mod run;
+mod setup;
+mod test;
+#[path = "../../tracer-userspace/build/toolchain.rs"]
+mod toolchain;
+#[cfg(test)]
+mod toolchain_tests;
+mod workspace;
+
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
-mod kernels;
-
-/// Wherefore's build, test and lab commands.
+/// Builds, tests and runs wherefore.
 #[derive(Debug, Parser)]
-#[command(bin_name = "cargo xtask")]
-enum Task {
-    Kernels(kernels::Args),
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that prints an error")]
+#[derive(Debug, Subcommand)]
+enum Command {
+    Setup(setup::Arguments),
+    Build(build::Arguments),
+    Run(run::Arguments),
+    Test(test::Arguments),
+    Lint(lint::Arguments),
+    Kernels(kernels::Arguments),
+    /// Runs what is checked before a change is taken: `lint`, then `test`.
+    Ci,
+}
+
 fn main() -> ExitCode {
-    match run() {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+    let result = match Arguments::parse().command {
+        Command::Setup(arguments) => setup::command(&arguments),
+        Command::Build(arguments) => build::command(&arguments),
+        Command::Run(arguments) => run::command(&arguments),
+        Command::Test(arguments) => test::command(&arguments),
+        Command::Lint(arguments) => lint::command(&arguments),
+        Command::Kernels(arguments) => kernels::command(&arguments),
+        Command::Ci => ci::command(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            console::note(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
-    }
-}
-
-fn run() -> Result<bool> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no workspace around it")?;
-    match Task::parse() {
-        Task::Kernels(args) => kernels::run(&args, root),
     }
 }

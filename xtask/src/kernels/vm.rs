@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 
 use super::catalogue::Cgroups;
 use super::clock::Stopwatch;
-use super::command::run;
+use super::command::quietly;
 use super::console::damage;
 use super::initrd;
 use super::kernel_image::KernelImage;
@@ -120,7 +120,7 @@ fn make_disks(machine: &Machine, task: &Task, folder: &Path) -> Result<()> {
         let (parent, name) = file.parent().zip(file.file_name()).context("a file without a name")?;
         tar.arg("-C").arg(parent).arg(name);
     }
-    run(&mut tar)
+    quietly(&mut tar)
 }
 
 fn qemu(machine: &Machine, folder: &Path, progress: OwnedFd) -> Result<Child> {
@@ -234,7 +234,7 @@ impl Watched {
 
 /// Unpacks what came back and removes the disks.
 fn collect(folder: &Path) -> Result<()> {
-    run(Command::new("tar").arg("-xf").arg(folder.join("out.img")).arg("-C").arg(folder.join("out")))
+    quietly(Command::new("tar").arg("-xf").arg(folder.join("out.img")).arg("-C").arg(folder.join("out")))
         .context("what the guest left in /run/out cannot be read")?;
     for disk in ["out.img", "in.tar", "initrd", ".command"] {
         fs::remove_file(folder.join(disk))?;

@@ -1,0 +1,99 @@
+//! `cargo xtask build`.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    console, process, setup,
+    workspace::{program, target},
+};
+
+/// Builds the program with its eBPF part inside: target/debug/wherefore, or with --release
+/// target/release/wherefore, which needs no library and runs on any distribution.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Optimise, and link statically.
+    #[arg(long)]
+    release: bool,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Result<()> {
+    setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
+    build(arguments.release)?;
+    console::result(program(arguments.release).display());
+    Ok(())
+}
+
+/// Builds the program to where [`program`] says.
+///
+/// # Errors
+/// If cargo fails or the program cannot be put in its place.
+pub(crate) fn build(release: bool) -> Result<()> {
+    if release {
+        static_release()
+    } else {
+        process::run(process::cargo().args(["build", "--package", "tracer-userspace"]))
+    }
+}
+
+fn static_release() -> Result<()> {
+    put(&statically("tracer-userspace", "wherefore", &host()?)?, &program(true))
+}
+
+/// Builds one binary of a package for a target so that it needs no library, and says where it is.
+///
+/// # Errors
+/// If cargo fails.
+pub(crate) fn statically(package: &str, binary: &str, triple: &str) -> Result<PathBuf> {
+    let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
+    flags.push_str(" -C target-feature=+crt-static");
+    // With --target the flags are for the program alone. Without, they would also reach the
+    // procedural macros, which are loaded by the compiler and cannot be static.
+    process::run(
+        process::cargo()
+            .args(["build", "--release", "--package", package, "--bin", binary, "--target", triple])
+            .env("RUSTFLAGS", flags.trim_start()),
+    )?;
+    Ok(target().join(triple).join("release").join(binary))
+}
+
+/// Puts a copy in place by a rename: the old file may be running, and cannot be written then.
+fn put(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+    let folder = to.parent().context("the target folder is the root")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let new = to.with_extension("new");
+    fs::copy(from, &new).with_context(|| format!("cannot copy {} to {}", from.display(), new.display()))?;
+    fs::rename(&new, to).with_context(|| format!("cannot rename {} to {}", new.display(), to.display()))
+}
+
+/// The triple of the machine that this runs on.
+pub(crate) fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = process::read(std::process::Command::new(rustc).arg("-vV").current_dir(crate::workspace::root()))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn puts_a_copy_over_an_older_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("built"), folder.path().join("release/wherefore"));
+        for content in ["first", "second"] {
+            fs::write(&from, content).unwrap();
+            put(&from, &to).unwrap();
+            assert_eq!(fs::read_to_string(&to).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_not_built_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = put(&folder.path().join("absent"), &folder.path().join("wherefore")).unwrap_err();
+        assert!(error.to_string().contains("absent"), "{error:#}");
+    }
+}
