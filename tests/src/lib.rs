@@ -1,1 +1,24 @@
-//! The scenario lab.
+//! The scenario lab: network namespaces, real firewalls and servers, real traffic, and the exact
+//! verdicts that `wherefore` must give for it.
+//!
+//! A scenario is data ([`scenario`], the tables are in [`scenarios`]); one function runs it
+//! ([`run::run`]): it builds a [`lab::Lab`], walks the steps, has one [`recorder::Recorder`] for each
+//! vantage watch the same traffic, and compares what each of them said ([`check`]), live and replayed.
+
+pub mod app;
+pub mod check;
+pub mod client;
+pub mod demo;
+pub mod firewall;
+pub mod flow;
+pub mod lab;
+pub mod netns;
+pub mod nginx;
+pub mod process;
+pub mod recorder;
+pub mod run;
+pub mod scenario;
+pub mod scenarios;
+pub mod scratch;
+pub mod tools;
+pub mod wait;

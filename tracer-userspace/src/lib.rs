@@ -6,5 +6,6 @@
 #[cfg(feature = "capture")]
 pub mod capture;
 pub mod engine;
+pub mod output;
 pub mod record;
 pub mod verdict;

@@ -5,6 +5,7 @@ mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
 mod compile;
 mod console;
+mod demo;
 mod kernels;
 mod lint;
 mod process;
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     Setup(setup::Arguments),
     Build(build::Arguments),
+    /// Breaks a real nginx in five ways and shows what the program says of each.
+    Demo,
     Run(run::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Build(arguments) => build::command(&arguments),
+        Command::Demo => demo::command(),
         Command::Run(arguments) => run::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),

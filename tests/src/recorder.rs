@@ -1,0 +1,169 @@
+//! The program under test: a real `wherefore record`, and `wherefore replay` of what it wrote.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::lab::{Lab, WATCHED};
+use crate::netns::words;
+use crate::process::Running;
+use crate::scenario::Vantage;
+use crate::scratch;
+use crate::tools::Tools;
+use crate::wait::{Deadline, PATIENCE};
+
+/// An attempt is decided at most 3.3 s after its first SYN; the rest is for a slow machine.
+const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A `wherefore record` that is running.
+#[derive(Debug)]
+pub struct Recorder {
+    running: Running,
+    directory: TempDir,
+    vantage: Vantage,
+}
+
+/// What a `wherefore record` has said, from its start to its end.
+#[derive(Debug)]
+pub struct Recording {
+    /// From where it looked.
+    pub vantage: Vantage,
+    /// Its verdict lines, exactly.
+    pub verdicts: Vec<String>,
+    /// Its summary.
+    pub summary: Value,
+    /// Its standard error.
+    pub stderr: Vec<String>,
+    trace: PathBuf,
+    _directory: TempDir,
+}
+
+impl Recorder {
+    /// Starts recording; it may not be ready yet.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage) -> Result<Self> {
+        let directory = scratch::directory()?;
+        let mut command = Command::new(&tools.wherefore);
+        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path());
+        // no lab takes that long: a recorder whose lab was killed ends, too
+        command.args(["--duration", "300s"]);
+        for place in vantage.places() {
+            command.args(["--netns", lab.at(*place).name()]);
+        }
+        Ok(Self { running: Running::start(&mut command)?, directory, vantage })
+    }
+
+    /// Waits until every hook is attached.
+    ///
+    /// # Errors
+    /// When it does not become ready; with its own words.
+    pub fn await_ready(&self) -> Result<()> {
+        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
+        if self.running.stderr.wait(Deadline::after(PATIENCE), ready) {
+            return Ok(());
+        }
+        bail!("`wherefore record` does not become ready: {}", self.running.stderr.so_far().join(" | "))
+    }
+
+    /// Waits for verdicts that stand for so many attempts. Whether they came is for others to judge.
+    pub fn await_verdicts(&self, attempts: u64) {
+        self.running.stdout.wait(Deadline::after(VERDICT_PATIENCE), |lines| {
+            let counts = lines.iter().filter_map(|line| parse(line)).filter(is_verdict);
+            counts.filter_map(|verdict| verdict.get("count")?.as_u64()).sum::<u64>() >= attempts
+        });
+    }
+
+    /// Asks it to end; it goes on ending by itself.
+    ///
+    /// # Errors
+    /// When it has already ended.
+    pub fn interrupt(&self) -> Result<()> {
+        self.running.signal(Signal::INT)
+    }
+
+    /// Waits until it has ended, after [`Self::interrupt`].
+    ///
+    /// # Errors
+    /// When it fails, or what it printed is not what it promises.
+    pub fn finish(mut self) -> Result<Recording> {
+        let status = self.running.wait()?;
+        let (lines, stderr) = (self.running.stdout.so_far(), self.running.stderr.so_far());
+        if status.code() != Some(0) {
+            bail!("`wherefore record` ended with {status}: {}", stderr.join(" | "));
+        }
+        let values = lines.iter().map(|line| parse(line).with_context(|| format!("not JSON: {line}")));
+        let values = values.collect::<Result<Vec<_>>>()?;
+        let summary = values.last().filter(|last| last["type"] == "summary").context("the last line is no summary")?;
+        if values.first().is_none_or(|first| first["type"] != "start") {
+            bail!("the first line is no start");
+        }
+        Ok(Recording {
+            vantage: self.vantage,
+            verdicts: verdict_lines(&lines),
+            summary: summary.clone(),
+            stderr,
+            trace: only_trace(self.directory.path())?,
+            _directory: self.directory,
+        })
+    }
+}
+
+impl Recording {
+    /// Replays the trace and compares its verdict lines with those of the live run.
+    ///
+    /// # Errors
+    /// When they differ in one byte, or replay fails.
+    pub fn check_replay(&self, tools: &Tools) -> Result<()> {
+        let mut command = Command::new(&tools.wherefore);
+        command.arg("replay").arg(&self.trace).arg("--json");
+        let words = words(&command);
+        let mut replay = Running::start(&mut command)?;
+        let status = replay.wait()?;
+        if status.code() != Some(0) {
+            bail!("{words} ended with {status}: {}", replay.stderr.so_far().join(" | "));
+        }
+        let replayed = verdict_lines(&replay.stdout.so_far());
+        if replayed != self.verdicts {
+            bail!(
+                "replay says otherwise\n  live:\n    {}\n  replayed:\n    {}",
+                self.verdicts.join("\n    "),
+                replayed.join("\n    ")
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The one trace file in a directory.
+///
+/// # Errors
+/// When there is not exactly one.
+pub fn only_trace(directory: &Path) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    let mut traces: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    traces.retain(|path| path.extension().is_some_and(|extension| extension == "wft"));
+    match traces.pop() {
+        Some(trace) if traces.is_empty() => Ok(trace),
+        Some(_) => bail!("more than one trace file in {}", directory.display()),
+        None => bail!("no trace file in {}", directory.display()),
+    }
+}
+
+fn parse(line: &str) -> Option<Value> {
+    serde_json::from_str(line).ok()
+}
+
+fn is_verdict(value: &Value) -> bool {
+    value["type"] == "verdict"
+}
+
+fn verdict_lines(lines: &[String]) -> Vec<String> {
+    lines.iter().filter(|line| parse(line).as_ref().is_some_and(is_verdict)).cloned().collect()
+}

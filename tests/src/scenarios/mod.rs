@@ -1,0 +1,75 @@
+//! The tables of scenarios.
+
+mod benign;
+mod between;
+mod drop;
+mod listening;
+mod nat;
+mod reject;
+
+use crate::lab::Family;
+use crate::scenario::{Grade, Scenario, View, Want};
+
+/// Every scenario over every family, in a stable order.
+pub fn all() -> Vec<Scenario> {
+    let tables = [
+        listening::scenarios,
+        reject::scenarios,
+        drop::scenarios,
+        between::scenarios,
+        nat::scenarios,
+        benign::scenarios,
+    ];
+    Family::ALL.into_iter().flat_map(|family| tables.map(|table| table(family)).into_iter().flatten()).collect()
+}
+
+/// What a client cannot tell from silence.
+const SILENCE: &[&str] = &["firewall-drop", "firewall-reject", "remote-down", "return-path-drop"];
+
+/// The client was answered by a RST.
+fn reset() -> View {
+    View::of(Want::outbound("process-down", Grade::likely(502, &["firewall-reject"])))
+}
+
+/// The client was answered by nothing.
+fn silence() -> Want {
+    Want::outbound("security-group-drop", Grade::likely(504, SILENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::scenario::Step;
+
+    #[test]
+    fn names_are_unique_and_every_scenario_records_once() {
+        let mut names = BTreeSet::new();
+        for scenario in all() {
+            assert!(names.insert((scenario.name.clone(), scenario.family.label())), "{} twice", scenario.name);
+            let records = scenario.steps.iter().filter(|step| matches!(step, Step::Record)).count();
+            assert_eq!(records, 1, "{}", scenario.name);
+            assert!(matches!(scenario.steps.last(), Some(Step::Client(_))), "{} ends without traffic", scenario.name);
+        }
+        assert!(!names.is_empty());
+    }
+
+    #[test]
+    fn alternatives_are_sorted_and_silence_is_proven() {
+        for scenario in all() {
+            let views = scenario.expect.views();
+            for want in views.iter().flat_map(|(_, view)| &view.verdicts) {
+                for grade in &want.grades {
+                    assert!(grade.alternatives.is_sorted(), "{}", scenario.name);
+                }
+            }
+            let says_something = views.iter().any(|(_, view)| {
+                !view.verdicts.is_empty()
+                    || view.abandoned.is_some()
+                    || view.connections.as_ref().is_some_and(|range| *range.start() > 0)
+            });
+            assert!(says_something, "{} would pass with a program that sees nothing", scenario.name);
+        }
+    }
+}

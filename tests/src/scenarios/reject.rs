@@ -1,0 +1,148 @@
+//! Firewalls that answer.
+
+use super::reset;
+use crate::firewall::{Action, Chain, Tool};
+use crate::lab::{Family, Place};
+use crate::scenario::{Act, Bind, Expect, Grade, Scenario, Step, UNANSWERED, View, Want, attempt, rule, scenario};
+
+pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
+    let mut table = Vec::new();
+    for tool in Tool::ALL {
+        for with in kinds(family) {
+            table.push(at_server(family, tool, with));
+        }
+        table.push(rate_limited(family, tool));
+    }
+    let port = port_unreachable(family);
+    for with in [port, prohibited(family), "tcp-reset"] {
+        table.push(at_client(family, with));
+        table.push(in_between(family, with));
+    }
+    table
+}
+
+fn kinds(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::V4 => &[
+            "icmp-net-unreachable",
+            "icmp-host-unreachable",
+            "icmp-port-unreachable",
+            "icmp-proto-unreachable",
+            "icmp-net-prohibited",
+            "icmp-host-prohibited",
+            "icmp-admin-prohibited",
+            "tcp-reset",
+        ],
+        Family::V6 => {
+            &["icmp6-no-route", "icmp6-adm-prohibited", "icmp6-addr-unreachable", "icmp6-port-unreachable", "tcp-reset"]
+        }
+    }
+}
+
+fn port_unreachable(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp-port-unreachable",
+        Family::V6 => "icmp6-port-unreachable",
+    }
+}
+
+fn prohibited(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp-admin-prohibited",
+        Family::V6 => "icmp6-adm-prohibited",
+    }
+}
+
+fn rejected() -> Want {
+    Want::inbound("firewall-reject", Grade::certain(502))
+}
+
+/// What the client makes of the answer, which came from the address it asked for.
+fn from_client(with: &str) -> View {
+    let alternatives: &[&str] = match with {
+        "tcp-reset" => return reset(),
+        "icmp-net-unreachable" | "icmp6-no-route" => &["no-route"],
+        "icmp-host-unreachable" | "icmp6-addr-unreachable" => &["host-unreachable"],
+        "icmp-port-unreachable" | "icmp-proto-unreachable" | "icmp6-port-unreachable" => {
+            return View::of(Want::outbound("firewall-reject", Grade::certain(502)));
+        }
+        _prohibited => &["no-route"],
+    };
+    View::of(Want::outbound("firewall-reject", Grade::likely(502, alternatives)))
+}
+
+/// The server's INPUT chain. With iptables-nft the client is patient enough to be rejected again.
+fn at_server(family: Family, tool: Tool, with: &'static str) -> Scenario {
+    let patience_ms = if tool == Tool::IptablesNft { 2500 } else { 400 };
+    scenario(
+        format!("firewall-reject-{}-{with}", tool.label()),
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            rule(Place::Server, tool, Action::Reject(Chain::Input, with)),
+            Step::Record,
+            attempt(patience_ms, UNANSWERED),
+        ],
+        Expect { server: View::of(rejected()), client: from_client(with), both: View::of(rejected()), all: None },
+    )
+}
+
+/// The kernel limits how many ICMP errors it sends; none of the others is a drop.
+fn rate_limited(family: Family, tool: Tool) -> Scenario {
+    let all_rejected = || {
+        let limited = Grade::likely(504, &["firewall-drop"]);
+        View::of(rejected().or(limited).times(60..=60))
+    };
+    scenario(
+        format!("firewall-reject-{}-rate-limited", tool.label()),
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            rule(Place::Server, tool, Action::Reject(Chain::Input, port_unreachable(family))),
+            Step::Record,
+            Step::Client(Act::ConnectMany { patience_ms: 400, count: 60 }),
+        ],
+        Expect {
+            server: all_rejected(),
+            client: View::of(Want::outbound("firewall-reject", Grade::certain(502)).times(1..=60)),
+            both: all_rejected(),
+            all: None,
+        },
+    )
+}
+
+/// The client's own OUTPUT chain.
+fn at_client(family: Family, with: &'static str) -> Scenario {
+    let refused = || View::of(Want::outbound("firewall-reject", Grade::certain(502)));
+    scenario(
+        format!("firewall-reject-output-{with}"),
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            rule(Place::Client, Tool::IptablesNft, Action::Reject(Chain::Output, with)),
+            Step::Record,
+            attempt(1500, UNANSWERED),
+        ],
+        Expect { server: View::silent(), client: refused(), both: refused(), all: None },
+    )
+}
+
+/// The router's FORWARD chain.
+fn in_between(family: Family, with: &'static str) -> Scenario {
+    scenario(
+        format!("firewall-reject-forward-{with}"),
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            rule(Place::Router, Tool::Nft, Action::Reject(Chain::Forward, with)),
+            Step::Record,
+            attempt(400, UNANSWERED),
+        ],
+        Expect {
+            server: View::silent(),
+            client: from_client(with),
+            both: from_client(with),
+            all: Some(View::of(rejected())),
+        },
+    )
+}

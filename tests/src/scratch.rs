@@ -1,0 +1,69 @@
+//! Directories for what a run writes; none is left behind, also after a kill.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use tempfile::TempDir;
+
+use crate::{netns, process};
+
+/// Every directory of the lab is called `wf-PID-...`; PID made it.
+const PREFIX: &str = "wf-";
+
+/// A new directory that is removed when dropped.
+///
+/// # Errors
+/// When none can be made.
+pub fn directory() -> Result<TempDir> {
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&prefix).tempdir().context("making a temporary directory")
+}
+
+/// Removes what labs have left behind that were killed: processes, namespaces, directories.
+///
+/// # Errors
+/// When it cannot be looked for.
+pub fn sweep() -> Result<()> {
+    netns::sweep()?;
+    remove(|pid| !netns::is_alive(pid))
+}
+
+/// Cleans up when this process is interrupted, and ends it.
+pub fn clean_up_when_interrupted() {
+    std::thread::spawn(|| {
+        if interrupted().is_ok() {
+            process::kill_all();
+            drop(netns::abandon_all());
+            drop(remove(|pid| pid == std::process::id()));
+            #[expect(clippy::exit, reason = "other threads are in the middle of a scenario that is over")]
+            std::process::exit(130);
+        }
+    });
+}
+
+/// Returns once SIGINT, SIGTERM or SIGHUP has come.
+fn interrupted() -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result?,
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+fn remove(of: impl Fn(u32) -> bool) -> Result<()> {
+    for entry in fs::read_dir(std::env::temp_dir()).context("reading the temporary directory")?.flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok());
+        if pid.is_some_and(&of) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+use super::*;
+use crate::output::samples;
+
+fn printed(output: &Output) -> String {
+    line(output, WallClock::new(samples::start().clock)).unwrap()
+}
+
+#[test]
+fn a_start() {
+    let start = Start { blind: vec!["no-route".to_owned()], ..samples::start() };
+    insta::assert_snapshot!(printed(&Output::Start(Box::new(start))), @r#"{"type":"start","version":"0.1.0","host":"web-1","kernel":"6.12.8","ports":[8080,8443],"slow_ms":10000,"blind":["no-route"]}"#);
+}
+
+#[test]
+fn a_verdict() {
+    insta::assert_snapshot!(printed(&samples::verdict(samples::process_down())), @r#"{"type":"verdict","verdict":"process-down","confidence":"certain","alternatives":[],"time":"2026-11-21T12:03:41.221000000Z","started":"2026-11-21T12:03:41.220000000Z","role":"inbound","netns":4026531840,"local":"10.9.2.2:8080","remote":"10.9.1.2:45824","isn":123,"count":1,"stage":null,"health_check":false,"expected_status":502,"process":{"pid":812,"comm":"gunicorn","exit":"signal 9 (oom-kill)","unit":"app.service","container":null},"http":{"method":null,"path":null,"host":null,"status":null,"server":null,"via":null,"user_agent":null,"trace_id":null,"has":[],"origin":null,"duration_us":null},"cause":null,"evidence":[{"time":"2026-11-21T12:03:41.221000000Z","event":"no-socket","detail":"the SYN was dropped: NO_SOCKET"}],"summary":"Nothing listens on port 8080.","next":"Start the app and look into why it stopped: `systemctl status app.service`."}"#);
+}
+
+#[test]
+fn a_folded_verdict_with_nothing_known() {
+    let folded = Verdict {
+        local: None,
+        remote: None,
+        isn: None,
+        count: 412,
+        process: None,
+        evidence: Vec::new(),
+        expected_status: None,
+        ..samples::process_down()
+    };
+    insta::assert_snapshot!(printed(&samples::verdict(folded)), @r#"{"type":"verdict","verdict":"process-down","confidence":"certain","alternatives":[],"time":"2026-11-21T12:03:41.221000000Z","started":"2026-11-21T12:03:41.220000000Z","role":"inbound","netns":4026531840,"local":null,"remote":null,"isn":null,"count":412,"stage":null,"health_check":false,"expected_status":null,"process":null,"http":{"method":null,"path":null,"host":null,"status":null,"server":null,"via":null,"user_agent":null,"trace_id":null,"has":[],"origin":null,"duration_us":null},"cause":null,"evidence":[],"summary":"Nothing listens on port 8080.","next":"Start the app and look into why it stopped: `systemctl status app.service`."}"#);
+}
+
+#[test]
+fn a_cause_is_a_whole_verdict() {
+    insta::assert_snapshot!(printed(&samples::verdict(samples::app_status())), @r#"{"type":"verdict","verdict":"app-status","confidence":"certain","alternatives":[],"time":"2026-11-21T12:03:42.500000000Z","started":"2026-11-21T12:03:42.400000000Z","role":"inbound","netns":4026531840,"local":"10.9.2.2:8080","remote":"10.9.1.2:45824","isn":123,"count":1,"stage":null,"health_check":false,"expected_status":502,"process":{"pid":900,"comm":"nginx","exit":null,"unit":null,"container":null},"http":{"method":"GET","path":"/orders/7","host":null,"status":502,"server":null,"via":null,"user_agent":null,"trace_id":null,"has":["Cookie"],"origin":"proxy","duration_us":100000},"cause":{"type":"verdict","verdict":"security-group-drop","confidence":"likely","alternatives":["firewall-drop","remote-down"],"time":"2026-11-21T12:03:44.221000000Z","started":"2026-11-21T12:03:41.221000000Z","role":"outbound","netns":4026531840,"local":"[2001:db8::1]:51000","remote":"[2001:db8::2]:8443","isn":77,"count":1,"stage":null,"health_check":false,"expected_status":504,"process":{"pid":900,"comm":"nginx","exit":null,"unit":"nginx.service","container":null},"http":{"method":null,"path":null,"host":null,"status":null,"server":null,"via":null,"user_agent":null,"trace_id":null,"has":[],"origin":null,"duration_us":null},"cause":null,"evidence":[],"summary":"The SYN left this host 3 times and nothing came back.","next":"Check the security group of the target."},"evidence":[],"summary":"The proxy answered 502 itself.","next":"See the cause."}"#);
+}
+
+#[test]
+fn causes_nest_four_deep_at_most() {
+    let mut verdict = samples::process_down();
+    for _ in 0..6 {
+        verdict = Verdict { cause: Some(Box::new(verdict)), ..samples::process_down() };
+    }
+    let text = printed(&samples::verdict(verdict));
+    assert_eq!(text.matches(r#""type":"verdict""#).count(), 1 + MAX_CAUSES);
+    assert_eq!(text.matches(r#""cause":null"#).count(), 1);
+}
+
+#[test]
+fn addresses_print_as_people_write_them() {
+    let check = |from: &str, expected: &str| assert_eq!(address(from.parse().unwrap()), expected);
+    check("10.9.2.2:8080", "10.9.2.2:8080");
+    check("[::ffff:10.9.2.2]:8080", "10.9.2.2:8080");
+    check("[2001:db8::1]:0", "[2001:db8::1]:0");
+}
+
+#[test]
+fn counters() {
+    insta::assert_snapshot!(printed(&Output::Counters(Box::new(samples::counters()))), @r#"{"type":"counters","time":"2026-11-21T12:03:46.000000000Z","port":8080,"connections":12,"exchanges":13,"status":{"200":12,"502":1,"none":0},"latency_us":{"p50":800,"p90":1200,"p99":9000,"max":9500},"slow":0,"waiting":1,"open":2}"#);
+}
+
+#[test]
+fn none_is_counted_even_when_zero() {
+    let text = printed(&Output::Counters(Box::default()));
+    assert!(text.contains(r#""status":{"none":0}"#), "{text}");
+}
+
+#[test]
+fn a_summary() {
+    insta::assert_snapshot!(printed(&Output::Summary(Box::new(samples::summary()))), @r#"{"type":"summary","from":"2026-11-21T12:03:41.000000000Z","to":"2026-11-21T12:07:33.500000000Z","records":1204,"lost":{"attempts-full":0,"ring-full":0},"connections":1201,"exchanges":0,"verdicts":{"process-down":18,"security-group-drop":1},"undecided":1,"abandoned":0,"late":0,"recovered":{"firewall-drop":2},"suppressed":0,"ports":{"8080":{"syn":252,"health_check_syn":12,"last_syn":"2026-11-21T12:07:31.120000000Z","listener":true},"8443":{"syn":0,"health_check_syn":0,"last_syn":null,"listener":false}},"damage":{"frames":0,"bytes":0},"files":["/var/lib/wherefore/web-1.wft"],"shown":null}"#);
+}
+
+#[test]
+fn a_summary_of_filtered_lines() {
+    let summary = Summary { shown: Some(3), ..samples::summary() };
+    assert!(printed(&Output::Summary(Box::new(summary))).ends_with(r#","shown":3}"#));
+}
+
+#[test]
+fn strings_from_the_network_stay_harmless_and_whole() {
+    let path = "/\x1b[2J\u{9b}\"\u{202e}";
+    let http = Http { path: Some(path.to_owned()), ..Http::default() };
+    let text = printed(&samples::verdict(Verdict { http, ..samples::process_down() }));
+    assert!(text.chars().all(|character| !character.is_control() && character != '\u{202e}'), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["http"]["path"], path);
+}

@@ -1,0 +1,103 @@
+//! The `ready:` line: recording has begun.
+
+use super::text::plain;
+
+/// A watched port at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadyPort {
+    /// Port.
+    pub port: u16,
+    /// Its listeners, as in `nginx[812] on 0.0.0.0`; empty if there is none.
+    pub listeners: Vec<String>,
+    /// It speaks TLS, so that no status can be read on it.
+    pub tls: bool,
+}
+
+/// What recording begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ready {
+    /// Version of this program.
+    pub version: String,
+    /// Watched ports, ascending.
+    pub ports: Vec<ReadyPort>,
+    /// Names of the watched namespaces; empty if all are.
+    pub namespaces: Vec<String>,
+    /// Hooks that are attached.
+    pub hooks_attached: usize,
+    /// Hooks of the plan.
+    pub hooks_planned: usize,
+    /// Slugs that cannot be told on this kernel.
+    pub blind: Vec<String>,
+}
+
+impl Ready {
+    /// The line, without its line feed.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let ports: Vec<String> = self.ports.iter().map(port).collect();
+        let mut parts = vec![
+            format!("wherefore {}", plain(&self.version)),
+            ports.join(", "),
+            match self.namespaces.as_slice() {
+                [] => "all network namespaces".to_owned(),
+                [one] => format!("network namespace {}", plain(one)),
+                more => format!("network namespaces {}", plain(&more.join(", "))),
+            },
+            format!("{} of {} hooks", self.hooks_attached, self.hooks_planned),
+            if self.blind.is_empty() {
+                "blind to nothing".to_owned()
+            } else {
+                format!("blind to {}", self.blind.join(", "))
+            },
+        ];
+        let tls = self.ports.iter().filter(|port| port.tls);
+        parts.extend(tls.map(|port| format!("TLS on {}: no statuses", port.port)));
+        format!("ready: {}", parts.join("; "))
+    }
+}
+
+fn port(port: &ReadyPort) -> String {
+    let listeners = if port.listeners.is_empty() {
+        "no listener".to_owned()
+    } else {
+        plain(&port.listeners.join(", ")).into_owned()
+    };
+    format!("port {} ({listeners})", port.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_well() {
+        let ready = Ready {
+            version: "0.1.0".to_owned(),
+            ports: vec![
+                ReadyPort {
+                    port: 443,
+                    listeners: vec!["nginx[812] on 0.0.0.0".to_owned(), "nginx[812] on ::".to_owned()],
+                    tls: true,
+                },
+                ReadyPort { port: 8080, ..ReadyPort::default() },
+            ],
+            hooks_attached: 14,
+            hooks_planned: 14,
+            ..Ready::default()
+        };
+        insta::assert_snapshot!(ready.line(), @r#"ready: wherefore 0.1.0; port 443 (nginx[812] on 0.0.0.0, nginx[812] on ::), port 8080 (no listener); all network namespaces; 14 of 14 hooks; blind to nothing; TLS on 443: no statuses"#);
+    }
+
+    #[test]
+    fn some_is_blind() {
+        let ready = Ready {
+            version: "0.1.0".to_owned(),
+            ports: vec![ReadyPort { port: 8080, listeners: vec!["app\x1b[7]".to_owned()], tls: false }],
+            namespaces: vec!["blue".to_owned(), "pid 71".to_owned()],
+            hooks_attached: 12,
+            hooks_planned: 14,
+            blind: vec!["firewall-reject".to_owned()],
+        };
+        insta::assert_snapshot!(ready.line(), @r#"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks; blind to firewall-reject"#);
+    }
+}

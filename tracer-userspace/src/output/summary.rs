@@ -1,0 +1,231 @@
+//! The block that ends every run.
+
+use std::fmt::Write;
+
+use super::human::{cell, span};
+use super::meaning::meaning;
+use super::style::{Styles, paint};
+use super::text::plain;
+use super::wall::WallClock;
+use crate::engine::Summary;
+use crate::verdict::Slug;
+
+/// Width of the words on the left.
+const LABEL: usize = 10;
+
+/// The summary as lines for people; `recording` adds the command that replays the files.
+pub(super) fn block(summary: &Summary, clock: WallClock, styles: Styles, recording: bool) -> String {
+    let mut text = Block { text: String::from("\n"), styles };
+    let (from, to) = (clock.timestamp(summary.from), clock.timestamp(summary.to));
+    let last_day = if clock.date(summary.from) == clock.date(summary.to) { "" } else { "%Y-%m-%d " };
+    text.line(
+        "summary",
+        &format!(
+            "{} to {} UTC ({}), {}",
+            from.strftime("%Y-%m-%d %H:%M:%S"),
+            to.strftime(&format!("{last_day}%H:%M:%S")),
+            span(summary.to.since(summary.from)),
+            counted(summary.records, "record"),
+        ),
+    );
+    ports(summary, clock, &mut text);
+    verdicts(summary, &mut text);
+    text.line(
+        "traffic",
+        &format!("{}, {}", counted(summary.connections, "connection"), counted(summary.exchanges, "HTTP exchange")),
+    );
+    if !summary.recovered.is_empty() {
+        let slugs: Vec<String> = summary.recovered.iter().map(|(slug, count)| format!("{slug} {count}")).collect();
+        text.line("recovered", &format!("{}: delayed, then let in", slugs.join(", ")));
+    }
+    text.line(
+        "undecided",
+        &format!(
+            "{} silent when recording ended, {} given up by the client too early to tell, {} late",
+            summary.undecided, summary.abandoned, summary.late
+        ),
+    );
+    losses(summary, &mut text);
+    ends(summary, recording, &mut text);
+    text.text
+}
+
+struct Block {
+    text: String,
+    styles: Styles,
+}
+
+impl Block {
+    fn line(&mut self, label: &str, value: &str) {
+        let label = cell(self.styles.strong, label, LABEL);
+        // writing to a string cannot fail
+        writeln!(self.text, "{label} {value}").ok();
+    }
+}
+
+fn ports(summary: &Summary, clock: WallClock, text: &mut Block) {
+    for (index, (port, totals)) in summary.ports.iter().enumerate() {
+        let last = totals
+            .last_syn
+            .map_or_else(|| "nothing reached it".to_owned(), |time| format!("last SYN {}", clock.time_of_day(time)));
+        let listener = if totals.listener {
+            paint(text.styles.good, "listening")
+        } else {
+            paint(text.styles.certain, "no listener")
+        };
+        let clients = totals.syn.saturating_sub(totals.health_check_syn);
+        let label = if index == 0 { "ports" } else { "" };
+        let checks = counted(totals.health_check_syn, "health check");
+        text.line(label, &format!("{port:<5}  {listener}, {} + {checks}, {last}", counted(clients, "SYN")));
+    }
+}
+
+fn verdicts(summary: &Summary, text: &mut Block) {
+    let mut counts: Vec<(Slug, u64)> = summary.verdicts.iter().map(|(slug, count)| (*slug, *count)).collect();
+    counts.retain(|(_, count)| *count > 0);
+    counts.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
+    if counts.is_empty() {
+        text.line("verdicts", &paint(text.styles.good, "none: nothing failed that could be seen from here"));
+    }
+    let number_width = counts.first().map_or(1, |(_, count)| count.to_string().len());
+    let slug_width = counts.iter().map(|(slug, _)| slug.as_str().len()).max().unwrap_or(0);
+    for (index, (slug, count)) in counts.iter().enumerate() {
+        let label = if index == 0 { "verdicts" } else { "" };
+        let slug_cell = cell(text.styles.certain, slug.as_str(), slug_width);
+        text.line(label, &format!("{count:>number_width$}  {slug_cell}  {}", meaning(*slug)));
+    }
+    if let Some(shown) = summary.shown {
+        text.line(
+            "shown",
+            &format!("{} passed the filters; all counts here are of the whole trace", counted(shown, "verdict line")),
+        );
+    }
+}
+
+fn losses(summary: &Summary, text: &mut Block) {
+    let total: u64 = summary.lost.values().fold(0, |sum, count| sum.saturating_add(*count));
+    let causes: Vec<String> = summary.lost.iter().map(|(cause, count)| format!("{} {count}", plain(cause))).collect();
+    let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+    if total == 0 {
+        text.line("lost", &format!("{}{causes}", paint(text.styles.good, "nothing")));
+    } else {
+        let amount = paint(text.styles.certain, counted(total, "record"));
+        text.line("lost", &format!("{amount}{causes}: verdicts near these are likely, not certain"));
+    }
+    if summary.suppressed > 0 {
+        text.line(
+            "suppressed",
+            &format!("{} left out by flood limits; totals stay exact", counted(summary.suppressed, "record")),
+        );
+    }
+    let damage = summary.damage;
+    if damage.frames > 0 || damage.bytes > 0 {
+        let amount = format!("{}, {}", counted(damage.frames, "frame"), counted(damage.bytes, "byte"));
+        text.line("damage", &format!("{} could not be read", paint(text.styles.certain, amount)));
+    }
+}
+
+fn ends(summary: &Summary, recording: bool, text: &mut Block) {
+    for (index, file) in summary.files.iter().enumerate() {
+        text.line(if index == 0 { "files" } else { "" }, &plain(file));
+    }
+    if recording && !summary.files.is_empty() {
+        let files: Vec<String> = summary.files.iter().map(|file| shell_word(file)).collect();
+        text.line("replay", &format!("wherefore replay {}", files.join(" ")));
+    }
+}
+
+/// `1 record`, `2 records`.
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// A path as one word of a shell's command line.
+fn shell_word(path: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%,".contains(character);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", plain(path).replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::engine::Damage;
+    use crate::output::samples;
+
+    fn printed(summary: &Summary, recording: bool) -> String {
+        block(summary, WallClock::new(samples::start().clock), Styles::default(), recording)
+    }
+
+    #[test]
+    fn a_recording() {
+        insta::assert_snapshot!(printed(&samples::summary(), true), @r#"
+summary    2026-11-21 12:03:41 to 12:07:33 UTC (3m 52s), 1204 records
+ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
+           8443   no listener, 0 SYNs + 0 health checks, nothing reached it
+verdicts   18  process-down         nothing listens on the port
+            1  security-group-drop  the SYN left this host and nothing ever came back
+traffic    1201 connections, 0 HTTP exchanges
+recovered  firewall-drop 2: delayed, then let in
+undecided  1 silent when recording ended, 0 given up by the client too early to tell, 0 late
+lost       nothing (attempts-full 0, ring-full 0)
+files      /var/lib/wherefore/web-1.wft
+replay     wherefore replay /var/lib/wherefore/web-1.wft
+"#);
+    }
+
+    #[test]
+    fn nothing_happened() {
+        let summary = Summary { from: samples::at_ms(0), to: samples::at_ms(410), ..Summary::default() };
+        insta::assert_snapshot!(printed(&summary, false), @r#"
+summary    2026-11-21 12:03:41 to 12:03:41 UTC (410ms), 0 records
+verdicts   none: nothing failed that could be seen from here
+traffic    0 connections, 0 HTTP exchanges
+undecided  0 silent when recording ended, 0 given up by the client too early to tell, 0 late
+lost       nothing
+"#);
+    }
+
+    #[test]
+    fn a_damaged_filtered_trace_with_losses() {
+        let summary = Summary {
+            to: samples::at_ms(100_000_000),
+            lost: BTreeMap::from([("ring-full".to_owned(), 31), ("late\x1b[m".to_owned(), 0)]),
+            suppressed: 1,
+            damage: Damage { frames: 1, bytes: 8_192 },
+            shown: Some(3),
+            files: vec!["a b.wft".to_owned(), "c.wft".to_owned()],
+            ..samples::summary()
+        };
+        insta::assert_snapshot!(printed(&summary, true), @r#"
+summary    2026-11-21 12:03:41 to 2026-11-22 15:50:21 UTC (1d 3h), 1204 records
+ports      8080   listening, 240 SYNs + 12 health checks, last SYN 12:07:31.120
+           8443   no listener, 0 SYNs + 0 health checks, nothing reached it
+verdicts   18  process-down         nothing listens on the port
+            1  security-group-drop  the SYN left this host and nothing ever came back
+shown      3 verdict lines passed the filters; all counts here are of the whole trace
+traffic    1201 connections, 0 HTTP exchanges
+recovered  firewall-drop 2: delayed, then let in
+undecided  1 silent when recording ended, 0 given up by the client too early to tell, 0 late
+lost       31 records (late\u{1b}[m 0, ring-full 31): verdicts near these are likely, not certain
+suppressed 1 record left out by flood limits; totals stay exact
+damage     1 frame, 8192 bytes could not be read
+files      a b.wft
+           c.wft
+replay     wherefore replay 'a b.wft' c.wft
+"#);
+    }
+
+    #[test]
+    fn paths_are_one_shell_word() {
+        let check = |path: &str, expected: &str| assert_eq!(shell_word(path), expected);
+        check("/var/lib/a-1.wft", "/var/lib/a-1.wft");
+        check("a b", "'a b'");
+        check("it's", r"'it'\''s'");
+        check("", "''");
+    }
+}
