@@ -5,7 +5,9 @@
 
 #[cfg(feature = "capture")]
 pub mod capture;
+pub mod cli;
 pub mod engine;
 pub mod output;
 pub mod record;
+pub mod trace;
 pub mod verdict;

@@ -1,2 +1,7 @@
 //! The program `wherefore`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wherefore::cli::main()
+}

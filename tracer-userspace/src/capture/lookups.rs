@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::facts::Symbols;
 use super::host::{Host, IcmpSockets as OpenIcmpSockets, process};
 use super::plan::IcmpSockets;
-use crate::record::{
-    BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state,
-};
+use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
 /// Path look-ups of one (namespace, destination, port) are this far apart at least.
 const PATH_EVERY: Duration = Duration::from_millis(200);

@@ -1,7 +1,15 @@
-//! Capture: facts, then plan, then load. All that touches the running kernel.
+//! Capture: facts, then plan, then load; then ring and look-ups make one stream. All that touches the
+//! running kernel and host.
 
+pub mod clock;
 pub mod facts;
-pub mod kernel_maps;
+pub mod host;
+mod kernel_maps;
 pub mod load;
+mod lookups;
+mod modules;
 pub mod object;
 pub mod plan;
+mod polled;
+pub mod self_test;
+pub mod session;

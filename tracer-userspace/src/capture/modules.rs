@@ -1,7 +1,7 @@
 //! Kernel modules that load while recording: some hooks can only then be attached.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::net::netlink::{KOBJECT_UEVENT, SocketAddrNetlink};
@@ -51,5 +51,11 @@ impl ModuleEvents {
 impl AsFd for ModuleEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for ModuleEvents {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 }

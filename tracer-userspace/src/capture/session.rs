@@ -18,6 +18,7 @@ use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookPlan, HookState, Obstacle, Plan, plan};
+use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{BootTime, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
 
@@ -105,7 +106,7 @@ impl Session {
         let mut session = Self {
             loaded,
             maps,
-            ring: AsyncFd::new(ring).map_err(SessionError::Ring)?,
+            ring: readable(ring).map_err(SessionError::Ring)?,
             lookups,
             plan,
             module_events: None,
@@ -177,7 +178,10 @@ impl Session {
                 }
                 Err(error) => {
                     log::warn!("a record of the kernel's cannot be read: {error}");
-                    stream.push(host_record(boot_time(), HostBody::Loss(Loss { cause: "unreadable".to_owned(), count: 1 })));
+                    stream.push(host_record(
+                        boot_time(),
+                        HostBody::Loss(Loss { cause: "unreadable".to_owned(), count: 1 }),
+                    ));
                 }
             }
         }
@@ -228,7 +232,7 @@ impl Session {
     fn expect_modules(&mut self) {
         self.attach_late();
         if self.late_hooks().next().is_some() {
-            match ModuleEvents::subscribe().and_then(AsyncFd::new) {
+            match ModuleEvents::subscribe().and_then(readable) {
                 Ok(events) => self.module_events = Some(events),
                 Err(error) => log::info!("modules that load later are looked for every tick only: {error}"),
             }

@@ -1,6 +1,142 @@
 //! The engine: records in, verdicts out. Pure: no I/O, no clock; the only time it knows is the
 //! records'.
+//!
+//! A record goes through [`reorder`], then [`intake`] makes it a fact of its attempt ([`attempts`])
+//! or of the [`world`]; [`timing`] says when an attempt is decided, [`rules`] say what it was, and
+//! [`fold`] what of that is printed one by one. Nothing here depends on when or in what pieces
+//! records are pushed: the same stream always gives the same outputs.
 
+mod attempt;
+mod attempts;
+mod counters;
+mod decide;
+mod evidence;
+mod fold;
+mod icmp;
+mod intake;
+mod listeners;
+mod namespaces;
 mod output;
+mod reorder;
+mod rules;
+mod summary;
+mod text;
+mod timers;
+mod timing;
+mod world;
 
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod simulation;
+
+use attempts::Attempts;
+use counters::PortCounters;
+use fold::Fold;
 pub use output::{Counters, Damage, Latency, Output, PortSummary, Summary};
+use reorder::Reorder;
+use summary::Totals;
+use timers::Timers;
+use world::World;
+
+use crate::record::{BootTime, HostBody, HostRecord, Record};
+
+/// Decides why connections failed, from one stream of records.
+#[derive(Debug, Default)]
+pub struct Engine {
+    reorder: Reorder,
+    /// Event time up to which everything is done.
+    now: BootTime,
+    world: World,
+    attempts: Attempts,
+    timers: Timers,
+    fold: Fold,
+    counters: PortCounters,
+    totals: Totals,
+    finished: bool,
+}
+
+impl Engine {
+    /// An engine at the beginning of a stream.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a record in, and appends to `out` what has become certain enough to say: everything
+    /// that lies 200 ms behind the newest time seen.
+    ///
+    /// The first record should be a host record `Start`; without one every port is taken as watched.
+    pub fn push(&mut self, record: &Record, out: &mut Vec<Output>) {
+        let time = record.time();
+        self.totals.seen(time);
+        match record {
+            Record::Host(HostRecord { body: HostBody::Start(start), .. }) => {
+                self.world.start(start);
+                for port in &start.ports {
+                    self.counters.watch(*port);
+                }
+                out.push(Output::Start(start.clone()));
+            }
+            Record::Host(HostRecord { body: HostBody::Symbol(symbol), .. }) => {
+                self.world.symbol(symbol.id, &symbol.name);
+            }
+            Record::Host(_) => {}
+            Record::Socket(_) | Record::Packet(_) | Record::Icmp(_) => {
+                self.totals.records = self.totals.records.saturating_add(1);
+            }
+        }
+        if time < self.now {
+            self.totals.late = self.totals.late.saturating_add(1);
+            self.apply(record, out);
+            return;
+        }
+        self.reorder.push(record.clone());
+        let watermark = self.reorder.watermark();
+        self.release(watermark, out);
+        self.run_timers(watermark, out);
+    }
+
+    /// The stream ended: direct evidence decides, mere silence is counted as undecided. Appends the
+    /// last counters and the summary. A second call says nothing.
+    pub fn finish(&mut self, out: &mut Vec<Output>) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        let end = self.reorder.newest();
+        self.release(end, out);
+        self.run_timers(BootTime::from_ns(end.as_ns().saturating_add(1)), out);
+        self.now = self.now.max(end);
+        self.decide_all(out);
+        self.fold.flush(out);
+        self.counters.say_all(self.now, out);
+        out.push(Output::Summary(Box::new(self.totals.summary(&self.world, &self.counters))));
+    }
+
+    /// Goes through the records up to `limit`, with everything that is due between them.
+    fn release(&mut self, limit: BootTime, out: &mut Vec<Output>) {
+        while let Some(record) = self.reorder.pop_until(limit) {
+            self.run_timers(record.time(), out);
+            self.advance(record.time(), out);
+            self.apply(&record, out);
+        }
+    }
+
+    /// Decides what is due before `limit`. What is due at `limit` waits for the records of that
+    /// very moment.
+    fn run_timers(&mut self, limit: BootTime, out: &mut Vec<Output>) {
+        while let Some((time, id)) = self.timers.pop_before(limit) {
+            self.advance(time, out);
+            self.look_at(time, id, out);
+        }
+    }
+
+    /// Event time goes on.
+    fn advance(&mut self, time: BootTime, out: &mut Vec<Output>) {
+        if time > self.now {
+            self.now = time;
+            self.fold.advance(time, out);
+            self.attempts.expire(time);
+        }
+    }
+}

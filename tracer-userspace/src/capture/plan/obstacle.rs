@@ -9,7 +9,7 @@ use crate::capture::facts::{Capability, CgroupFacts, Facts, Kallsyms, Lockdown, 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// The kernel lacks something that every kernel since 5.10 can have.
-    #[error("this kernel ({kernel}) needs to be Linux 5.10 or newer: it has no {missing}")]
+    #[error("recording needs Linux 5.10 or newer: this kernel ({kernel}) has no {missing}")]
     TooOld {
         /// Release.
         kernel: String,

@@ -86,3 +86,59 @@ fn strings_from_the_network_stay_harmless_and_whole() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["http"]["path"], path);
 }
+
+const DOCUMENT: &str = include_str!("../../../../docs/json.md");
+
+#[test]
+fn every_evidence_event_is_documented() {
+    // the enum's own source is the list: a variant is a line that holds just its name and a comma
+    let variants =
+        include_str!("../../verdict/event.rs").lines().filter_map(|line| line.strip_prefix("    ")?.strip_suffix(','));
+    let variants = variants.filter(|name| name.starts_with(|letter: char| letter.is_ascii_uppercase()));
+    let mut count = 0;
+    for variant in variants {
+        let kebab: String = variant
+            .char_indices()
+            .flat_map(|(at, letter)| {
+                let hyphen = (at > 0 && letter.is_ascii_uppercase()).then_some('-');
+                hyphen.into_iter().chain([letter.to_ascii_lowercase()])
+            })
+            .collect();
+        assert!(DOCUMENT.contains(&format!("| `{kebab}` |")), "{kebab} is not in docs/json.md");
+        count += 1;
+    }
+    assert!(count > 15, "{count} variants found");
+}
+
+#[test]
+fn every_field_is_documented() {
+    let outputs = [
+        Output::Start(Box::new(samples::start())),
+        samples::verdict(samples::process_down()),
+        Output::Counters(Box::new(samples::counters())),
+        Output::Summary(Box::new(samples::summary())),
+    ];
+    let data = ["status", "lost", "verdicts", "recovered"];
+    let mut fields = Vec::new();
+    let mut todo: Vec<serde_json::Value> =
+        outputs.iter().map(|output| serde_json::from_str(&printed(output)).unwrap()).collect();
+    while let Some(value) = todo.pop() {
+        match value {
+            serde_json::Value::Object(object) => {
+                for (key, inner) in object {
+                    if !data.contains(&key.as_str()) || !inner.is_object() {
+                        todo.push(inner);
+                    }
+                    fields.push(key);
+                }
+            }
+            serde_json::Value::Array(items) => todo.extend(items),
+            _ => {}
+        }
+    }
+    fields.retain(|field| field.parse::<u16>().is_err());
+    assert!(fields.len() > 70, "{}", fields.len());
+    for field in fields {
+        assert!(DOCUMENT.contains(&format!("`{field}`")), "{field} is not in docs/json.md");
+    }
+}

@@ -1,0 +1,104 @@
+//! TCP sockets of a namespace, from the kernel's socket diagnosis (`sock_diag`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_core::Parseable as _;
+use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
+use netlink_packet_sock_diag::inet::nlas::Nla;
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
+
+use super::netlink::{Netlink, NetlinkError};
+
+/// A flow counts as progressing if its last ACK came less than this long ago, milliseconds.
+const PROGRESSING_WITHIN_MS: u32 = 1000;
+/// `tcpi_last_ack_recv` in `struct tcp_info` (include/uapi/linux/tcp.h): eight bytes, then the 13th u32.
+const LAST_ACK_RECV_OFFSET: usize = 56;
+
+/// A socket in LISTEN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListeningSocket {
+    /// Bound address.
+    pub address: IpAddr,
+    /// Bound port.
+    pub port: u16,
+    /// Socket inode; 0 if the kernel tells none.
+    pub inode: u64,
+    /// An IPv6 socket that takes no IPv4.
+    pub v6_only: bool,
+    /// Accept queue: length now and limit.
+    pub backlog: (u32, u32),
+    /// The kernel's socket cookie.
+    pub cookie: u64,
+}
+
+/// Listening sockets on `ports`, or on any port if `None`; ascending by port, address, inode.
+pub(super) fn listeners(diag: &mut Netlink, ports: Option<&[u16]>) -> Result<Vec<ListeningSocket>, NetlinkError> {
+    let one_port = match ports {
+        Some([port]) => *port,
+        _ => 0,
+    };
+    let mut found = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let request = request(family, StateFlags::LISTEN, ExtensionFlags::empty(), (one_port, 0));
+        found.extend(diag.dump(&request, |_kind, payload| {
+            let socket = listening_socket(&InetResponse::parse(payload)?);
+            Ok(Some(socket).filter(|socket| ports.is_none_or(|ports| ports.contains(&socket.port))))
+        })?);
+    }
+    found.sort_unstable_by_key(|socket| (socket.port, socket.address, socket.inode));
+    Ok(found)
+}
+
+/// How many established flows to `remote` got an ACK within the last second.
+pub(super) fn progressing_flows(diag: &mut Netlink, remote: SocketAddr) -> Result<u32, NetlinkError> {
+    // a dual-stack socket keeps IPv4 peers as mapped IPv6 addresses, in the IPv6 table
+    let families: &[u8] = if remote.is_ipv4() { &[AF_INET, AF_INET6] } else { &[AF_INET6] };
+    let mut count = 0_u32;
+    for family in families {
+        let request = request(*family, StateFlags::ESTABLISHED, ExtensionFlags::INFO, (0, remote.port()));
+        let flows = diag
+            .dump(&request, |_kind, payload| Ok(progressing(&InetResponse::parse(payload)?, remote).then_some(())))?;
+        count = count.saturating_add(u32::try_from(flows.len()).unwrap_or(u32::MAX));
+    }
+    Ok(count)
+}
+
+fn progressing(response: &InetResponse, remote: SocketAddr) -> bool {
+    let id = &response.header.socket_id;
+    if id.destination_port != remote.port() || id.destination_address.to_canonical() != remote.ip().to_canonical() {
+        return false;
+    }
+    let info = response.nlas.iter().find_map(|nla| match nla {
+        Nla::TcpInfo(bytes) => bytes.get(LAST_ACK_RECV_OFFSET..)?.first_chunk(),
+        _ => None,
+    });
+    info.is_some_and(|bytes| u32::from_ne_bytes(*bytes) < PROGRESSING_WITHIN_MS)
+}
+
+/// A dump of TCP sockets; the kernel leaves out those of other ports where one is not 0.
+fn request(
+    family: u8,
+    states: StateFlags,
+    extensions: ExtensionFlags,
+    (source_port, destination_port): (u16, u16),
+) -> SockDiagMessage {
+    let any = if family == AF_INET { SocketId::new_v4() } else { SocketId::new_v6() };
+    let socket_id = SocketId { source_port, destination_port, ..any };
+    SockDiagMessage::InetRequest(InetRequest { family, protocol: IPPROTO_TCP, extensions, states, socket_id })
+}
+
+fn listening_socket(response: &InetResponse) -> ListeningSocket {
+    let id = &response.header.socket_id;
+    // two u32 in host order, the low one first (sock_diag_save_cookie)
+    let half = |bytes: Option<&[u8; 4]>| bytes.map_or(0, |bytes| u64::from(u32::from_ne_bytes(*bytes)));
+    let cookie = half(id.cookie.first_chunk()) | (half(id.cookie.last_chunk()) << 32);
+    ListeningSocket {
+        address: id.source_address,
+        port: id.source_port,
+        inode: u64::from(response.header.inode),
+        v6_only: response.nlas.iter().any(|nla| matches!(nla, Nla::SkV6Only(true))),
+        backlog: (response.header.recv_queue, response.header.send_queue),
+        cookie,
+    }
+}

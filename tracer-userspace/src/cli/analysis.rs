@@ -1,0 +1,60 @@
+//! Where a stream of records becomes lines: live and replayed alike.
+
+use std::io::{self, Write};
+
+use crate::engine::{Engine, Output};
+use crate::output::Printer;
+use crate::record::{HostBody, HostRecord, Record};
+
+/// An engine and the printer of what it says.
+pub struct Analysis {
+    engine: Engine,
+    printer: Printer,
+    /// Kept for its memory.
+    outputs: Vec<Output>,
+}
+
+impl Analysis {
+    /// For one stream.
+    #[must_use]
+    pub fn new(printer: Printer) -> Self {
+        Self { engine: Engine::new(), printer, outputs: Vec::new() }
+    }
+
+    /// Feeds the next record of the stream and prints what follows from it. `pass` may complete each
+    /// output before it is printed, and leaves it out by returning false.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn push(
+        &mut self,
+        record: &Record,
+        to: &mut impl Write,
+        pass: &mut impl FnMut(&mut Output) -> bool,
+    ) -> io::Result<()> {
+        self.engine.push(record, &mut self.outputs);
+        self.print(to, pass)?;
+        match record {
+            Record::Host(HostRecord { time, body: HostBody::Tick(_), .. }) => self.printer.advance(*time, to),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the stream: what is still open is decided or counted, and the summary printed.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn finish(mut self, to: &mut impl Write, pass: &mut impl FnMut(&mut Output) -> bool) -> io::Result<()> {
+        self.engine.finish(&mut self.outputs);
+        self.print(to, pass)
+    }
+
+    fn print(&mut self, to: &mut impl Write, pass: &mut impl FnMut(&mut Output) -> bool) -> io::Result<()> {
+        for mut output in self.outputs.drain(..) {
+            if pass(&mut output) {
+                self.printer.print(&output, to)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! Diagnostics on standard error: quiet by default, the kernel side's own under `-v`.
+
+use std::io::Write;
+
+use env_logger::{Builder, Env};
+
+/// Starts logging. `WHEREFORE_LOG` overrides what `-v` chooses.
+pub(super) fn init(verbose: bool) {
+    let default = if verbose { "debug" } else { "warn" };
+    let started = Builder::from_env(Env::new().filter_or("WHEREFORE_LOG", default))
+        .format(|out, record| writeln!(out, "wherefore: {}: {}", record.level().as_str().to_lowercase(), record.args()))
+        .try_init();
+    if started.is_err() {
+        log::debug!("logging had been started before");
+    }
+}

@@ -1,0 +1,258 @@
+//! `wherefore record` and `wherefore watch`: the live line, from session to output.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write;
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::args::{CaptureArgs, RecordArgs, WatchArgs};
+use super::console;
+use super::failure::Failure;
+use super::live_status::LiveStatus;
+use super::ports::PortList;
+use super::tee::Tee;
+use crate::capture::session::{Session, SessionConfig};
+use crate::engine::Output;
+use crate::output::{HumanOptions, Printer, ready::Ready, ready::ReadyPort};
+use crate::record::{HostBody, Record, tcp_state};
+use crate::trace::{TraceFile, sudo_group};
+
+/// How often the stream gets a tick.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the file gets what waits for it: at least once a second.
+const FLUSH_EVERY_TICKS: u32 = 2;
+/// How often the status line is shown on a terminal.
+const STATUS_EVERY_TICKS: u32 = 40;
+
+/// `wherefore record`.
+pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
+    let printer = if args.json {
+        Printer::json()
+    } else {
+        let color = console::stdout_takes_color();
+        Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
+    };
+    let status = !args.quiet && console::stderr_is_terminal();
+    capture(&args.capture, Some(&args.out), printer, status)
+}
+
+/// `wherefore watch`.
+pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
+    let color = console::stdout_takes_color();
+    let printer = Printer::human(HumanOptions { color, ..HumanOptions::default() });
+    capture(&args.capture, None, printer, console::stderr_is_terminal())
+}
+
+fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: bool) -> Result<(), Failure> {
+    let ports = PortList::union(&args.port);
+    if ports.is_empty() {
+        return Err(super::listeners_hint::no_port(if out.is_some() { "record" } else { "watch" }));
+    }
+    super::log::init(args.verbose);
+    let config = SessionConfig {
+        ports,
+        netns: args.netns.clone(),
+        slow_ns: u64::try_from(args.slow().as_nanos()).unwrap_or(u64::MAX),
+        slow_given: args.slow.is_some(),
+        statuses: args.statuses(),
+        verbose: args.verbose,
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
+    runtime.block_on(async {
+        let session = Session::begin(&config).map_err(anyhow::Error::from)?;
+        let file = out
+            .map(|directory| TraceFile::create(directory, session.start(), sudo_group()))
+            .transpose()
+            .map_err(anyhow::Error::from)?;
+        if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
+            console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
+        }
+        let live = Live {
+            session,
+            tee: Tee::new(file),
+            printer,
+            records: Vec::new(),
+            said: Vec::new(),
+            status: status.then(LiveStatus::default),
+        };
+        live.run(args.duration).await
+    })
+}
+
+/// A recording and where it goes.
+struct Live {
+    session: Session,
+    tee: Tee,
+    printer: Printer,
+    records: Vec<Record>,
+    said: Vec<Output>,
+    status: Option<LiveStatus>,
+}
+
+impl Live {
+    async fn run(mut self, duration: Option<Duration>) -> Result<(), Failure> {
+        let mut stop = pin!(stop_signal(duration)?);
+        self.begin()?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = 0_u32;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.session.tick(&mut self.records);
+                    self.pass()?;
+                    if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
+                        self.tee.flush();
+                    }
+                    if ticks.is_multiple_of(STATUS_EVERY_TICKS) {
+                        self.show_status();
+                    }
+                }
+                ready = self.session.ready() => {
+                    ready.context("waiting for records")?;
+                    self.session.drain(&mut self.records);
+                    self.pass()?;
+                }
+            }
+        }
+        self.end()
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.tee.begin(self.session.start(), &mut self.said);
+        self.session.snapshot(&mut self.records);
+        let ready = ready(&self.session, &self.records);
+        self.pass()?;
+        console::error_line(&ready.line());
+        super::notify::ready();
+        Ok(())
+    }
+
+    /// Records to the tee, and what the engine says to standard output.
+    fn pass(&mut self) -> Result<(), Failure> {
+        if let Some(status) = &mut self.status {
+            status.note(&self.records);
+        }
+        self.tee.pass(&mut self.records, &mut self.said);
+        self.print()
+    }
+
+    fn print(&mut self) -> Result<(), Failure> {
+        let mut out = console::stdout();
+        for output in self.said.drain(..) {
+            if let (Some(status), Output::Verdict(verdict)) = (&mut self.status, &output) {
+                status.failed(verdict.port, verdict.count);
+            }
+            self.printer.print(&output, &mut out).map_err(Failure::output)?;
+        }
+        self.printer.advance(crate::capture::clock::boot_time(), &mut out).map_err(Failure::output)?;
+        out.flush().map_err(Failure::output)
+    }
+
+    fn show_status(&mut self) {
+        if let Some(status) = &mut self.status {
+            let text = status.render(self.session.start(), crate::capture::clock::boot_time(), self.tee.lost());
+            console::error_text(&text);
+        }
+    }
+
+    fn end(mut self) -> Result<(), Failure> {
+        super::notify::stopping();
+        self.session.end(&mut self.records);
+        self.pass()?;
+        let Self { tee, mut said, mut printer, .. } = self;
+        let finished = tee.finish(&mut said);
+        let mut out = console::stdout();
+        for output in said {
+            printer.print(&output, &mut out).map_err(Failure::output)?;
+        }
+        out.flush().map_err(Failure::output)?;
+        finished.map_err(Failure::from)
+    }
+}
+
+/// Ends when a signal asks to stop, or the time is up.
+fn stop_signal(duration: Option<Duration>) -> anyhow::Result<Pin<Box<dyn Future<Output = ()>>>> {
+    let listen = |kind| signal(kind).context("signals cannot be received");
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut hangup = listen(SignalKind::hangup())?;
+    let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
+    Ok(Box::pin(async move {
+        let time_is_up = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            () = time_is_up => {}
+        }
+    }))
+}
+
+/// What the `ready:` line says, from the start record and the snapshot.
+fn ready(session: &Session, snapshot: &[Record]) -> Ready {
+    let start = session.start();
+    let mut processes = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    let mut listeners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    for record in snapshot {
+        let Record::Host(host) = record else { continue };
+        match &host.body {
+            HostBody::Process(process) => {
+                processes.insert(process.pid, process.comm.clone());
+            }
+            HostBody::Namespace(namespace) => {
+                names.insert(host.netns, namespace.name.clone());
+            }
+            HostBody::Listener(listener) => {
+                let who = processes.get(&listener.pid).map_or_else(
+                    || format!("on {}", listener.address),
+                    |comm| format!("{comm}[{}] on {}", listener.pid, listener.address),
+                );
+                let place = names.get(&host.netns).filter(|name| !name.is_empty());
+                let line = place.map_or(who.clone(), |name| format!("{who} in {name}"));
+                listeners.entry(listener.port).or_default().push(line);
+            }
+            _ => {}
+        }
+    }
+    let (hooks_attached, hooks_planned) = session.hooks();
+    let name_of = |inode: &u32| match names.get(inode) {
+        Some(name) if !name.is_empty() => name.clone(),
+        Some(_) => "host".to_owned(),
+        None => inode.to_string(),
+    };
+    Ready {
+        version: start.version.clone(),
+        ports: start
+            .ports
+            .iter()
+            .map(|port| ReadyPort { port: *port, listeners: listeners.remove(port).unwrap_or_default(), tls: false })
+            .collect(),
+        namespaces: start.netns.iter().map(name_of).collect(),
+        hooks_attached,
+        hooks_planned,
+        blind: start.blind.clone(),
+    }
+}
+
+/// Whether a socket record tells of a listener.
+#[must_use]
+pub(super) fn is_listener_change(old: u8, new: u8) -> bool {
+    old == tcp_state::LISTEN || new == tcp_state::LISTEN
+}

@@ -1,0 +1,190 @@
+//! One connection attempt under way: what is known of it so far.
+
+use super::evidence::{DropClass, Dropped, Fact, Flow, IcmpError, What};
+use super::timing;
+use crate::record::{BootTime, SocketRecord, socket_flag};
+
+/// Most facts kept of one attempt; beyond them the middle goes, the first and the last stay.
+const FACTS_MAX: usize = 24;
+
+/// errno values as Linux numbers them on every architecture that is supported here.
+pub(super) mod errno {
+    pub(in super::super) const EACCES: u32 = 13;
+    pub(in super::super) const ENOPROTOOPT: u32 = 92;
+    pub(in super::super) const ENETUNREACH: u32 = 101;
+    pub(in super::super) const ECONNREFUSED: u32 = 111;
+    pub(in super::super) const EHOSTUNREACH: u32 = 113;
+}
+
+/// What the initiating socket of this host said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnEnd {
+    pub(super) netns: u32,
+    pub(super) flow: Flow,
+    /// When its first SYN was due, if it is known.
+    pub(super) started: Option<BootTime>,
+    /// Who called connect(), if it is known.
+    pub(super) task: Option<Task>,
+    /// SYNs that got past this host's own OUTPUT chain.
+    pub(super) syns_sent: u32,
+    pub(super) retransmits: u32,
+}
+
+/// A process as kernel records name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) pid: u32,
+    pub(super) comm: [u8; 16],
+}
+
+impl Task {
+    /// The task of a socket record, if it names one.
+    pub(super) fn of(record: &SocketRecord) -> Option<Self> {
+        (record.flags & socket_flag::HAS_TASK != 0).then_some(Self { pid: record.pid, comm: record.comm })
+    }
+}
+
+/// An attempt under way.
+#[derive(Clone, Debug)]
+pub(super) struct Attempt {
+    /// The initiator's; 0 if not known.
+    pub(super) isn: u32,
+    /// First packet, as far as it was seen.
+    pub(super) started: BootTime,
+    /// Last record.
+    pub(super) last: BootTime,
+    /// The watched port; an attempt without one is none of ours.
+    pub(super) port: Option<u16>,
+    /// This host's own initiating socket.
+    pub(super) own: Option<OwnEnd>,
+    facts: Vec<Fact>,
+}
+
+impl Attempt {
+    pub(super) fn new(isn: u32, time: BootTime) -> Self {
+        Self { isn, started: time, last: time, port: None, own: None, facts: Vec::with_capacity(2) }
+    }
+
+    /// Everything seen, in the order of event time.
+    pub(super) fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// Adds what was seen. A late record finds its place by its time.
+    pub(super) fn add(&mut self, fact: Fact) {
+        self.last = self.last.max(fact.time);
+        self.started = self.started.min(fact.time);
+        if self.facts.len() >= FACTS_MAX {
+            self.facts.remove(FACTS_MAX / 2);
+        }
+        let place =
+            self.facts.iter().rposition(|known| known.time <= fact.time).map_or(0, |place| place.saturating_add(1));
+        self.facts.insert(place, fact);
+    }
+
+    /// Takes over what a record of the initiating socket says.
+    pub(super) fn learn(&mut self, record: &SocketRecord) {
+        let flow = Flow::from_initiator(&record.tuple);
+        let own = self.own.get_or_insert(OwnEnd {
+            netns: record.header.netns,
+            flow,
+            started: None,
+            task: None,
+            syns_sent: 0,
+            retransmits: 0,
+        });
+        own.flow = flow;
+        own.task = Task::of(record).or(own.task);
+        own.syns_sent = own.syns_sent.max(record.syns_sent);
+        own.retransmits = own.retransmits.max(record.retransmits);
+        if record.started_ns != 0 {
+            let started = BootTime::from_ns(record.started_ns);
+            own.started = Some(started);
+            self.started = self.started.min(started);
+        }
+        if self.isn == 0 {
+            self.isn = record.isn;
+        }
+    }
+
+    /// When the first fact of this sort was seen.
+    pub(super) fn first(&self, wanted: impl Fn(&What) -> bool) -> Option<BootTime> {
+        self.facts.iter().find(|fact| wanted(&fact.what)).map(|fact| fact.time)
+    }
+
+    /// When the last fact of this sort was seen.
+    pub(super) fn last_of(&self, wanted: impl Fn(&What) -> bool) -> Option<BootTime> {
+        self.facts.iter().rev().find(|fact| wanted(&fact.what)).map(|fact| fact.time)
+    }
+
+    /// All drops.
+    pub(super) fn drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::Drop(dropped) => Some((fact, dropped)),
+            _ => None,
+        })
+    }
+
+    /// What netfilter dropped.
+    pub(super) fn netfilter_drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+        self.drops().filter(|(_, dropped)| dropped.class == DropClass::Netfilter)
+    }
+
+    /// ICMP errors that answer the SYN.
+    pub(super) fn icmp_answers(&self) -> impl DoubleEndedIterator<Item = (&Fact, &IcmpError)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::Icmp(error) if error.meaning.is_answer() => Some((fact, error)),
+            _ => None,
+        })
+    }
+
+    /// When something first answered the SYN, or was first seen to make an answer impossible.
+    pub(super) fn first_answer(&self) -> Option<BootTime> {
+        self.first(is_answer)
+    }
+
+    /// When our socket left `SYN_SENT` for CLOSE.
+    pub(super) fn closed(&self) -> Option<BootTime> {
+        self.first(|what| matches!(what, What::Closed(_)))
+    }
+
+    /// How the socket error reads, if one was reported that is no mere time-out.
+    pub(super) fn socket_error(&self) -> Option<(&Fact, u32)> {
+        self.facts.iter().rev().find_map(|fact| match fact.what {
+            What::SocketError(error) | What::Closed(error) if is_telling(error) => Some((fact, error)),
+            _ => None,
+        })
+    }
+
+    /// Whether an attempt that our socket gave up lasted long enough to speak of silence.
+    pub(super) fn was_long_enough(&self) -> bool {
+        let Some(own) = &self.own else { return false };
+        let Some(closed) = self.closed() else { return false };
+        match own.started {
+            Some(started) => closed.since(started) >= timing::GAVE_UP_AGE_MIN,
+            // under way before recording began: a retransmission says that the first second is over
+            None => own.retransmits > 0 || closed.since(self.started) >= timing::GAVE_UP_AGE_MIN,
+        }
+    }
+
+    /// When the retransmission was sent that makes enough of them for silence.
+    pub(super) fn enough_retransmitted(&self) -> Option<BootTime> {
+        self.first(|what| matches!(what, What::SynRetransmitted(n) if *n >= timing::SILENCE_RETRANSMITS))
+    }
+}
+
+/// Whether this ends the waiting: an answer, or a drop that says that none can come.
+pub(super) fn is_answer(what: &What) -> bool {
+    match what {
+        What::ResetReceived | What::NetfilterReset(_) => true,
+        What::Icmp(error) => error.meaning.is_answer(),
+        What::Drop(dropped) => matches!(dropped.class, DropClass::NoSocket | DropClass::NeighbourFailed),
+        What::SocketError(error) | What::Closed(error) => is_telling(*error),
+        What::ResetSent | What::SynRetransmitted(_) | What::ConnectUnsent { .. } => false,
+    }
+}
+
+/// Errors that only an answer (or its absence at the next hop) sets; a time-out is mere silence.
+fn is_telling(error: u32) -> bool {
+    matches!(error, errno::EACCES | errno::ENOPROTOOPT | errno::ENETUNREACH | errno::ECONNREFUSED | errno::EHOSTUNREACH)
+}

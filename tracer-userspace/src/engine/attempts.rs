@@ -1,0 +1,411 @@
+//! All attempts: those under way, and for a while those that are over, so that a SYN retry or the
+//! other end's view of the same attempt is recognised. Bounded; what is thrown out is counted.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::attempt::Attempt;
+use super::evidence::Flow;
+use super::timing::REMEMBERED;
+use crate::record::BootTime;
+
+/// Most attempts in memory.
+pub(super) const ATTEMPTS_MAX: usize = 65_536;
+
+/// Most of them under way: those hold their evidence.
+pub(super) const UNDER_WAY_MAX: usize = 32_768;
+
+/// Names one attempt; never another one, also when its place is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Id {
+    place: u32,
+    generation: u32,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// A verdict was said, or none was due: later evidence changes nothing.
+    Decided {
+        /// A RST told the initiator: it will not try again.
+        by_reset: bool,
+    },
+    /// It succeeded, or a success came after the verdict and was counted.
+    Succeeded,
+}
+
+#[derive(Debug)]
+enum State {
+    Vacant,
+    UnderWay(Box<Attempt>),
+    Over { outcome: Outcome, last: BootTime },
+}
+
+#[derive(Debug)]
+struct Entry {
+    generation: u32,
+    isn: u32,
+    inode: u64,
+    /// Ends as the first record had them, and as the last different one did.
+    flows: [Flow; 2],
+    /// Next attempt with the same ISN.
+    next: Option<u32>,
+    /// When it is to be decided, as the timers know it.
+    timer: Option<BootTime>,
+    state: State,
+}
+
+/// What finding an attempt gives.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    /// It is under way.
+    UnderWay(&'a mut Attempt),
+    /// It is over.
+    Over(&'a mut Outcome),
+}
+
+/// Attempts by ISN and by socket. The maps are never iterated: their order is nobody's.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    entries: Vec<Entry>,
+    vacant: Vec<u32>,
+    by_isn: HashMap<u32, u32>,
+    by_inode: HashMap<u64, Id>,
+    /// Oldest first; may name some that are no longer under way.
+    under_way: VecDeque<Id>,
+    under_way_count: usize,
+    /// Oldest first, with the time at which to look again whether it can be forgotten.
+    over: VecDeque<(BootTime, Id)>,
+}
+
+impl Attempts {
+    /// The attempt of a record. Found by ISN and a compatible flow; while one of both sides does
+    /// not know the ISN yet, by the initiating socket's inode.
+    pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64) -> Option<Id> {
+        if isn != 0 {
+            let mut place = self.by_isn.get(&isn).copied();
+            while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
+                if entry.flows.iter().any(|known| known.compatible(flow)) {
+                    return Some(Id { place: at, generation: entry.generation });
+                }
+                place = entry.next;
+            }
+        }
+        let id = *self.by_inode.get(&inode).filter(|_| inode != 0)?;
+        let entry = self.get(id)?;
+        let same_attempt = isn == 0 || entry.isn == 0;
+        (same_attempt && matches!(entry.state, State::UnderWay(_))).then_some(id)
+    }
+
+    /// Begins an attempt. Gives back one that had to make room, if its evidence is lost with it.
+    pub(super) fn begin(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> (Id, Option<Evicted>) {
+        let evicted = self.make_room();
+        let state = State::UnderWay(Box::new(Attempt::new(isn, time)));
+        let entry = Entry { generation: 0, isn: 0, inode, flows: [flow; 2], next: None, timer: None, state };
+        let id = self.place(entry);
+        self.name(id, isn);
+        if inode != 0 {
+            self.by_inode.insert(inode, id);
+        }
+        self.under_way.push_back(id);
+        self.under_way_count = self.under_way_count.saturating_add(1);
+        (id, evicted)
+    }
+
+    /// The attempt, with the ends as this record has them.
+    pub(super) fn visit(&mut self, id: Id, isn: u32, flow: Flow, time: BootTime) -> Option<Found<'_>> {
+        self.name(id, isn);
+        let entry = self.get_mut(id)?;
+        if entry.flows.first() != Some(&flow) {
+            entry.flows[1] = flow;
+        }
+        match &mut entry.state {
+            State::Vacant => None,
+            State::UnderWay(attempt) => Some(Found::UnderWay(attempt)),
+            State::Over { outcome, last } => {
+                *last = time.max(*last);
+                Some(Found::Over(outcome))
+            }
+        }
+    }
+
+    /// The attempt, if it is under way.
+    pub(super) fn under_way(&self, id: Id) -> Option<&Attempt> {
+        match &self.get(id)?.state {
+            State::UnderWay(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// Notes when the attempt is to be decided; true if the timers must hear of it. A later time
+    /// than they know needs no telling: they ask when theirs has come.
+    pub(super) fn schedule(&mut self, id: Id, due: BootTime) -> bool {
+        let Some(entry) = self.get_mut(id) else { return false };
+        let sooner = entry.timer.is_none_or(|timer| due < timer);
+        if sooner {
+            entry.timer = Some(due);
+        }
+        sooner
+    }
+
+    /// Whether the timers' entry is still the attempt's own.
+    pub(super) fn is_current(&self, time: BootTime, id: Id) -> bool {
+        self.get(id).is_some_and(|entry| entry.timer == Some(time))
+    }
+
+    /// Takes the timer out; false if it was out of date.
+    pub(super) fn take_timer(&mut self, time: BootTime, id: Id) -> bool {
+        let current = self.is_current(time, id);
+        if current && let Some(entry) = self.get_mut(id) {
+            entry.timer = None;
+        }
+        current
+    }
+
+    /// Ends an attempt that is remembered from now on; gives its evidence.
+    pub(super) fn settle(&mut self, id: Id, outcome: Outcome) -> Option<Box<Attempt>> {
+        let entry = self.get_mut(id)?;
+        let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
+        entry.state = State::Over { outcome, last: attempt.last };
+        entry.timer = None;
+        self.under_way_count = self.under_way_count.saturating_sub(1);
+        self.over.push_back((attempt.last.after(REMEMBERED), id));
+        Some(attempt)
+    }
+
+    /// Ends an attempt and forgets it at once; gives its evidence.
+    pub(super) fn forget(&mut self, id: Id) -> Option<Box<Attempt>> {
+        let entry = self.get_mut(id)?;
+        let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
+        self.under_way_count = self.under_way_count.saturating_sub(1);
+        self.remove(id);
+        Some(attempt)
+    }
+
+    /// Forgets what has been over for long enough.
+    pub(super) fn expire(&mut self, now: BootTime) {
+        while let Some((look_again, id)) = self.over.front().copied() {
+            if look_again >= now {
+                return;
+            }
+            self.over.pop_front();
+            let Some(State::Over { last, .. }) = self.get(id).map(|entry| &entry.state) else { continue };
+            let until = last.after(REMEMBERED);
+            if until >= now {
+                self.over.push_back((until, id));
+            } else {
+                self.remove(id);
+            }
+        }
+    }
+
+    /// Attempts under way, oldest first.
+    pub(super) fn all_under_way(&self) -> Vec<Id> {
+        self.under_way.iter().copied().filter(|id| self.under_way(*id).is_some()).collect()
+    }
+
+    /// How many are under way.
+    pub(super) fn under_way_count(&self) -> usize {
+        self.under_way_count
+    }
+
+    /// How many there are at all.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.vacant.len())
+    }
+
+    /// Throws the oldest out where there are too many.
+    fn make_room(&mut self) -> Option<Evicted> {
+        let is_full = self.under_way_count >= UNDER_WAY_MAX;
+        while let Some(id) = self.under_way.front().copied() {
+            let there = self.under_way(id).is_some();
+            if there && !is_full {
+                break;
+            }
+            self.under_way.pop_front();
+            if there {
+                self.forget(id);
+                return Some(Evicted::UnderWay);
+            }
+        }
+        if self.under_way.len() > UNDER_WAY_MAX.saturating_mul(4) {
+            let kept = self.all_under_way();
+            self.under_way = kept.into();
+        }
+        if self.len() < ATTEMPTS_MAX {
+            return None;
+        }
+        while let Some((_, id)) = self.over.pop_front() {
+            if let Some(State::Over { outcome, .. }) = self.get(id).map(|entry| &entry.state) {
+                let evicted = match outcome {
+                    Outcome::Decided { by_reset: true } => None,
+                    _ => Some(Evicted::Over),
+                };
+                self.remove(id);
+                return evicted;
+            }
+        }
+        None
+    }
+
+    fn entry(&self, place: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    fn get(&self, id: Id) -> Option<&Entry> {
+        self.entry(id.place).filter(|entry| entry.generation == id.generation)
+    }
+
+    fn get_mut(&mut self, id: Id) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(usize::try_from(id.place).ok()?)?;
+        (entry.generation == id.generation).then_some(entry)
+    }
+
+    /// Puts an entry into a vacant place.
+    fn place(&mut self, mut entry: Entry) -> Id {
+        if let Some(place) = self.vacant.pop()
+            && let Some(old) = usize::try_from(place).ok().and_then(|at| self.entries.get_mut(at))
+        {
+            entry.generation = old.generation.wrapping_add(1);
+            let id = Id { place, generation: entry.generation };
+            *old = entry;
+            return id;
+        }
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.entries.push(entry);
+        Id { place, generation: 0 }
+    }
+
+    /// Makes the attempt findable by its ISN, once that is known.
+    fn name(&mut self, id: Id, isn: u32) {
+        let Some(entry) = self.get(id) else { return };
+        if isn == 0 || entry.isn != 0 {
+            return;
+        }
+        let next = self.by_isn.insert(isn, id.place);
+        if let Some(entry) = self.get_mut(id) {
+            entry.isn = isn;
+            entry.next = next;
+        }
+    }
+
+    /// Takes an entry out of every index and makes its place vacant.
+    fn remove(&mut self, id: Id) {
+        let Some(entry) = self.get_mut(id) else { return };
+        let (isn, inode, next) = (entry.isn, entry.inode, entry.next.take());
+        entry.state = State::Vacant;
+        entry.timer = None;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.vacant.push(id.place);
+        if inode != 0 && self.by_inode.get(&inode) == Some(&id) {
+            self.by_inode.remove(&inode);
+        }
+        if isn != 0 {
+            self.unlink(isn, id.place, next);
+        }
+    }
+
+    /// Takes a place out of the chain of its ISN.
+    fn unlink(&mut self, isn: u32, place: u32, next: Option<u32>) {
+        let Some(first) = self.by_isn.get(&isn).copied() else { return };
+        if first == place {
+            match next {
+                Some(next) => self.by_isn.insert(isn, next),
+                None => self.by_isn.remove(&isn),
+            };
+            return;
+        }
+        let mut at = first;
+        while let Some(entry) = usize::try_from(at).ok().and_then(|at| self.entries.get_mut(at)) {
+            match entry.next {
+                Some(following) if following == place => {
+                    entry.next = next;
+                    return;
+                }
+                Some(following) => at = following,
+                None => return,
+            }
+        }
+    }
+}
+
+/// What had to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Evicted {
+    /// Evidence of an attempt under way was lost.
+    UnderWay,
+    /// An attempt that is over is no longer recognised, should it show itself again.
+    Over,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::evidence::Endpoint;
+
+    fn flow(host: u8, port: u16) -> Flow {
+        let end = |last, port| Endpoint { address: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, last], port };
+        Flow { initiator: end(host, port), responder: end(200, 8080) }
+    }
+
+    const T0: BootTime = BootTime::from_ns(1_000_000_000);
+
+    #[test]
+    fn attempts_with_one_isn_are_told_apart_and_found_after_others_went() {
+        let mut attempts = Attempts::default();
+        let other =
+            |host: u8| Flow { responder: Endpoint { address: [host; 16], port: 1 }, ..flow(host, u16::from(host)) };
+        let ids: Vec<Id> = (1..=3).map(|host| attempts.begin(7, other(host), 0, T0).0).collect();
+        assert_eq!(attempts.find(7, &other(2), 0), Some(ids[1]));
+        attempts.forget(ids[1]);
+        assert_eq!(attempts.find(7, &other(2), 0), None);
+        assert_eq!(attempts.find(7, &other(1), 0), Some(ids[0]));
+        attempts.forget(ids[2]);
+        assert_eq!(attempts.find(7, &other(1), 0), Some(ids[0]));
+        attempts.forget(ids[0]);
+        assert_eq!((attempts.len(), attempts.by_isn.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_socket_stands_in_until_the_isn_is_known() {
+        let mut attempts = Attempts::default();
+        let (id, _) = attempts.begin(0, flow(1, 1000), 55, T0);
+        assert_eq!(attempts.find(9, &flow(1, 1000), 55), Some(id));
+        attempts.visit(id, 9, flow(1, 1000), T0);
+        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id));
+        assert_eq!(attempts.find(10, &flow(1, 1000), 55), None, "the socket's next attempt");
+    }
+
+    #[test]
+    fn what_is_over_is_remembered_then_forgotten() {
+        let mut attempts = Attempts::default();
+        let (id, _) = attempts.begin(9, flow(1, 1000), 0, T0);
+        attempts.settle(id, Outcome::Decided { by_reset: false });
+        attempts.expire(T0.after(REMEMBERED));
+        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id));
+        attempts.visit(id, 9, flow(1, 1000), T0.after(REMEMBERED));
+        attempts.expire(T0.after(REMEMBERED * 2));
+        assert_eq!(attempts.find(9, &flow(1, 1000), 0), Some(id), "it was seen again");
+        attempts.expire(T0.after(REMEMBERED * 3));
+        assert_eq!(attempts.find(9, &flow(1, 1000), 0), None);
+        assert_eq!(attempts.len(), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_goes_first() {
+        let mut attempts = Attempts::default();
+        let mut evicted = 0;
+        for isn in 1..=u32::try_from(UNDER_WAY_MAX + 10).unwrap() {
+            evicted += usize::from(attempts.begin(isn, flow(1, 1000), 0, T0).1 == Some(Evicted::UnderWay));
+        }
+        assert_eq!((evicted, attempts.under_way_count()), (10, UNDER_WAY_MAX));
+        assert_eq!(attempts.find(10, &flow(1, 1000), 0), None);
+        assert!(attempts.find(11, &flow(1, 1000), 0).is_some());
+        let mut attempts = Attempts::default();
+        for isn in 1..=u32::try_from(ATTEMPTS_MAX + 10).unwrap() {
+            let (id, evicted) = attempts.begin(isn, flow(1, 1000), 0, T0);
+            assert_eq!(evicted.is_some(), usize::try_from(isn).unwrap() > ATTEMPTS_MAX);
+            attempts.settle(id, Outcome::Decided { by_reset: false });
+        }
+        assert_eq!(attempts.len(), ATTEMPTS_MAX);
+    }
+}

@@ -1,0 +1,181 @@
+//! Decisions: an attempt whose time has come becomes a verdict, or is counted.
+
+use super::Engine;
+use super::attempt::Attempt;
+use super::attempts::{Id, Outcome};
+use super::evidence::What;
+use super::fold::Brief;
+use super::intake::is_no_way;
+use super::output::Output;
+use super::rules::{self, Case, Finding, Words};
+use super::text;
+use super::timing;
+use super::world::World;
+use crate::record::BootTime;
+use crate::verdict::{Confidence, Event, Evidence, Http, MAX_EVIDENCE, Role, Slug, Verdict};
+
+impl Engine {
+    /// A timer's time has come.
+    pub(super) fn look_at(&mut self, time: BootTime, id: Id, out: &mut Vec<Output>) {
+        if !self.attempts.take_timer(time, id) {
+            return;
+        }
+        let Some(attempt) = self.attempts.under_way(id) else { return };
+        let due = timing::due(attempt);
+        if due > self.now {
+            self.attempts.schedule(id, due);
+            self.timers.insert(due, id);
+            return;
+        }
+        self.decide(id, out);
+        let attempts = &self.attempts;
+        self.timers.compact(attempts.under_way_count(), |time, id| attempts.is_current(time, id));
+    }
+
+    /// The stream ended.
+    pub(super) fn decide_all(&mut self, out: &mut Vec<Output>) {
+        for id in self.attempts.all_under_way() {
+            let Some(attempt) = self.attempts.under_way(id) else { continue };
+            if timing::decides_at_end(attempt, self.now) {
+                self.decide(id, out);
+            } else if attempt.own.is_some() {
+                self.totals.undecided = self.totals.undecided.saturating_add(1);
+            }
+        }
+    }
+
+    /// The slug of an attempt that came to a good end, had it not.
+    pub(super) fn would_be(&self, attempt: &Attempt) -> Option<Slug> {
+        let case = Case { attempt, world: &self.world, now: self.now };
+        rules::decide(&case).map(|finding| finding.slug)
+    }
+
+    fn decide(&mut self, id: Id, out: &mut Vec<Output>) {
+        let Some(attempt) = self.attempts.under_way(id) else { return };
+        let case = Case { attempt, world: &self.world, now: self.now };
+        let finding = if is_abandoned(&case) { None } else { rules::decide(&case) };
+        let Some(finding) = finding else {
+            if attempt.own.is_none() || attempt.port.is_none() {
+                self.attempts.forget(id);
+                return;
+            }
+            let abandoned = attempt.closed().is_some_and(|_| !attempt.was_long_enough()) || unsent(attempt).is_some();
+            let count = if abandoned { &mut self.totals.abandoned } else { &mut self.totals.undecided };
+            *count = count.saturating_add(1);
+            self.attempts.settle(id, Outcome::Decided { by_reset: false });
+            return;
+        };
+        let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);
+        self.totals.verdict(finding.slug);
+        if let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset }) {
+            self.say(&attempt, finding, out);
+        }
+    }
+
+    /// Prints a verdict, or counts it where there are too many.
+    fn say(&mut self, attempt: &Attempt, mut finding: Finding, out: &mut Vec<Output>) {
+        let case = Case { attempt, world: &self.world, now: self.now };
+        if case.world.losses_between(attempt.started, self.now).next().is_some() {
+            finding.confidence = Confidence::Likely;
+        }
+        let port = attempt.port.unwrap_or(finding.flow.responder.port);
+        let (local, remote) = ends(&finding);
+        let key = (finding.slug, finding.role, finding.netns, port);
+        let (time, confidence, alternatives) = (finding.time, finding.confidence, finding.alternatives);
+        let brief = Brief { local, remote, time, confidence, alternatives };
+        self.fold.add(key, brief, || verdict(&case, &finding, port), out);
+    }
+}
+
+/// Whether the initiator gave up too early to tell, or went elsewhere.
+fn is_abandoned(case: &Case<'_>) -> bool {
+    let Some(own) = &case.attempt.own else { return false };
+    if let Some(time) = unsent(case.attempt) {
+        let (end, world) = (own.flow.responder, case.world);
+        let elsewhere = own.task.is_some_and(|task| world.connected_elsewhere(task.pid, end, time));
+        return elsewhere || !no_way_known(case, time);
+    }
+    let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
+    silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()
+}
+
+/// When connect() came back without a SYN, if it did.
+fn unsent(attempt: &Attempt) -> Option<BootTime> {
+    attempt.first(|what| matches!(what, What::ConnectUnsent { .. }))
+}
+
+/// Whether it is known that connect() came back for want of a way.
+fn no_way_known(case: &Case<'_>, since: BootTime) -> bool {
+    let said = case.attempt.first(|what| matches!(what, What::ConnectUnsent { error } if is_no_way(*error)));
+    let Some(own) = &case.attempt.own else { return false };
+    let path = case.world.path_to(own.netns, own.flow.responder, since);
+    said.is_some() || path.is_some_and(|(_, path)| is_no_way(path.route_error))
+}
+
+/// This host's end, and the other. A forwarded attempt's local end is the destination of its SYN.
+fn ends(finding: &Finding) -> (std::net::SocketAddr, std::net::SocketAddr) {
+    let (initiator, responder) = (finding.flow.initiator.socket_addr(), finding.flow.responder.socket_addr());
+    match finding.role {
+        Role::Inbound | Role::Forwarded => (responder, initiator),
+        Role::Outbound => (initiator, responder),
+    }
+}
+
+fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
+    let Words { evidence, process, summary, next } = (finding.words)(case, finding);
+    let (local, remote) = ends(finding);
+    Verdict {
+        slug: finding.slug,
+        confidence: finding.confidence,
+        alternatives: finding.alternatives.to_vec(),
+        time: finding.time,
+        started: case.attempt.started,
+        role: finding.role,
+        netns: finding.netns,
+        local: Some(local),
+        remote: Some(remote),
+        port,
+        isn: (case.attempt.isn != 0).then_some(case.attempt.isn),
+        count: 1,
+        stage: None,
+        health_check: false,
+        expected_status: finding.expected_status,
+        process,
+        http: Http::default(),
+        cause: None,
+        evidence: all_evidence(case, evidence),
+        summary,
+        next,
+    }
+}
+
+/// What was seen and looked up, in order; if there is too much, the middle of what was seen goes.
+fn all_evidence(case: &Case<'_>, added: Vec<Evidence>) -> Vec<Evidence> {
+    let mut evidence = text::evidence(case);
+    let mut added = added;
+    added.extend(lost(case.world, case.attempt.started, case.now));
+    let room = MAX_EVIDENCE.saturating_sub(added.len());
+    if evidence.len() > room {
+        let first = room / 2;
+        let last = room.saturating_sub(first);
+        evidence.drain(first..evidence.len().saturating_sub(last));
+    }
+    evidence.extend(added);
+    evidence.sort_by_key(|item| item.time);
+    evidence
+}
+
+/// What was lost meanwhile, a line a cause.
+fn lost(world: &World, from: BootTime, to: BootTime) -> Vec<Evidence> {
+    let mut causes = std::collections::BTreeMap::<&str, (BootTime, u64)>::new();
+    for (time, cause, count) in world.losses_between(from, to) {
+        let total = causes.entry(cause).or_insert((*time, 0));
+        *total = (total.0.max(*time), total.1.saturating_add(*count));
+    }
+    let line = |(cause, (time, count)): (&str, (BootTime, u64))| Evidence {
+        time,
+        event: Event::RecordsLost,
+        detail: format!("{count} records lost meanwhile: {cause}"),
+    };
+    causes.into_iter().map(line).collect()
+}

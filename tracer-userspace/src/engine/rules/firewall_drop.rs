@@ -1,0 +1,56 @@
+//! firewall-drop: netfilter dropped a packet of the attempt and nothing answered.
+
+use super::{Case, Finding, Words};
+use crate::engine::text;
+use crate::verdict::{Confidence, Event, Evidence, Role, Slug};
+
+pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
+    let (fact, dropped, _) = case.unanswered_netfilter_drop()?;
+    let mut finding = case.about_drop(Slug::FirewallDrop, fact, dropped, words);
+    finding.expected_status = Some(504);
+    let left = case.attempt.own.as_ref().is_some_and(|own| own.syns_sent > 0);
+    if finding.role == Role::Outbound && dropped.has_socket && left {
+        // of several SYNs only some were dropped here; nobody answered the others
+        finding.confidence = Confidence::Likely;
+        finding.alternatives = &[Slug::SecurityGroupDrop];
+    }
+    Some(finding)
+}
+
+fn words(case: &Case<'_>, finding: &Finding) -> Words {
+    let Some((_, dropped, _)) = case.netfilter_drop() else { return Words::default() };
+    let place = text::in_namespace(case, finding.netns);
+    let (process, listener) = text::firewall_subject(case, finding);
+    let evidence = listener.map(|detail| Evidence { time: finding.time, event: Event::Listener, detail });
+    let packet = text::packet(dropped);
+    let Words { next, .. } = rule_hint(case, finding);
+    let whose = match finding.role {
+        Role::Inbound => "The host firewall",
+        Role::Outbound => "This host's own firewall",
+        Role::Forwarded => "The firewall of this host, on the way between the two ends,",
+    };
+    Words {
+        evidence: evidence.into_iter().collect(),
+        summary: format!(
+            "{whose} silently dropped the {packet} from {} to {}{place} ({}).",
+            text::sender(dropped).socket_addr(),
+            text::receiver(dropped).socket_addr(),
+            text::drop_cause(case, dropped),
+        ),
+        next,
+        process,
+    }
+}
+
+/// Where to look for the rule.
+pub(super) fn rule_hint(case: &Case<'_>, finding: &Finding) -> Words {
+    let port = finding.flow.responder.port;
+    let enter = case.world.namespaces.enter(finding.netns);
+    let tables = if finding.flow.responder.is_v4() { "iptables-save" } else { "ip6tables-save" };
+    let peer = finding.flow.initiator.ip();
+    let next = format!(
+        "Find the rule with `{enter}nft -a list ruleset` or `{enter}{tables} -c` (its counter rises with each attempt) \
+         and allow port {port} from {peer}."
+    );
+    Words { next, ..Words::default() }
+}

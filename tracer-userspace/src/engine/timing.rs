@@ -1,0 +1,104 @@
+//! When an attempt is decided: every constant with its reason, and the one function that reads an
+//! attempt's evidence and says when to decide. All of it is event time.
+
+use std::time::Duration;
+
+use super::attempt::{Attempt, is_answer};
+use super::evidence::What;
+use crate::record::BootTime;
+
+/// After a RST, an ICMP error or a SYN that found no socket: what belongs to the same moment (the
+/// drop behind an ICMP error, the other end's view) is in by then.
+pub(super) const ANSWER_WAIT: Duration = Duration::from_millis(100);
+
+/// A socket that leaves `SYN_SENT` younger than this was given up too early to tell. The first
+/// retransmission timeout is 1 s (RFC 6298); time-outs of 0.9 s are common enough to be told.
+pub(super) const GAVE_UP_AGE_MIN: Duration = Duration::from_millis(850);
+
+/// The capture side answers the end of an attempt with a look at its route and neighbour; this is
+/// how long that may take.
+pub(super) const PATH_WAIT: Duration = Duration::from_millis(300);
+
+/// Silence is silence after this long, with [`SILENCE_RETRANSMITS`]: SYNs went out at 0 and 1 s and
+/// once more, whatever `tcp_syn_linear_timeouts` says.
+pub(super) const SILENCE_AGE: Duration = Duration::from_secs(3);
+
+/// Retransmissions that silence needs.
+pub(super) const SILENCE_RETRANSMITS: u32 = 2;
+
+/// A local drop is held this long, since a retransmission (at 1 s, and at 2 or 3 s) may be let in.
+pub(super) const LOCAL_DROP_HOLD: Duration = Duration::from_secs(3);
+
+/// A connect() that sent nothing is held this long: Happy Eyeballs (RFC 8305) may succeed with
+/// another address of the same name.
+pub(super) const UNSENT_HOLD: Duration = Duration::from_secs(1);
+
+/// ICMP errors are rate limited (1 a second for a peer, bursts of 6): a REJECT rule that answered
+/// at all within this time is still a REJECT rule.
+pub(super) const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
+
+/// A RST that answers a packet which netfilter has just dropped comes at once.
+pub(super) const REJECT_REPLY_WITHIN: Duration = Duration::from_millis(100);
+
+/// A listener that began less than this before a SYN may have missed it: the state changes before
+/// the socket is in the table that packets are looked up in.
+pub(super) const LISTEN_RACE: Duration = Duration::from_secs(1);
+
+/// With six retries SYNs are sent for 127 s: so long a decided attempt is remembered.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(130);
+
+/// An attempt that no socket of this host made, with nothing that decides: it is forgotten after this.
+pub(super) const UNEXPLAINED: Duration = Duration::from_secs(3);
+
+/// Folding and counters go by the second.
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+/// Verdicts of one kind that are single lines in a second; the others are folded into one.
+pub(super) const SINGLES_A_SECOND: u32 = 100;
+
+/// When an attempt is decided, by what is known of it now.
+pub(super) fn due(attempt: &Attempt) -> BootTime {
+    if let Some(time) = attempt.first(is_seen_answer) {
+        return time.after(ANSWER_WAIT);
+    }
+    if let Some(time) = attempt.first_answer() {
+        // only the socket's error is known: the way may tell what made it
+        return time.after(PATH_WAIT);
+    }
+    let first_drop = attempt.netfilter_drops().next().map(|(fact, _)| fact.time);
+    let closed = attempt.closed();
+    match (closed, first_drop) {
+        (Some(closed), None) if attempt.was_long_enough() => return closed.after(PATH_WAIT),
+        (Some(closed), _) => return closed.after(ANSWER_WAIT),
+        (None, Some(first)) => return first.after(LOCAL_DROP_HOLD),
+        (None, None) => {}
+    }
+    if let Some(time) = attempt.first(|what| matches!(what, What::ConnectUnsent { .. })) {
+        return time.after(UNSENT_HOLD);
+    }
+    match (&attempt.own, attempt.enough_retransmitted()) {
+        (Some(_), Some(time)) => silent_since(attempt, time).max(time.after(PATH_WAIT)),
+        (Some(_), None) => attempt.last.after(REMEMBERED),
+        (None, _) => attempt.last.after(UNEXPLAINED),
+    }
+}
+
+/// Whether the answer itself was seen, not only the error it left behind.
+fn is_seen_answer(what: &What) -> bool {
+    is_answer(what) && !matches!(what, What::SocketError(_) | What::Closed(_))
+}
+
+/// Whether what is known decides even though recording ends: everything but silence that has not
+/// lasted long enough.
+pub(super) fn decides_at_end(attempt: &Attempt, end: BootTime) -> bool {
+    attempt.first_answer().is_some()
+        || attempt.closed().is_some()
+        || attempt.netfilter_drops().next().is_some()
+        || attempt.first(|what| matches!(what, What::ConnectUnsent { .. })).is_some()
+        || attempt.enough_retransmitted().is_some_and(|time| silent_since(attempt, time) <= end)
+}
+
+/// When silence became long enough.
+pub(super) fn silent_since(attempt: &Attempt, enough_retransmitted: BootTime) -> BootTime {
+    attempt.started.after(SILENCE_AGE).max(enough_retransmitted)
+}

@@ -1,0 +1,232 @@
+//! What host records and the stream as a whole told: everything that a rule may look at besides its
+//! attempt.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+
+use super::evidence::{DropClass, Endpoint};
+use super::listeners::Listeners;
+use super::namespaces::Namespaces;
+use super::timing::{RATE_LIMIT_WINDOW, SECOND};
+use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
+
+/// Most elements kept of each sort of fact that time makes worthless.
+const KEPT_MAX: usize = 4096;
+
+/// Where a REJECT rule was seen: namespace, port, whether IPv4.
+pub(super) type RejectKey = (u32, u16, bool);
+
+/// The stream's facts.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    ports: Vec<u16>,
+    reasons: BTreeMap<u32, (DropClass, String)>,
+    symbols: BTreeMap<u64, String>,
+    pub(super) listeners: Listeners,
+    pub(super) namespaces: Namespaces,
+    processes: BTreeMap<u32, ProcessInfo>,
+    paths: BTreeMap<(u32, IpAddr, u16), (BootTime, PathReport)>,
+    rejects: BTreeMap<RejectKey, BootTime>,
+    remote_rejects: BTreeMap<Endpoint, BootTime>,
+    connected: BTreeMap<(u32, u16), (BootTime, Endpoint)>,
+    losses: VecDeque<(BootTime, String, u64)>,
+}
+
+impl World {
+    /// Begins anew with what a stream says of itself.
+    pub(super) fn start(&mut self, start: &Start) {
+        self.ports.clone_from(&start.ports);
+        self.ports.sort_unstable();
+        let rows = start.drop_reasons.iter();
+        self.reasons = rows.map(|(number, name)| (*number, (class_of_reason(name), name.clone()))).collect();
+    }
+
+    /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.
+    pub(super) fn watches(&self, port: u16) -> bool {
+        port != 0 && (self.ports.is_empty() || self.ports.binary_search(&port).is_ok())
+    }
+
+    pub(super) fn symbol(&mut self, id: u64, name: &str) {
+        insert_bounded(&mut self.symbols, id, name.to_owned());
+    }
+
+    pub(super) fn process(&mut self, info: &ProcessInfo) {
+        insert_bounded(&mut self.processes, info.pid, info.clone());
+    }
+
+    pub(super) fn process_of(&self, pid: u32) -> Option<&ProcessInfo> {
+        self.processes.get(&pid)
+    }
+
+    pub(super) fn path(&mut self, netns: u32, report: &PathReport, time: BootTime) {
+        let key = (netns, report.destination.to_canonical(), report.port);
+        insert_bounded(&mut self.paths, key, (time, report.clone()));
+    }
+
+    /// The last look at the way to this end, if it was made since `since`.
+    pub(super) fn path_to(&self, netns: u32, end: Endpoint, since: BootTime) -> Option<(BootTime, &PathReport)> {
+        let (time, report) = self.paths.get(&(netns, end.ip(), end.port))?;
+        (*time >= since).then_some((*time, report))
+    }
+
+    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and until about 6.0 not
+    /// always one that says something: then the place says it.
+    pub(super) fn classify(&self, packet: &PacketRecord) -> DropClass {
+        if packet.flags & packet_flag::HAS_REASON != 0
+            && let Some((class, name)) = self.reasons.get(&packet.reason)
+            && name != "NOT_SPECIFIED"
+        {
+            return *class;
+        }
+        self.symbols.get(&packet.location).map_or(DropClass::Other, |name| class_of_symbol(name))
+    }
+
+    /// The kernel's name of a drop reason.
+    pub(super) fn reason_name(&self, reason: u32) -> Option<&str> {
+        self.reasons.get(&reason).map(|(_, name)| name.as_str())
+    }
+
+    /// The function that dropped.
+    pub(super) fn symbol_name(&self, location: u64) -> Option<&str> {
+        self.symbols.get(&location).map(String::as_str)
+    }
+
+    /// Netfilter dropped a packet and answered by ICMP.
+    pub(super) fn reject_seen(&mut self, key: RejectKey, time: BootTime) {
+        note_latest(&mut self.rejects, key, time);
+    }
+
+    /// When a REJECT rule was last seen here, if not too long before `since`.
+    pub(super) fn reject_near(&self, key: RejectKey, since: BootTime) -> Option<BootTime> {
+        self.rejects.get(&key).copied().filter(|time| *time >= since.before(RATE_LIMIT_WINDOW))
+    }
+
+    /// A remote end answered a SYN by an ICMP error of a REJECT rule.
+    pub(super) fn remote_reject_seen(&mut self, end: Endpoint, time: BootTime) {
+        note_latest(&mut self.remote_rejects, end, time);
+    }
+
+    /// When a remote end last answered so, if not too long before `since`.
+    pub(super) fn remote_reject_near(&self, end: Endpoint, since: BootTime) -> Option<BootTime> {
+        self.remote_rejects.get(&end).copied().filter(|time| *time >= since.before(RATE_LIMIT_WINDOW))
+    }
+
+    /// A connection of this process was made.
+    pub(super) fn connected(&mut self, pid: u32, end: Endpoint, time: BootTime) {
+        insert_bounded(&mut self.connected, (pid, end.port), (time, end));
+    }
+
+    /// Whether this process connected to another address at that port, within a second of `time`.
+    pub(super) fn connected_elsewhere(&self, pid: u32, end: Endpoint, time: BootTime) -> bool {
+        self.connected.get(&(pid, end.port)).is_some_and(|(when, other)| {
+            other.address != end.address && *when >= time.before(SECOND) && *when <= time.after(SECOND)
+        })
+    }
+
+    /// Something was lost.
+    pub(super) fn lost(&mut self, cause: &str, count: u64, time: BootTime) {
+        if let Some((last, last_cause, total)) = self.losses.back_mut()
+            && *last == time
+            && last_cause == cause
+        {
+            *total = total.saturating_add(count);
+            return;
+        }
+        if self.losses.len() >= KEPT_MAX {
+            self.losses.pop_front();
+        }
+        self.losses.push_back((time, cause.to_owned(), count));
+    }
+
+    /// What was lost between these times, both included.
+    pub(super) fn losses_between(
+        &self,
+        from: BootTime,
+        to: BootTime,
+    ) -> impl Iterator<Item = &(BootTime, String, u64)> {
+        let recent = self.losses.iter().rev().take_while(move |(time, ..)| *time >= from);
+        recent.filter(move |(time, ..)| *time <= to)
+    }
+}
+
+fn note_latest<K: Ord + Copy>(map: &mut BTreeMap<K, BootTime>, key: K, time: BootTime) {
+    let latest = map.get(&key).map_or(time, |known| time.max(*known));
+    if map.len() >= KEPT_MAX && !map.contains_key(&key) {
+        map.retain(|_, known| *known >= time.before(RATE_LIMIT_WINDOW));
+    }
+    insert_bounded(map, key, latest);
+}
+
+/// Inserts; a full map loses its first element.
+fn insert_bounded<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: V) {
+    map.insert(key, value);
+    if map.len() > KEPT_MAX {
+        map.pop_first();
+    }
+}
+
+/// Names of `enum skb_drop_reason`.
+fn class_of_reason(name: &str) -> DropClass {
+    match name {
+        "NO_SOCKET" => DropClass::NoSocket,
+        "NETFILTER_DROP" => DropClass::Netfilter,
+        "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
+        _ => DropClass::Other,
+    }
+}
+
+/// Functions that free a packet, before there were reasons.
+fn class_of_symbol(name: &str) -> DropClass {
+    match name {
+        "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
+        "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
+        "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
+        _ => DropClass::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reason_before_place_and_place_where_the_reason_says_nothing() {
+        let mut world = World::default();
+        let reasons =
+            [(2, "NOT_SPECIFIED"), (3, "NO_SOCKET"), (11, "NETFILTER_DROP"), (58, "NEIGH_FAILED"), (9, "TCP_CSUM")];
+        let drop_reasons = reasons.iter().map(|(number, name)| (*number, (*name).to_owned())).collect();
+        world.start(&Start { drop_reasons, ..Start::default() });
+        world.symbol(1, "nf_hook_slow");
+        world.symbol(2, "tcp_v4_rcv");
+        world.symbol(3, "neigh_invalidate");
+        let check = |reason: Option<u32>, location, expected| {
+            let flags = if reason.is_some() { packet_flag::HAS_REASON } else { 0 };
+            let packet = PacketRecord { flags, reason: reason.unwrap_or(0), location, ..PacketRecord::default() };
+            assert_eq!(world.classify(&packet), expected, "{reason:?} {location}");
+        };
+        check(Some(3), 1, DropClass::NoSocket);
+        check(Some(11), 2, DropClass::Netfilter);
+        check(Some(58), 2, DropClass::NeighbourFailed);
+        check(Some(9), 2, DropClass::Other);
+        check(Some(2), 1, DropClass::Netfilter);
+        check(Some(77), 1, DropClass::Netfilter);
+        check(None, 1, DropClass::Netfilter);
+        check(None, 2, DropClass::NoSocket);
+        check(None, 3, DropClass::NeighbourFailed);
+        check(None, 4, DropClass::Other);
+    }
+
+    #[test]
+    fn losses_of_a_window() {
+        let mut world = World::default();
+        let at = BootTime::from_ns;
+        for (time, cause, count) in [(10, "ring-full", 1), (20, "ring-full", 2), (20, "ring-full", 3), (30, "late", 4)]
+        {
+            world.lost(cause, count, at(time));
+        }
+        let counts = |from, to| world.losses_between(at(from), at(to)).map(|loss| loss.2).collect::<Vec<_>>();
+        assert_eq!(counts(11, 29), [5]);
+        assert_eq!(counts(20, 30), [4, 5]);
+        assert!(counts(21, 29).is_empty());
+    }
+}

@@ -1,0 +1,41 @@
+//! Trace files: the record stream on disk. The format is specified in docs/trace-format.md.
+//!
+//! Writing: records, [`TraceWriter`], a file. Reading: a file, a sliding window of it, whole frames,
+//! records ([`TraceReader`]), the records of several files ([`Replay`]). Damage is an item among the
+//! records, not an error.
+
+mod error;
+mod format;
+mod frames;
+mod reader;
+mod replay;
+mod window;
+mod writer;
+
+#[cfg(feature = "capture")]
+mod file;
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
+
+pub use error::{Damage, DamageKind, TraceError, WriteError};
+#[cfg(feature = "capture")]
+pub use file::{TraceFile, sudo_group};
+pub use format::{MAJOR, MINOR};
+pub use reader::{Reading, TraceItem, TraceReader};
+pub use replay::{Replay, ReplayItem, Unusable};
+pub use writer::{Sink, TraceWriter};
+
+use crate::record::{BootTime, HostBody, HostRecord, Record, Start};
+
+/// The record that a stream begins with. The writer puts it into the file by itself, and the reader
+/// keeps it back; who feeds an engine pushes this first, live and at replay.
+#[must_use]
+pub fn start_record(start: &Start) -> Record {
+    Record::Host(HostRecord {
+        time: BootTime::from_ns(start.clock.boot_ns),
+        netns: 0,
+        body: HostBody::Start(Box::new(start.clone())),
+    })
+}

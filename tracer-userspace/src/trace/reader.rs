@@ -1,0 +1,230 @@
+//! The records of one trace file.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::error::{Damage, DamageKind, TraceError};
+use super::format::{FILE_HEADER_LEN, Opening, RECOVERY_MAX, header_body, opening};
+use super::frames::{FrameItem, Frames};
+use super::window::Window;
+use crate::record::{DecodeError, HEADER_LEN, HostBody, HostRecord, Record, Start};
+
+/// One element of a trace.
+#[derive(Debug, PartialEq)]
+pub enum TraceItem {
+    /// A record.
+    Record(Record),
+    /// Something between the records could not be read.
+    Damage(Damage),
+}
+
+/// What a reader has met so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Records handed out.
+    pub records: u64,
+    /// Records of a kind that this version does not know.
+    pub unknown: u64,
+    /// Host records whose body could not be decoded.
+    pub undecodable: u64,
+    /// Frames that are damaged or missing.
+    pub damaged_frames: u64,
+    /// Bytes that were passed over.
+    pub damaged_bytes: u64,
+    /// Whether the record handed out last is `End`: the recording ended in order.
+    pub ended: bool,
+}
+
+/// Reads one trace: an iterator of [`TraceItem`]. After an error it ends.
+pub struct TraceReader<R> {
+    start: Start,
+    frames: Frames<R>,
+    /// The current frame in the file.
+    offset: u64,
+    len: u64,
+    /// Bytes of the current frame's records that were handed out.
+    position: usize,
+    /// The next record may be the copy of the file header.
+    copy_expected: bool,
+    pending: Option<Damage>,
+    reading: Reading,
+    failed: bool,
+}
+
+impl TraceReader<File> {
+    /// Opens a trace file.
+    ///
+    /// # Errors
+    /// [`TraceError`] if it is no trace, or nothing in it can be used.
+    pub fn open(path: &Path) -> Result<Self, TraceError> {
+        Self::from_reader(File::open(path)?)
+    }
+}
+
+impl<R: Read> TraceReader<R> {
+    /// Reads a trace from any stream. It is read in large pieces: needs no buffer of its own.
+    ///
+    /// # Errors
+    /// [`TraceError`] if it is no trace, or nothing in it can be used.
+    pub fn from_reader(inner: R) -> Result<Self, TraceError> {
+        let mut window = Window::new(inner);
+        let fixed = window.fill(FILE_HEADER_LEN)?;
+        if fixed.is_empty() {
+            return Err(TraceError::Empty);
+        }
+        let len = match opening(fixed) {
+            Opening::Newer(file) => return Err(TraceError::newer(file)),
+            Opening::Foreign => return Self::recover(window, TraceError::Foreign),
+            Opening::Damaged => return Self::recover(window, TraceError::HeaderDamaged),
+            Opening::Cut => FILE_HEADER_LEN,
+            Opening::Header(len) => len,
+        };
+        let loaded = window.fill(len)?;
+        let Some(header) = loaded.get(..len) else {
+            let bytes = loaded.len();
+            return Self::recover(window, TraceError::HeaderCut { bytes });
+        };
+        let Some((body, same_order)) = header_body(header) else {
+            return Self::recover(window, TraceError::HeaderDamaged);
+        };
+        if !same_order {
+            return Err(TraceError::ByteOrder);
+        }
+        let start = minicbor::decode(body).map_err(|_message| TraceError::HeaderDamaged)?;
+        window.consume(len);
+        Ok(Self::new(start, Frames::new(window)?))
+    }
+
+    /// What the trace is.
+    pub fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// What was met so far.
+    pub fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    fn new(start: Start, frames: Frames<R>) -> Self {
+        Self {
+            start,
+            frames,
+            offset: 0,
+            len: 0,
+            position: 0,
+            copy_expected: true,
+            pending: None,
+            reading: Reading::default(),
+            failed: false,
+        }
+    }
+
+    /// The header cannot be read, which is `error` unless its copy is found: the first record of the first frame.
+    fn recover(window: Window<R>, error: TraceError) -> Result<Self, TraceError> {
+        let mut frames = Frames::new(window)?;
+        if !frames.find_first(RECOVERY_MAX)? {
+            return Err(error);
+        }
+        let header_end = frames.offset();
+        let first = frames.next()?;
+        let (Some(FrameItem::Frame { offset, len, sequence: 0 }), Some((start, copy_len))) =
+            (first, leading_start(frames.records()))
+        else {
+            return Err(TraceError::HeaderDamaged);
+        };
+        let damage = Damage { offset: 0, bytes: header_end, frames: 0, kind: DamageKind::Header };
+        let reader = Self::new(start, frames);
+        Ok(Self { offset, len, position: copy_len, copy_expected: false, pending: Some(damage), ..reader })
+    }
+
+    fn advance(&mut self) -> Result<Option<TraceItem>, TraceError> {
+        if let Some(damage) = self.pending.take() {
+            return Ok(Some(self.report(damage)));
+        }
+        loop {
+            let rest = self.frames.records().get(self.position..).unwrap_or_default();
+            if rest.is_empty() {
+                match self.frames.next()? {
+                    None => return Ok(None),
+                    Some(FrameItem::Damage(damage)) => {
+                        self.position = usize::MAX;
+                        return Ok(Some(self.report(damage)));
+                    }
+                    Some(FrameItem::Unknown(records)) => {
+                        self.reading.unknown = self.reading.unknown.saturating_add(u64::from(records));
+                    }
+                    Some(FrameItem::Frame { offset, len, sequence }) => {
+                        (self.offset, self.len, self.position) = (offset, len, 0);
+                        self.copy_expected = sequence == 0;
+                    }
+                }
+                continue;
+            }
+            match Record::decode(rest) {
+                Ok(decoded) => {
+                    self.position = self.position.saturating_add(decoded.len);
+                    let is_first = std::mem::take(&mut self.copy_expected);
+                    match decoded.record {
+                        Some(Record::Host(HostRecord { body: HostBody::Start(_), .. })) if is_first => {}
+                        Some(record) => {
+                            self.reading.records = self.reading.records.saturating_add(1);
+                            self.reading.ended =
+                                matches!(&record, Record::Host(HostRecord { body: HostBody::End, .. }));
+                            return Ok(Some(TraceItem::Record(record)));
+                        }
+                        None => self.reading.unknown = self.reading.unknown.saturating_add(1),
+                    }
+                }
+                Err(DecodeError::BadHostBody { .. }) => {
+                    self.copy_expected = false;
+                    self.position = self.position.saturating_add(record_len(rest));
+                    self.reading.undecodable = self.reading.undecodable.saturating_add(1);
+                }
+                Err(DecodeError::Truncated { .. } | DecodeError::BadLength(_)) => {
+                    self.position = usize::MAX;
+                    let damage = Damage { offset: self.offset, bytes: self.len, frames: 1, kind: DamageKind::Record };
+                    return Ok(Some(self.report(damage)));
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, damage: Damage) -> TraceItem {
+        self.reading.damaged_frames = self.reading.damaged_frames.saturating_add(damage.frames);
+        self.reading.damaged_bytes = self.reading.damaged_bytes.saturating_add(damage.bytes);
+        // what is torn off may have been more records
+        self.reading.ended = false;
+        TraceItem::Damage(damage)
+    }
+}
+
+impl<R: Read> Iterator for TraceReader<R> {
+    type Item = Result<TraceItem, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let item = self.advance();
+        self.failed = item.is_err();
+        item.transpose()
+    }
+}
+
+/// The start record at the front of `records`, and its length.
+fn leading_start(records: &[u8]) -> Option<(Start, usize)> {
+    let decoded = Record::decode(records).ok()?;
+    match decoded.record {
+        Some(Record::Host(HostRecord { body: HostBody::Start(start), .. })) => Some((*start, decoded.len)),
+        _ => None,
+    }
+}
+
+/// Length that the header of a record tells; it was checked by the decoder. Never zero, so that reading goes on.
+fn record_len(record: &[u8]) -> usize {
+    match record {
+        [_, _, low, high, ..] => usize::from(u16::from_ne_bytes([*low, *high])).max(HEADER_LEN),
+        _ => HEADER_LEN,
+    }
+}
