@@ -2,7 +2,7 @@
 //!
 //! Data flows through the files in this order: `options` (what is asked), `catalogue` (which
 //! kernels), `apt` and `cache` (packages, verified, kept), `kernel_image`, `userland`, `qemu` (what a
-//! guest is made of), `task` (what it does), `initrd`, `vm`, `console` (one boot), `schedule` (many
+//! guest is made of), `task` (what it does), `initrd`, `vm`, `watch`, `console` (one boot), `schedule` (many
 //! boots), `lab`, `table` (what came out).
 
 mod apt;
@@ -24,6 +24,7 @@ mod task;
 mod userland;
 mod userland_arm;
 mod vm;
+mod watch;
 
 use anyhow::{Result, bail};
 
@@ -34,7 +35,8 @@ use self::clock::Stopwatch;
 pub(crate) use self::options::Arguments;
 use self::schedule::{Job, Outcome, run_all};
 use self::table::Column;
-use self::vm::{Ending, Machine};
+use self::vm::Machine;
+use self::watch::Ending;
 use crate::console::{note, result};
 use crate::{setup, workspace};
 

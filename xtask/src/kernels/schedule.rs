@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::vm::{Boot, Ending, Machine, Task, boot};
+use super::vm::{Boot, Machine, Task, boot};
+use super::watch::Ending;
 use crate::console::note;
 
 /// A guest that broke is booted this many times in all.
