@@ -1,6 +1,6 @@
 //! `cargo xtask build`.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -38,18 +38,24 @@ pub(crate) fn build(release: bool) -> Result<()> {
 }
 
 fn static_release() -> Result<()> {
-    let host = host()?;
+    put(&statically("tracer-userspace", "wherefore", &host()?)?, &program(true))
+}
+
+/// Builds one binary of a package for a target so that it needs no library, and says where it is.
+///
+/// # Errors
+/// If cargo fails.
+pub(crate) fn statically(package: &str, binary: &str, triple: &str) -> Result<PathBuf> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");
     // With --target the flags are for the program alone. Without, they would also reach the
     // procedural macros, which are loaded by the compiler and cannot be static.
     process::run(
         process::cargo()
-            .args(["build", "--release", "--package", "tracer-userspace", "--bin", "wherefore", "--target", &host])
+            .args(["build", "--release", "--package", package, "--bin", binary, "--target", triple])
             .env("RUSTFLAGS", flags.trim_start()),
     )?;
-    let built = target().join(host).join("release").join("wherefore");
-    put(&built, &program(true))
+    Ok(target().join(triple).join("release").join(binary))
 }
 
 /// Puts a copy in place by a rename: the old file may be running, and cannot be written then.

@@ -39,7 +39,7 @@ enum Command {
     Run(run::Arguments),
     Test(test::Arguments),
     Lint(lint::Arguments),
-    Kernels(kernels::Args),
+    Kernels(kernels::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }

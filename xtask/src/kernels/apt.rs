@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::arch::Arch;
-use super::command::{read, run};
+use super::command::quietly;
+use crate::process::read;
 
 const SOURCES: &str = "/etc/apt/sources.list.d";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -67,7 +68,7 @@ impl Suite {
         }
         fs::write(folder.join("sources.list"), mirrors.line(name))?;
         let suite = Self { folder, arch, name: name.to_owned() };
-        run(suite.tool("apt-get").args(["update", "--error-on=any"]))
+        quietly(suite.tool("apt-get").args(["update", "--error-on=any"]))
             .with_context(|| format!("cannot fetch the lists of {name}"))?;
         Ok(suite)
     }
@@ -83,10 +84,10 @@ impl Suite {
         let scratch = self.folder.join("downloaded");
         super::cache::remove(&scratch)?;
         fs::create_dir(&scratch)?;
-        run(self.tool("apt-get").current_dir(&scratch).arg("download").args(packages))
+        quietly(self.tool("apt-get").current_dir(&scratch).arg("download").args(packages))
             .with_context(|| format!("cannot download {} from {}", packages.join(", "), self.name))?;
         for file in fs::read_dir(&scratch)? {
-            run(Command::new("dpkg-deb").arg("-x").arg(file?.path()).arg(target))?;
+            quietly(Command::new("dpkg-deb").arg("-x").arg(file?.path()).arg(target))?;
         }
         super::cache::remove(&scratch)
     }

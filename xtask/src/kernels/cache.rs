@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::clock::Stopwatch;
-use super::command::say;
+use crate::console::note;
 
 /// The cache, locked against other processes that build into it.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Cache {
         fs::create_dir_all(&root).with_context(|| format!("cannot make the cache {}", root.display()))?;
         let lock = File::create(root.join("lock")).context("cannot make the cache's lock")?;
         if lock.try_lock().is_err() {
-            say(format_args!("kernels: waiting for another process that builds into {}", root.display()));
+            note(format_args!("kernels: waiting for another process that builds into {}", root.display()));
             lock.lock().context("cannot lock the cache")?;
         }
         Ok(Self { root, refresh, _lock: lock })
@@ -53,7 +53,7 @@ impl Cache {
         if kept && !self.refresh {
             return Ok(entry);
         }
-        say(format_args!("kernels: building {name} ..."));
+        note(format_args!("kernels: building {name} ..."));
         let stopwatch = Stopwatch::start();
         let fresh = self.root.join(format!("{name}.new"));
         remove(&fresh)?;
@@ -62,7 +62,7 @@ impl Cache {
         fs::write(fresh.join("recipe"), recipe)?;
         remove(&entry)?;
         fs::rename(&fresh, &entry).with_context(|| format!("cannot put {} in place", entry.display()))?;
-        say(format_args!("kernels: built {name} in {:.1} s", stopwatch.seconds()));
+        note(format_args!("kernels: built {name} in {:.1} s", stopwatch.seconds()));
         Ok(entry)
     }
 }
@@ -81,15 +81,10 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn cache(name: &str) -> Cache {
-        let root = std::env::temp_dir().join(format!("wherefore-cache-{name}-{}", std::process::id()));
-        remove(&root).unwrap();
-        Cache::at(root, false).unwrap()
-    }
-
     #[test]
     fn an_entry_is_built_once_for_each_recipe() {
-        let cache = cache("once");
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("vm"), false).unwrap();
         let mut built = 0;
         for recipe in ["a", "a", "b"] {
             let entry = cache.entry("thing", recipe, |folder| {
@@ -99,16 +94,15 @@ mod tests {
             assert_eq!(fs::read_to_string(entry.unwrap().join("file")).unwrap(), recipe);
         }
         assert_eq!(built, 2);
-        remove(cache.root()).unwrap();
     }
 
     #[test]
     fn a_failed_build_leaves_the_old_entry() {
-        let cache = cache("failed");
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path().join("vm"), false).unwrap();
         cache.entry("thing", "a", |_| Ok(())).unwrap();
         let error = cache.entry("thing", "b", |_| anyhow::bail!("no disk")).unwrap_err();
         assert_eq!(format!("{error:#}"), "cannot build thing: no disk");
         assert_eq!(fs::read_to_string(cache.root().join("thing/recipe")).unwrap(), "a");
-        remove(cache.root()).unwrap();
     }
 }

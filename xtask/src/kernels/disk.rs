@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::command::{read, run};
+use super::command::quietly;
+use crate::process::read;
 
 /// Makes an image of the folder with `spare_mib` to spare. Owners and modes are kept, so the folder
 /// must have been made by root where these matter.
@@ -16,9 +17,11 @@ pub(super) fn from_tree(tree: &Path, image: &Path, spare_mib: u64) -> Result<()>
         text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).context("du printed no size")
     };
     let size = mib(&used)?.max(mib(&blocks)?) * 5 / 4 + spare_mib;
-    run(Command::new("mke2fs")
-        .args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-b", "4096", "-d"])
-        .arg(tree)
-        .arg(image)
-        .arg(format!("{size}M")))
+    quietly(
+        Command::new("mke2fs")
+            .args(["-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-b", "4096", "-d"])
+            .arg(tree)
+            .arg(image)
+            .arg(format!("{size}M")),
+    )
 }

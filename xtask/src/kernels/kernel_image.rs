@@ -11,8 +11,10 @@ use super::apt::{Mirrors, Suite};
 use super::arch::Arch;
 use super::cache::{self, Cache};
 use super::catalogue::{Kernel, newest};
-use super::command::{read, run, say};
+use super::command::quietly;
 use super::disk;
+use crate::console::note;
+use crate::process::read;
 
 /// To be raised when what this file builds changes.
 const RECIPE: u32 = 1;
@@ -70,7 +72,7 @@ fn build(root: &Path, mirrors: &Mirrors, kernel: &Kernel, arch: Arch, target: &P
         [boot.join(format!("vmlinuz-{release}")), of_release.join("vmlinuz"), of_release.join("vmlinuz.unsigned")];
     let vmlinuz = candidates.iter().find(|path| path.exists()).context("the packages hold no vmlinuz")?;
     fs::rename(vmlinuz, target.join("vmlinuz"))?;
-    run(Command::new("depmod").arg("-b").arg(&tree).arg(&release))?;
+    quietly(Command::new("depmod").arg("-b").arg(&tree).arg(&release))?;
     keep_drivers(&tree, &release, &target.join("drivers"))?;
     for unwanted in ["System.map", "vmlinuz", "vmlinuz.unsigned", "build", "source"] {
         match fs::remove_file(of_release.join(unwanted)) {
@@ -80,7 +82,7 @@ fn build(root: &Path, mirrors: &Mirrors, kernel: &Kernel, arch: Arch, target: &P
     }
     disk::from_tree(&modules, &target.join("modules.img"), 16)?;
     fs::write(target.join("release"), &release)?;
-    say(format_args!("kernels: {} is {release}", kernel.image));
+    note(format_args!("kernels: {} is {release}", kernel.image));
     cache::remove(&tree)
 }
 
@@ -136,7 +138,7 @@ fn keep_drivers(tree: &Path, release: &str, target: &Path) -> Result<()> {
             let copy = target.join(file);
             fs::copy(path, &copy)?;
             if file != name {
-                run(Command::new("xz").args(["--decompress", "--force"]).arg(&copy))?;
+                quietly(Command::new("xz").args(["--decompress", "--force"]).arg(&copy))?;
             }
             order.push(name);
         }

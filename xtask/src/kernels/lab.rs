@@ -37,9 +37,22 @@ fn result(line: &str) -> Option<Scenario> {
     }
 }
 
+/// The results of a runner that ended with `status`, and what is wrong beside failed scenarios.
+pub(super) fn judge(output: &str, status: u8) -> (Vec<Scenario>, Option<String>) {
+    match complete(output) {
+        Err(error) => (results(output), Some(format!("{error} (exit status {status})"))),
+        Ok(results) => {
+            let failed = results.iter().any(|result| matches!(result.verdict, Verdict::Failed(_)));
+            let trouble =
+                (failed != (status != 0)).then(|| format!("the lab's exit status {status} contradicts its results"));
+            (results, trouble)
+        }
+    }
+}
+
 /// The results of a runner that has ended, checked against its own counts. A run without any result
 /// is an error.
-pub(super) fn complete(output: &str) -> Result<Vec<Scenario>> {
+fn complete(output: &str) -> Result<Vec<Scenario>> {
     let results = results(output);
     let counts = output.lines().rev().find_map(counts).context("the lab ended without its counts")?;
     let number = |kind: fn(&Verdict) -> bool| results.iter().filter(|result| kind(&result.verdict)).count();
@@ -91,5 +104,17 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         assert_eq!(results("ok a\nok b").len(), 2);
+    }
+
+    #[test]
+    fn the_exit_status_must_fit() {
+        let passed = "ok a\n1 passed, 0 failed, 0 skipped\n";
+        let failed = "FAIL a: why\n0 passed, 1 failed, 0 skipped\n";
+        for (output, status, trouble) in
+            [(passed, 0, false), (passed, 1, true), (failed, 1, false), (failed, 0, true), ("ok a\n", 0, true)]
+        {
+            let (results, seen) = judge(output, status);
+            assert_eq!((results.len(), seen.is_some()), (1, trouble), "{output} {status}: {seen:?}");
+        }
     }
 }

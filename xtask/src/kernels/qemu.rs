@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use super::apt::{Mirrors, Suite};
 use super::arch::Arch;
 use super::cache::Cache;
-use super::command::read;
+use crate::process::read;
 
 const RECIPE: &str = "qemu 1\n";
 const SUITE: &str = "bookworm-backports";

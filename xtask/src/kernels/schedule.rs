@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::command::say;
-use super::vm::{Boot, Ending, Machine, Task, boot};
+use super::vm::{Boot, Machine, Task, boot};
+use super::watch::Ending;
+use crate::console::note;
 
 /// A guest that broke is booted this many times in all.
 const BOOTS: usize = 3;
@@ -82,7 +83,7 @@ fn run_one(job: &Job, line: &(dyn Fn(&str, &str) + Sync)) -> Result<Outcome> {
         let boot = boot(&job.machine, &job.task, &folder, |text| line(&job.label, text))?;
         if let Ending::Broke(why) = &boot.ending {
             let why = format!("{why} (see {})", folder.display());
-            say(format_args!("kernels: the VM of {} broke: {why}", job.label));
+            note(format_args!("kernels: the VM of {} broke: {why}", job.label));
             broke.push(why);
             if broke.len() < BOOTS {
                 continue;

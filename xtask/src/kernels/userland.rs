@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::apt::Mirrors;
 use super::arch::Arch;
 use super::cache::{self, Cache};
-use super::command::run;
+use super::command::quietly;
 use super::disk;
 
 /// To be raised when what this file builds changes.
@@ -72,7 +72,7 @@ fn build(mirrors: &Mirrors, arch: Arch, target: &Path) -> Result<()> {
         // another architecture's maintainer scripts cannot run here: unpack, then link by hand
         Arch::Arm => bootstrap.args(["--variant=extract", "--architectures=arm64", "--skip=check/qemu"]),
     };
-    run(bootstrap.arg(SUITE).arg(&tree).arg(mirrors.line(SUITE).trim()))
+    quietly(bootstrap.arg(SUITE).arg(&tree).arg(mirrors.line(SUITE).trim()))
         .context("the userland needs root: run `cargo xtask kernels` as root once")?;
     if arch == Arch::Arm {
         super::userland_arm::link(&tree)?;

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::command::run;
+use super::command::quietly;
 
 /// To be changed when what this file does changes.
 pub(super) const RECIPE_TEXT: &str = "links 1\n";
@@ -34,7 +34,7 @@ pub(super) fn link(tree: &Path) -> Result<()> {
         let merged = tree.join("usr").join(folder);
         fs::create_dir_all(&merged)?;
         if top.exists() {
-            run(Command::new("cp").arg("-a").arg(top.join(".")).arg(&merged))?;
+            quietly(Command::new("cp").arg("-a").arg(top.join(".")).arg(&merged))?;
             fs::remove_dir_all(&top)?;
         }
         symlink(format!("usr/{folder}"), &top)?;

@@ -2,39 +2,31 @@
 //!
 //! Disks: vda the userland, vdb the modules, vdc a tar of the input files, vdd a tar of `/run/out`
 //! on its way back. The command's output comes over one virtio port, which is QEMU's stdout; the
-//! guest's progress (`up`, `exit N`) over another, a socket that is QEMU's stdin. When the output's
+//! guest's progress (`up UPTIME`, `exit N UPTIME`) over another, a socket that is QEMU's stdin. When the output's
 //! end mark has come too, the host says `off`, for which the guest waits.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use super::catalogue::Cgroups;
 use super::clock::Stopwatch;
-use super::command::run;
+use super::command::quietly;
 use super::console::damage;
 use super::initrd;
 use super::kernel_image::KernelImage;
 use super::qemu::Qemu;
 use super::userland::Userland;
+use super::watch::{Ending, Event, Watched, classify, follow};
 
-/// A guest that has not reached its userland by then is broken.
-const BOOT: Duration = Duration::from_secs(90);
-/// For the power-off after the command has ended.
-const POWER_OFF: Duration = Duration::from_secs(30);
-/// For what a killed QEMU had still to say.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 const OUT_BYTES: u64 = 256 << 20;
-/// Ends the output, written by vm-init.
-const END: char = '\u{1e}';
-const LONGEST_LINE: u64 = 64 << 10;
 
 /// What a guest is made of.
 #[derive(Debug, Clone)]
@@ -58,17 +50,6 @@ pub(super) struct Task {
     pub(super) deadline: Duration,
 }
 
-/// How a boot ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// The command ended with this status.
-    Exited(u8),
-    /// The guest was alive at the deadline, the command unfinished.
-    Hung,
-    /// The guest died or its kernel was damaged: no result.
-    Broke(String),
-}
-
 /// A boot and its times.
 #[derive(Debug)]
 pub(super) struct Boot {
@@ -76,11 +57,6 @@ pub(super) struct Boot {
     pub(super) output: String,
     pub(super) up_seconds: Option<f64>,
     pub(super) seconds: f64,
-}
-
-enum Event {
-    Output(String),
-    Progress(String),
 }
 
 /// Boots the machine for the task. `folder` gets `console`, `output` and what the command left in
@@ -120,7 +96,7 @@ fn make_disks(machine: &Machine, task: &Task, folder: &Path) -> Result<()> {
         let (parent, name) = file.parent().zip(file.file_name()).context("a file without a name")?;
         tar.arg("-C").arg(parent).arg(name);
     }
-    run(&mut tar)
+    quietly(&mut tar)
 }
 
 fn qemu(machine: &Machine, folder: &Path, progress: OwnedFd) -> Result<Child> {
@@ -130,7 +106,7 @@ fn qemu(machine: &Machine, folder: &Path, progress: OwnedFd) -> Result<Child> {
     let cgroups = if machine.cgroups == Cgroups::V1 { " wherefore.cgroup=v1" } else { "" };
     let console = machine.qemu.arch().console();
     let append = format!(
-        "console={console} quiet oops=panic panic=-1 mitigations=off tsc=reliable cryptomgr.notests \
+        "console={console} quiet oops=panic panic=-1 mitigations=off tsc=unstable clocksource=hpet cryptomgr.notests \
          random.trust_cpu=on{cgroups}"
     );
     command.arg("-m").arg(machine.memory_mib.to_string()).arg("-smp").arg(machine.cpus.to_string());
@@ -156,143 +132,12 @@ fn qemu(machine: &Machine, folder: &Path, progress: OwnedFd) -> Result<Child> {
     command.spawn().context("cannot start QEMU (setpriv of util-linux is needed too)")
 }
 
-/// Sends each line of a stream until its end.
-fn follow(stream: impl Read + Send + 'static, sender: SyncSender<Event>, event: fn(String) -> Event) {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        loop {
-            let mut bytes = Vec::new();
-            match reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes) {
-                Ok(1..) => {}
-                Ok(0) | Err(_) => return,
-            }
-            let text = String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']).to_owned();
-            if sender.send(event(text)).is_err() {
-                return;
-            }
-        }
-    });
-}
-
-#[derive(Debug, Default)]
-struct Watched {
-    output: String,
-    up_seconds: Option<f64>,
-    exit: Option<u8>,
-    output_ended: bool,
-    told_off: bool,
-    timed_out: bool,
-}
-
-impl Watched {
-    /// Follows the guest until QEMU has closed both streams; kills it at the deadline in force.
-    fn follow(
-        &mut self,
-        events: &Receiver<Event>,
-        (stopwatch, deadline): (Stopwatch, Duration),
-        (qemu, mut guest): (&mut Child, &UnixStream),
-        line: &mut impl FnMut(&str),
-    ) -> Result<()> {
-        let mut limit = BOOT.min(deadline);
-        loop {
-            match events.recv_timeout(stopwatch.left_of(limit)) {
-                Ok(Event::Output(text)) => self.take_line(&text, line),
-                Ok(Event::Progress(text)) if text == "up" => {
-                    self.up_seconds = Some(stopwatch.seconds());
-                    limit = deadline;
-                }
-                Ok(Event::Progress(text)) => {
-                    self.exit = text.strip_prefix("exit ").and_then(|status| status.parse().ok());
-                    limit = stopwatch.elapsed() + POWER_OFF;
-                }
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                Err(RecvTimeoutError::Timeout) if self.timed_out => return Ok(()),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.timed_out = true;
-                    qemu.kill().context("cannot end QEMU")?;
-                    // what it said before is still to be read
-                    limit = stopwatch.elapsed() + LAST_WORDS;
-                }
-            }
-            if self.output_ended && self.exit.is_some() && !self.told_off {
-                self.told_off = true;
-                guest.write_all(b"off\n").ok();
-            }
-        }
-    }
-
-    fn take_line(&mut self, text: &str, line: &mut impl FnMut(&str)) {
-        let (text, ended) = text.strip_suffix(END).map_or((text, false), |before| (before, true));
-        self.output_ended |= ended;
-        if !(ended && text.is_empty()) {
-            line(text);
-            self.output.push_str(text);
-            self.output.push('\n');
-        }
-    }
-}
-
 /// Unpacks what came back and removes the disks.
 fn collect(folder: &Path) -> Result<()> {
-    run(Command::new("tar").arg("-xf").arg(folder.join("out.img")).arg("-C").arg(folder.join("out")))
+    quietly(Command::new("tar").arg("-xf").arg(folder.join("out.img")).arg("-C").arg(folder.join("out")))
         .context("what the guest left in /run/out cannot be read")?;
     for disk in ["out.img", "in.tar", "initrd", ".command"] {
         fs::remove_file(folder.join(disk))?;
     }
     Ok(())
-}
-
-fn classify(watched: &Watched, damage: Option<&str>, qemu: &str) -> Ending {
-    match (damage, watched.exit) {
-        (Some(line), _) => Ending::Broke(format!("console: {line}")),
-        (None, Some(status)) if watched.output_ended => Ending::Exited(status),
-        (None, Some(_)) => Ending::Broke("the output's end never came".to_owned()),
-        (None, None) if watched.timed_out && watched.up_seconds.is_some() => Ending::Hung,
-        (None, None) if watched.timed_out => Ending::Broke("no userland in time".to_owned()),
-        (None, None) => Ending::Broke(format!("QEMU ended ({qemu}) before the command")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_broken_guest_is_no_test_failure() {
-        let up = || Watched { up_seconds: Some(2.0), ..Watched::default() };
-        let exited = || Watched { exit: Some(3), output_ended: true, ..up() };
-        let late = || Watched { timed_out: true, ..up() };
-        for (watched, damage, expected) in [
-            (exited(), None, Ending::Exited(3)),
-            (Watched { timed_out: true, ..exited() }, None, Ending::Exited(3)),
-            (
-                Watched { output_ended: false, ..exited() },
-                None,
-                Ending::Broke("the output's end never came".to_owned()),
-            ),
-            (exited(), Some("Oops"), Ending::Broke("console: Oops".to_owned())),
-            (late(), None, Ending::Hung),
-            (late(), Some("Oops"), Ending::Broke("console: Oops".to_owned())),
-            (Watched { up_seconds: None, ..late() }, None, Ending::Broke("no userland in time".to_owned())),
-            (up(), None, Ending::Broke("QEMU ended (exit status: 0) before the command".to_owned())),
-        ] {
-            assert_eq!(classify(&watched, damage, "exit status: 0"), expected, "{watched:?}");
-        }
-    }
-
-    #[test]
-    fn the_end_mark_is_no_output() {
-        for (sent, expected) in
-            [(vec!["a", "\u{1e}"], "a\n"), (vec!["a", "b\u{1e}"], "a\nb\n"), (vec!["", "\u{1e}"], "\n")]
-        {
-            let mut watched = Watched::default();
-            let mut seen = String::new();
-            for text in sent {
-                assert!(!watched.output_ended);
-                watched.take_line(text, &mut |line| seen.extend([line, "\n"]));
-            }
-            assert!(watched.output_ended);
-            assert_eq!((watched.output.as_str(), seen.as_str()), (expected, expected));
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::plan::COMMANDS;
+use super::plan::{COMMANDS, MACHINES};
 use crate::{
     process,
     toolchain::{Missing, Search, executable},
@@ -21,7 +21,7 @@ pub(crate) const EBPF_TARGET: &str =
 pub(super) struct Facts {
     /// What is missing of the eBPF toolchain.
     pub(super) toolchain: Option<Missing>,
-    /// Those programs of [`COMMANDS`] and [`super::plan::LLVM`] that are there.
+    /// Those programs of [`COMMANDS`], [`MACHINES`] and [`super::plan::LLVM`] that are there.
     pub(super) present: BTreeSet<&'static str>,
     /// Whether this is Linux.
     pub(super) linux: bool,
@@ -36,7 +36,8 @@ impl Facts {
         let search = Search::from_env();
         let folders = folders(&search.path);
         let has = |name: &str| executable(name, &folders).is_some();
-        let mut present: BTreeSet<_> = COMMANDS.iter().map(|&(command, _)| command).filter(|name| has(name)).collect();
+        let commands = COMMANDS.iter().chain(&MACHINES).map(|&(command, _)| command);
+        let mut present: BTreeSet<_> = commands.filter(|name| has(name)).collect();
         present.extend(super::plan::LLVM.iter().map(|&(file, _)| file).filter(|file| Path::new(file).exists()));
         Self {
             toolchain: missing(&search),

@@ -29,6 +29,8 @@ pub(crate) enum Scope {
     Build,
     /// That, and running every test.
     Test,
+    /// Making and running virtual machines with other kernels; no more.
+    Kernels,
 }
 
 /// Whether the user is asked before something is installed.

@@ -22,6 +22,20 @@ pub(super) const COMMANDS: [(&str, &str); 13] = [
     ("git", "git"),
 ];
 
+/// What virtual machines with other kernels are made with, and the Debian package that has it.
+pub(super) const MACHINES: [(&str, &str); 9] = [
+    ("mmdebstrap", "mmdebstrap"),
+    ("depmod", "kmod"),
+    ("modprobe", "kmod"),
+    ("mke2fs", "e2fsprogs"),
+    ("xz", "xz-utils"),
+    ("tar", "tar"),
+    ("dpkg-deb", "dpkg"),
+    ("setpriv", "util-linux"),
+    // also for its libraries, which a newer QEMU beside it uses
+    ("qemu-system-x86_64", "qemu-system-x86"),
+];
+
 /// What building bpf-linker needs, and the Debian package that has it: the LLVM of Debian's
 /// rustc-web.
 pub(super) const LLVM: [(&str, &str); 2] =
@@ -52,13 +66,17 @@ impl Plan {
             );
             return plan;
         }
-        if let Some(missing) = &facts.toolchain {
+        if let (Scope::Build | Scope::Test, Some(missing)) = (scope, &facts.toolchain) {
             plan.add_toolchain(facts, missing);
         }
-        if scope == Scope::Test {
-            let absent = COMMANDS.iter().filter(|(command, _)| !facts.present.contains(command));
-            plan.packages.extend(absent.map(|&(_, package)| package));
-        }
+        let commands: &[_] = match scope {
+            Scope::Build => &[],
+            Scope::Test => &COMMANDS,
+            Scope::Kernels => &MACHINES,
+        };
+        let absent = commands.iter().filter(|(command, _)| !facts.present.contains(command));
+        plan.packages.extend(absent.map(|&(_, package)| package));
+        plan.packages.dedup();
         if !facts.apt && !plan.packages.is_empty() {
             let packages = plan.packages.join(" ");
             plan.by_hand.push(format!(
@@ -113,7 +131,7 @@ mod tests {
     use crate::toolchain::Compiler;
 
     fn complete() -> Facts {
-        let commands = COMMANDS.iter().chain(&LLVM).map(|&(name, _)| name);
+        let commands = COMMANDS.iter().chain(&MACHINES).chain(&LLVM).map(|&(name, _)| name);
         Facts {
             toolchain: None,
             present: commands.collect(),
@@ -157,6 +175,16 @@ mod tests {
         command.present.remove("nft");
         assert_eq!(Plan::new(&command, Scope::Test).packages, ["nftables"]);
         assert!(Plan::new(&command, Scope::Build).is_empty());
+    }
+
+    #[test]
+    fn machines_need_their_own_tools_and_no_compiler() {
+        assert!(Plan::new(&complete(), Scope::Kernels).is_empty());
+        let mut facts = Facts { toolchain: Some(Missing::Compiler), ..complete() };
+        for command in ["depmod", "modprobe", "mmdebstrap", "nft"] {
+            facts.present.remove(command);
+        }
+        assert_eq!(Plan::new(&facts, Scope::Kernels).packages, ["mmdebstrap", "kmod"]);
     }
 
     #[test]

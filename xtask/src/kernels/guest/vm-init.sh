@@ -32,16 +32,17 @@ for p in /sys/class/virtio-ports/*; do
 done
 # a port can be open once only
 exec 3<>/run/port-status 4>/run/port-output
-echo up >&3
+echo "up $(cut -d" " -f1 /proc/uptime)" >&3
 tar -C /run/in -xf /dev/vdc
 cd /run/in || exit
 setsid -w /bin/sh /run/in/.command </dev/null >&4 2>&1 3>&- 4>&-
 status=$?
+uptime=$(cut -d' ' -f1 /proc/uptime)
 if [ -n "$(ls -A /run/out)" ]; then
     tar -C /run/out -cf /dev/vdd . || echo "vm-init: /run/out does not fit on its disk" >/dev/console
 fi
 sync
-echo "exit $status" >&3
+echo "exit $status $uptime" >&3
 # what is written to a port waits in a queue that a power-off discards: mark the end, and wait until
 # the host has read it
 printf '\036\n' >&4

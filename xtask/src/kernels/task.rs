@@ -1,0 +1,86 @@
+//! What the guests do: the lab with the program under test, or the command that was typed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::arch::Arch;
+use super::options::Arguments;
+use super::vm::Task;
+use crate::build::statically;
+use crate::setup;
+
+const LAB: &str = "wherefore-lab";
+const PROGRAM: &str = "wherefore";
+
+/// The task for all guests; builds the programs if it needs them.
+pub(super) fn of(arguments: &Arguments) -> Result<Task> {
+    let deadline = Duration::from_secs(arguments.deadline);
+    let mut files = arguments.copy.clone();
+    if !arguments.command.is_empty() || arguments.fetch {
+        files.extend([&arguments.wherefore, &arguments.lab].into_iter().flatten().cloned());
+        let words: Vec<_> = arguments.command.iter().map(|word| word.to_string_lossy()).collect();
+        return Ok(Task { command: words.join(" "), files, deadline });
+    }
+    let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
+    let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
+    let command = lab_command(&name(&lab)?, &name(&wherefore)?, arguments.family.as_deref(), &arguments.scenarios);
+    files.extend([wherefore, lab]);
+    Ok(Task { command, files, deadline })
+}
+
+/// The program given, else one built.
+fn program(given: Option<&Path>, package: &str, binary: &str, arch: Arch) -> Result<PathBuf> {
+    if let Some(path) = given {
+        if !path.is_file() {
+            bail!("there is no program {}", path.display());
+        }
+        return Ok(path.to_owned());
+    }
+    setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
+    statically(package, binary, arch.target())
+}
+
+fn name(path: &Path) -> Result<String> {
+    path.file_name().and_then(|name| name.to_str()).map(quoted).context("a program without a name")
+}
+
+fn lab_command(lab: &str, wherefore: &str, family: Option<&str>, scenarios: &[String]) -> String {
+    let mut command = format!("./{lab} run --wherefore ./{wherefore}");
+    for word in family.into_iter().flat_map(|family| ["--family", family]) {
+        command.extend([" ", word]);
+    }
+    for scenario in scenarios {
+        command.extend([" ", &quoted(scenario)]);
+    }
+    command
+}
+
+fn quoted(word: &str) -> String {
+    if word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c)) && !word.is_empty() {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lab_is_told_what_to_run() {
+        assert_eq!(lab_command("lab", "w", None, &[]), "./lab run --wherefore ./w");
+        let scenarios = ["process-down/IPv4", "a b"].map(str::to_owned);
+        assert_eq!(
+            lab_command("lab", "w", Some("6"), &scenarios),
+            "./lab run --wherefore ./w --family 6 process-down/IPv4 'a b'"
+        );
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let error = program(Some(Path::new("/nonexistent/lab")), "p", "b", Arch::X86).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/lab"), "{error}");
+    }
+}
