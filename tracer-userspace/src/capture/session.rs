@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
@@ -11,7 +10,7 @@ use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{Facts, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
@@ -57,6 +56,9 @@ pub enum SessionError {
     /// `--netns`, or /proc.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// The root of cgroup v2 cannot be reached.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// Loading or attaching.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -97,7 +99,7 @@ impl Session {
         let netns = host.selected_inodes();
         layout.netns_filter = u32::from(!netns.is_empty());
         layout.verbose = u32::from(config.verbose);
-        let cgroup = facts.cgroup.as_ref().map(|cgroup| Path::new(&cgroup.path));
+        let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
         let mut loaded = load(&layout, &plan.hooks, cgroup)?;
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
