@@ -50,7 +50,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let kernels = catalogue::choose(arguments.arch, &arguments.kernels, arguments.ci)?;
-    let task = task::of(arguments)?;
+    let (task, listed) = task::of(arguments)?;
     let stopwatch = Stopwatch::start();
     let machines = prepare(arguments, &kernels)?;
     note(format_args!("kernels: images ready after {:.1} s", stopwatch.seconds()));
@@ -76,7 +76,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     note(format_args!("kernels: {} of {} ran, {:.0} s in all", outcomes.len(), jobs.len(), stopwatch.seconds()));
     let mut failed: Vec<_> = jobs.iter().skip(outcomes.len()).map(|job| format!("{} not started", job.label)).collect();
     if of_lab {
-        failed.extend(tabulate(arguments, &jobs, outcomes)?);
+        failed.extend(tabulate(arguments, &listed, &jobs, outcomes)?);
     } else {
         let wrong = outcomes.iter().filter(|outcome| !outcome.passed());
         failed.extend(wrong.map(|outcome| format!("{} {}", outcome.label, ending(&outcome.boot.ending))));
@@ -115,10 +115,10 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
 }
 
 /// Prints the table, writes it down if asked to, and gives what failed.
-fn tabulate(arguments: &Arguments, jobs: &[Job], outcomes: Vec<Outcome>) -> Result<Vec<String>> {
+fn tabulate(arguments: &Arguments, listed: &[String], jobs: &[Job], outcomes: Vec<Outcome>) -> Result<Vec<String>> {
     let columns: Vec<_> =
         jobs.iter().zip(outcomes).map(|(job, outcome)| column(&job.machine.kernel.release, outcome)).collect();
-    let table = table::markdown(&columns);
+    let table = table::markdown(&columns, listed);
     result(table.trim_end());
     if arguments.write_docs {
         table::write_into(&workspace::root().join("docs/kernels.md"), arguments.arch.name(), &table)?;

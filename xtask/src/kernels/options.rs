@@ -53,7 +53,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(super) jobs: usize,
     /// How long a VM may run
-    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub(super) deadline: u64,
     /// Memory of a VM
     #[arg(long, value_name = "MIB", default_value_t = 1024)]

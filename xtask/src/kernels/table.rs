@@ -26,17 +26,43 @@ impl Column {
         self.trouble.is_some() || self.results.iter().any(|result| matches!(result.verdict, Verdict::Failed(_)))
     }
 
-    fn of(&self, scenario: &str) -> Option<&Verdict> {
-        self.results.iter().find(|result| result.name == scenario).map(|result| &result.verdict)
+    /// One word if a scenario's families agree, else a word for each.
+    fn cell(&self, titles: &[&str]) -> String {
+        let words: Vec<_> = titles.iter().map(|title| (*title, self.word(title))).collect();
+        match words.as_slice() {
+            [(_, first), rest @ ..] if rest.iter().all(|(_, word)| word == first) => (*first).to_owned(),
+            words => {
+                let family = |title: &str| title.split_once('/').map_or("", |(_, family)| family).to_owned();
+                words.iter().map(|(title, word)| family(title) + " " + word).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    fn word(&self, title: &str) -> &'static str {
+        let result = self.results.iter().find(|result| result.name == title);
+        match (result.map(|result| &result.verdict), &self.trouble) {
+            (Some(Verdict::Passed), _) => "ok",
+            (Some(Verdict::Failed(_)), _) => "**FAIL**",
+            (Some(Verdict::Skipped(_)), _) => "skipped",
+            (None, Some(_)) => "**no result**",
+            (None, None) => "-",
+        }
     }
 }
 
-/// The table, then what failed or was skipped, and why.
-pub(super) fn markdown(columns: &[Column]) -> String {
-    let mut names: Vec<&str> = Vec::new();
-    for name in columns.iter().flat_map(|column| &column.results).map(|result| result.name.as_str()) {
-        if !names.contains(&name) {
-            names.push(name);
+/// The table, then what failed or was skipped, and why. Rows are in the order of `listed`, those of
+/// other names last; the address families of a scenario share a row.
+pub(super) fn markdown(columns: &[Column], listed: &[String]) -> String {
+    let mut titles: Vec<&str> =
+        columns.iter().flat_map(|column| &column.results).map(|result| result.name.as_str()).collect();
+    titles.sort_by_key(|title| listed.iter().position(|name| name == title).unwrap_or(usize::MAX));
+    let mut rows: Vec<(&str, Vec<&str>)> = Vec::new();
+    for title in titles {
+        let name = title.split_once('/').map_or(title, |(name, _)| name);
+        match rows.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, titles)) if titles.contains(&title) => {}
+            Some((_, titles)) => titles.push(title),
+            None => rows.push((name, vec![title])),
         }
     }
     let mut text = String::new();
@@ -46,14 +72,8 @@ pub(super) fn markdown(columns: &[Column]) -> String {
     };
     row("scenario", &|column| column.kernel.clone());
     row("---", &|_| "---".to_owned());
-    for name in &names {
-        row(name, &|column| match (column.of(name), &column.trouble) {
-            (Some(Verdict::Passed), _) => "ok".to_owned(),
-            (Some(Verdict::Failed(_)), _) => "**FAIL**".to_owned(),
-            (Some(Verdict::Skipped(_)), _) => "skipped".to_owned(),
-            (None, Some(_)) => "**no result**".to_owned(),
-            (None, None) => "-".to_owned(),
-        });
+    for (name, titles) in &rows {
+        row(name, &|column| column.cell(titles));
     }
     row("release", &|column| column.release.clone());
     row("seconds to boot", &|column| column.up_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1}")));
@@ -132,23 +152,28 @@ mod tests {
     fn each_scenario_has_a_row_and_each_kernel_a_column() {
         let failed = Verdict::Failed("no verdict".to_owned());
         let columns = [
-            column("5.10", &[("a", Verdict::Passed), ("b", failed.clone())], None),
-            column("6.1", &[("b", failed)], Some("the VM hung")),
-            column("7.x", &[("a", Verdict::Skipped("no netem".to_owned())), ("b", Verdict::Passed)], None),
+            column(
+                "5.10",
+                &[("b/ipv4", failed.clone()), ("a/ipv4", Verdict::Passed), ("b/ipv6", Verdict::Passed)],
+                None,
+            ),
+            column("6.1", &[("b/ipv4", failed)], Some("the VM hung")),
+            column("7.x", &[("a/ipv4", Verdict::Skipped("no netem".to_owned())), ("b/ipv4", Verdict::Passed)], None),
         ];
         let expected = "| scenario | 5.10 | 6.1 | 7.x |\n\
                         | --- | --- | --- | --- |\n\
                         | a | ok | **no result** | skipped |\n\
-                        | b | **FAIL** | **FAIL** | ok |\n\
+                        | b | ipv4 **FAIL**, ipv6 ok | ipv4 **FAIL**, ipv6 **no result** | ipv4 ok, ipv6 - |\n\
                         | release | 5.10.0 | 6.1.0 | 7.x.0 |\n\
                         | seconds to boot | 2.5 | 2.5 | 2.5 |\n\
                         | seconds in all | 10 | 10 | 10 |\n\
                         | VMs that broke | 0 | 0 | 0 |\n\
                         \n\
-                        - 5.10, 6.1: b failed: no verdict\n\
+                        - 5.10, 6.1: b/ipv4 failed: no verdict\n\
                         - 6.1: the VM hung\n\
-                        - 7.x: a skipped: no netem\n";
-        assert_eq!(markdown(&columns), expected);
+                        - 7.x: a/ipv4 skipped: no netem\n";
+        let listed = ["a/ipv4", "b/ipv4", "b/ipv6"].map(str::to_owned);
+        assert_eq!(markdown(&columns, &listed), expected);
         assert_eq!(columns.each_ref().map(Column::failed), [true, true, false]);
     }
 

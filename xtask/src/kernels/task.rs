@@ -1,6 +1,8 @@
 //! What the guests do: the lab with the program under test, or the command that was typed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -9,25 +11,36 @@ use super::arch::Arch;
 use super::options::Arguments;
 use super::vm::Task;
 use crate::build::statically;
+use crate::process::read;
 use crate::setup;
 
 const LAB: &str = "wherefore-lab";
 const PROGRAM: &str = "wherefore";
 
-/// The task for all guests; builds the programs if it needs them.
-pub(super) fn of(arguments: &Arguments) -> Result<Task> {
+/// The task for all guests, and the lab's scenarios in its order, if it can be asked here; builds the
+/// programs if it needs them.
+pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
     let deadline = Duration::from_secs(arguments.deadline);
     let mut files = arguments.copy.clone();
     if !arguments.command.is_empty() || arguments.fetch {
         files.extend([&arguments.wherefore, &arguments.lab].into_iter().flatten().cloned());
         let words: Vec<_> = arguments.command.iter().map(|word| word.to_string_lossy()).collect();
-        return Ok(Task { command: words.join(" "), files, deadline });
+        return Ok((Task { command: words.join(" "), files, deadline }, Vec::new()));
     }
     let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
     let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
     let command = lab_command(&name(&lab)?, &name(&wherefore)?, arguments.family.as_deref(), &arguments.scenarios);
+    let listed = listed(&lab, arguments.arch)?;
     files.extend([wherefore, lab]);
-    Ok(Task { command, files, deadline })
+    Ok((Task { command, files, deadline }, listed))
+}
+
+/// What the lab can run, asked only where it runs.
+fn listed(lab: &Path, arch: Arch) -> Result<Vec<String>> {
+    if arch.target().split('-').next() != Some(std::env::consts::ARCH) {
+        return Ok(Vec::new());
+    }
+    Ok(read(Command::new(fs::canonicalize(lab)?).arg("list"))?.lines().map(str::to_owned).collect())
 }
 
 /// The program given, else one built.
