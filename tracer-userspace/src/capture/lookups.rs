@@ -124,11 +124,6 @@ impl Lookups {
         std::mem::take(&mut self.losses).into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect()
     }
 
-    /// Namespaces, listeners: what `ready:` names.
-    pub(super) fn host(&self) -> &Host {
-        &self.host
-    }
-
     fn take_up(
         &mut self,
         rescan: Result<super::host::Rescan, super::host::NamespaceError>,
