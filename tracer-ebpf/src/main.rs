@@ -2,6 +2,14 @@
 //! first, then by namespace, and reserve ring space only for what is out of the ordinary.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![no_main]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "arguments come as u64 whatever their type is, lengths and ports as u32: what is cut is known to be zero"
+)]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "reading a member through a raw context or map pointer is several operations with one justification"
+)]
 
 mod programs;
 

@@ -60,7 +60,7 @@ fn sock_of(ctx: &SkBuffContext) -> Option<(Sock, u8)> {
         }
         (pointer, (*pointer).state)
     };
-    if state == tcp_state::ESTABLISHED as u32 {
+    if state == u32::from(tcp_state::ESTABLISHED) {
         return None;
     }
     // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack

@@ -24,7 +24,7 @@ impl Kernel {
     #[inline(always)]
     pub(super) fn read<T: Copy>(self, offset: u32) -> Option<T> {
         // SAFETY: bpf_probe_read_kernel fails on an address that cannot be read
-        unsafe { bpf_probe_read_kernel((self.0 + offset as u64) as *const T) }.ok()
+        unsafe { bpf_probe_read_kernel((self.0 + u64::from(offset)) as *const T) }.ok()
     }
 
     /// Follows the pointer at `offset`; `None` if it is null.
@@ -75,7 +75,7 @@ impl Sock {
     pub(super) fn is_tcp(self) -> bool {
         const IPPROTO_TCP: u16 = 6;
         let protocol = if layout!(sk_protocol_size) == 1 {
-            self.0.read::<u8>(layout!(sk_protocol)).unwrap_or(0) as u16
+            u16::from(self.0.read::<u8>(layout!(sk_protocol)).unwrap_or(0))
         } else {
             self.0.read::<u16>(layout!(sk_protocol)).unwrap_or(0)
         };
@@ -89,7 +89,7 @@ impl Sock {
 
     #[inline(always)]
     pub(super) fn v6_only(self) -> bool {
-        self.0.read::<u8>(layout!(sk_ipv6only)).unwrap_or(0) as u32 & layout!(sk_ipv6only_mask) != 0
+        u32::from(self.0.read::<u8>(layout!(sk_ipv6only)).unwrap_or(0)) & layout!(sk_ipv6only_mask) != 0
     }
 
     #[inline(always)]

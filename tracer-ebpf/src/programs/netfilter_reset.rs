@@ -54,7 +54,7 @@ fn rejected(skb: Kernel) -> Option<()> {
     if !slot.in_namespace(netns) {
         return None;
     }
-    let counted = if tcp.flags & tcp_flag::SYN == 0 { 0 } else { 1 };
+    let counted = u32::from(tcp.flags & tcp_flag::SYN != 0);
     emit(header::<PacketRecord>(kind::NETFILTER_RESET, netns), |record: &mut PacketRecord| {
         let tuple = &mut record.tuple;
         ip.addresses(&bytes, &mut tuple.dst, &mut tuple.src);

@@ -30,7 +30,7 @@ impl SkbBytes {
     pub(super) fn new(skb: Kernel) -> Option<Self> {
         let head = skb.follow(layout!(skb_head))?;
         let network: u16 = skb.read(layout!(skb_network_header))?;
-        Some(Self(Kernel(head.0 + network as u64)))
+        Some(Self(Kernel(head.0 + u64::from(network))))
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn ip(bytes: &impl Bytes, at: u32) -> Option<Ip> {
     match first >> 4 {
         4 => {
             let protocol = bytes.read(at + 9)?;
-            Some(Ip { v4: true, at, protocol, payload: at + ((first & 0xf) as u32) * 4 })
+            Some(Ip { v4: true, at, protocol, payload: at + u32::from(first & 0xf) * 4 })
         }
         6 => {
             let (protocol, payload) = skip_extensions(bytes, bytes.read(at + 6)?, at + 40)?;
@@ -84,7 +84,7 @@ impl Ip {
     #[inline(always)]
     pub(super) fn len_from(&self, bytes: &impl Bytes, offset: u32) -> u32 {
         let field = if self.v4 { 2 } else { 4 };
-        let stated = u16::from_be(bytes.read(self.at + field).unwrap_or(0)) as u32;
+        let stated = u32::from(u16::from_be(bytes.read(self.at + field).unwrap_or(0)));
         let end = if self.v4 { stated } else { stated + 40 };
         (self.at + end).saturating_sub(offset)
     }
@@ -114,7 +114,7 @@ fn skip_extensions(bytes: &impl Bytes, mut next: u8, mut at: u32) -> Option<(u8,
             HOP_BY_HOP | ROUTING | DESTINATION => {
                 let [following, len]: [u8; 2] = bytes.read(at)?;
                 next = following;
-                at += (len as u32 + 1) * 8;
+                at += (u32::from(len) + 1) * 8;
             }
             FRAGMENT => {
                 let [following, _]: [u8; 2] = bytes.read(at)?;
@@ -149,7 +149,7 @@ pub(super) fn tcp(bytes: &impl Bytes, at: u32) -> Option<Tcp> {
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         flags: header[13],
-        len: ((header[12] >> 4) as u32) * 4,
+        len: u32::from(header[12] >> 4) * 4,
     })
 }
 

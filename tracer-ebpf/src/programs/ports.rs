@@ -12,7 +12,7 @@ pub(super) struct Slot(u32);
 /// The port's slot, if it is watched.
 #[inline(always)]
 pub(super) fn watched(port: u16) -> Option<Slot> {
-    match PORTS.get(port as u32) {
+    match PORTS.get(u32::from(port)) {
         Some(&slot_plus_one) if slot_plus_one != 0 => Some(Slot(slot_plus_one - 1)),
         _ => None,
     }

@@ -163,7 +163,7 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Verdicts from then on: RFC 3339, HH:MM[:SS] in UTC on the trace's last day, or 15m before its end.
+    /// Verdicts from then on: RFC 3339, HH:MM or HH:MM:SS in UTC on the trace's last day, or 15m before its end.
     #[arg(long, value_name = "TIME")]
     pub since: Option<Moment>,
 

@@ -1,9 +1,9 @@
 //! The engine: records in, verdicts out. Pure: no I/O, no clock; the only time it knows is the
 //! records'.
 //!
-//! A record goes through [`reorder`], then [`intake`] makes it a fact of its attempt ([`attempts`])
-//! or of the [`world`]; [`timing`] says when an attempt is decided, [`rules`] say what it was, and
-//! [`fold`] what of that is printed one by one. Nothing here depends on when or in what pieces
+//! A record goes through `reorder`, then `intake` makes it a fact of its attempt (`attempts`)
+//! or of the `world`; `timing` says when an attempt is decided, `rules` say what it was, and
+//! `fold` what of that is printed one by one. Nothing here depends on when or in what pieces
 //! records are pushed: the same stream always gives the same outputs.
 
 mod attempt;

@@ -1,6 +1,6 @@
 //! A small language for tests: records of made-up attempts, and what the engine says of them.
 //!
-//! Long, because it has a word for each thing a kernel or a look-up can say, and words of one language
+//! long: it has a word for each thing a kernel or a look-up can say, and words of one language
 //! belong together.
 
 use std::fmt::Write as _;

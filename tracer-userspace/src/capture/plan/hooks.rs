@@ -89,7 +89,7 @@ const TRACEPOINTS: &[(&str, &[&str], bool)] = &[
 /// Functions that netfilter answers with a RST in, and the module of each.
 const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"), ("nf_send_reset6", "nf_reject_ipv6")];
 
-/// Stands in for the kprobes on [`NETFILTER_RESETS`].
+/// Stands in for the kprobes on the functions that netfilter answers with a RST in.
 pub const RESET_FALLBACK: &str = "net_dev_queue";
 
 /// Chooses the hooks, in a fixed order, and the raw sockets.
