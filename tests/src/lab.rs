@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::client::{self, Ended};
 use crate::netns::{Namespace, fresh_name, ip_batch};
+use crate::scratch;
 use crate::wait::{Deadline, PATIENCE, wait_until};
 
 /// The port that `wherefore` watches; every lab has its own namespaces, so all may use the same.
@@ -98,6 +99,9 @@ impl Lab {
     /// When `ip` is missing or refused, or the path does not come up.
     pub fn new(family: Family) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        if scratch::is_interrupted() {
+            bail!("interrupted");
+        }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let [c, r, s] = ['c', 'r', 's'].map(|role| fresh_name(number, role));
         let mut hosts = Vec::new();
@@ -106,7 +110,7 @@ impl Lab {
             hosts.push(Namespace::adopt(name.clone())?);
         }
         let (Some(server), Some(router), Some(client)) = (hosts.pop(), hosts.pop(), hosts.pop()) else {
-            anyhow::bail!("namespaces are missing");
+            bail!("namespaces are missing");
         };
         let lab = Self { client, router, server, family };
         for host in [&lab.client, &lab.router, &lab.server] {

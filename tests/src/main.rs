@@ -141,7 +141,7 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(scenario) = next else { break };
+                    let Some(scenario) = next.filter(|_| !scratch::is_interrupted()) else { break };
                     let skipped = nothing_runs.clone().or_else(|| run::missing(&scenario));
                     let outcome = skipped.map_or_else(|| Ok(run::run(tools, &scenario)), Err);
                     say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &scenario, outcome);
@@ -149,6 +149,9 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
             });
         }
     });
+    if scratch::is_interrupted() {
+        bail!("interrupted");
+    }
     let Tally { passed, failed, skipped } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     writeln!(io::stdout(), "{passed} passed, {failed} failed, {skipped} skipped").context("writing the outcome")?;
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -156,6 +159,9 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
 
 /// Counts an outcome and prints its line.
 fn say(tally: &mut Tally, scenario: &Scenario, outcome: Result<Result<()>, String>) {
+    if scratch::is_interrupted() {
+        return;
+    }
     let title = scenario.title();
     let line = match outcome {
         Ok(Ok(())) => {

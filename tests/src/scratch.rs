@@ -1,6 +1,7 @@
 //! Directories for what a run writes; none is left behind, also after a kill.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
@@ -9,6 +10,14 @@ use crate::{netns, process};
 
 /// Every directory of the lab is called `wf-PID-...`; PID made it.
 const PREFIX: &str = "wf-";
+
+/// Whether this process is being ended.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is being ended: what fails from here on says nothing, and nothing may begin.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
 
 /// A new directory that is removed when dropped.
 ///
@@ -32,6 +41,7 @@ pub fn sweep() -> Result<()> {
 pub fn clean_up_when_interrupted() {
     std::thread::spawn(|| {
         if interrupted().is_ok() {
+            INTERRUPTED.store(true, Ordering::Relaxed);
             process::kill_all();
             drop(netns::abandon_all());
             drop(remove(|pid| pid == std::process::id()));

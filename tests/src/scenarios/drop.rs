@@ -23,7 +23,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         let expect = Expect {
             server: View::silent(),
             client: View::of(silence()),
-            both: View::of(silence().or(Grade::certain(504))),
+            both: View::of(silence()),
             all: Some(View::of(dropped())),
         };
         table.push(drop("forward", family, tool, Place::Router, Chain::Forward, expect));
