@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// How long a VM may run
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub(super) deadline: u64,
+    /// Scenarios at once in a VM: each starts several recorders, which is slow in an emulated CPU
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) lab_jobs: usize,
     /// Memory of a VM
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(super) memory: u32,

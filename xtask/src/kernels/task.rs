@@ -29,7 +29,8 @@ pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
     }
     let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
     let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
-    let command = lab_command(&name(&lab)?, &name(&wherefore)?, arguments.family.as_deref(), &arguments.scenarios);
+    let programs = [name(&lab)?, name(&wherefore)?];
+    let command = lab_command(&programs, arguments.lab_jobs, arguments.family.as_deref(), &arguments.scenarios);
     let listed = listed(&lab, arguments.arch)?;
     files.extend([wherefore, lab]);
     Ok((Task { command, files, deadline }, listed))
@@ -59,8 +60,8 @@ fn name(path: &Path) -> Result<String> {
     path.file_name().and_then(|name| name.to_str()).map(quoted).context("a program without a name")
 }
 
-fn lab_command(lab: &str, wherefore: &str, family: Option<&str>, scenarios: &[String]) -> String {
-    let mut command = format!("./{lab} run --wherefore ./{wherefore}");
+fn lab_command([lab, wherefore]: &[String; 2], jobs: usize, family: Option<&str>, scenarios: &[String]) -> String {
+    let mut command = format!("./{lab} run --wherefore ./{wherefore} --jobs {jobs}");
     for word in family.into_iter().flat_map(|family| ["--family", family]) {
         command.extend([" ", word]);
     }
@@ -83,11 +84,12 @@ mod tests {
 
     #[test]
     fn the_lab_is_told_what_to_run() {
-        assert_eq!(lab_command("lab", "w", None, &[]), "./lab run --wherefore ./w");
+        let programs = ["lab", "w"].map(str::to_owned);
+        assert_eq!(lab_command(&programs, 2, None, &[]), "./lab run --wherefore ./w --jobs 2");
         let scenarios = ["process-down/IPv4", "a b"].map(str::to_owned);
         assert_eq!(
-            lab_command("lab", "w", Some("6"), &scenarios),
-            "./lab run --wherefore ./w --family 6 process-down/IPv4 'a b'"
+            lab_command(&programs, 1, Some("6"), &scenarios),
+            "./lab run --wherefore ./w --jobs 1 --family 6 process-down/IPv4 'a b'"
         );
     }
 
