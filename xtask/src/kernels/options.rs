@@ -20,7 +20,7 @@ running at the deadline is a failure.
 Examples:
   cargo xtask kernels                                     all kernels, all scenarios
   cargo xtask kernels --kernel 5.10 --scenario process-down
-  cargo xtask kernels --ci                                the small set: 5.10, 6.1, 7.x
+  cargo xtask kernels --ci                                a few scenarios on 5.10, 6.1, 7.x
   cargo xtask kernels --kernel 6.12 -- uname -r";
 
 /// Run the lab on real kernels, 5.10 to 7.x, in virtual machines.
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// List the kernels and where they come from
     #[arg(long)]
     pub(super) list: bool,
-    /// The small set for every change: 5.10, 6.1 and 7.x
+    /// The small set for every change: a few scenarios on 5.10, 6.1 and 7.x
     #[arg(long)]
     pub(super) ci: bool,
     /// Start further kernels after one has failed

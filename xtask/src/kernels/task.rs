@@ -17,6 +17,17 @@ use crate::setup;
 const LAB: &str = "wherefore-lab";
 const PROGRAM: &str = "wherefore";
 
+/// What is run on every change: each verdict once, of both families, in a few minutes.
+const CI: [&str; 7] = [
+    "process-down-never-listened/ipv4",
+    "wrong-bind-address-loopback/ipv6",
+    "firewall-reject-nft-icmp-port-unreachable/ipv4",
+    "firewall-reject-iptables-nft-tcp-reset/ipv6",
+    "firewall-drop-input-iptables-legacy/ipv4",
+    "security-group-drop-2500ms/ipv6",
+    "benign-requests/ipv4",
+];
+
 /// The task for all guests, and the lab's scenarios in its order, if it can be asked here; builds the
 /// programs if it needs them.
 pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
@@ -29,11 +40,22 @@ pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
     }
     let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
     let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
-    let programs = [name(&lab)?, name(&wherefore)?];
-    let command = lab_command(&programs, arguments.lab_jobs, arguments.family.as_deref(), &arguments.scenarios);
     let listed = listed(&lab, arguments.arch)?;
+    let scenarios = chosen(&arguments.scenarios, arguments.ci, &listed)?;
+    let programs = [name(&lab)?, name(&wherefore)?];
+    let command = lab_command(&programs, arguments.lab_jobs, arguments.family.as_deref(), &scenarios);
     files.extend([wherefore, lab]);
     Ok((Task { command, files, deadline }, listed))
+}
+
+/// The scenarios asked for, else the small set. One that the lab does not have is an error.
+fn chosen(asked: &[String], ci: bool, listed: &[String]) -> Result<Vec<String>> {
+    let scenarios = if ci && asked.is_empty() { CI.map(str::to_owned).to_vec() } else { asked.to_vec() };
+    let unknown = |scenario: &&String| listed.iter().all(|title| !title.contains(scenario.as_str()));
+    match scenarios.iter().find(unknown).filter(|_| !listed.is_empty()) {
+        Some(unknown) => bail!("the lab has no scenario {unknown}; `wherefore-lab list` prints all"),
+        None => Ok(scenarios),
+    }
 }
 
 /// What the lab can run, asked only where it runs.
@@ -97,5 +119,15 @@ mod tests {
     fn a_program_that_is_not_there_is_named() {
         let error = program(Some(Path::new("/nonexistent/lab")), "p", "b", Arch::X86).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/lab"), "{error}");
+    }
+
+    #[test]
+    fn scenarios_must_exist() {
+        let listed: Vec<_> = CI.iter().map(|title| (*title).to_owned()).collect();
+        assert_eq!(chosen(&[], true, &listed).unwrap(), listed);
+        assert!(chosen(&[], false, &listed).unwrap().is_empty());
+        assert_eq!(chosen(&["benign".to_owned()], true, &listed).unwrap(), ["benign"]);
+        let error = chosen(&["absent".to_owned()], false, &listed).unwrap_err().to_string();
+        assert!(error.contains("no scenario absent"), "{error}");
     }
 }
