@@ -2,7 +2,7 @@
 
 use super::reset;
 use crate::client::Ended;
-use crate::lab::{Family, Host, WATCHED};
+use crate::lab::{Family, Host, Place, WATCHED};
 use crate::scenario::{Act, Bind, Expect, Grade, REFUSED, Scenario, Step, View, Want, attempt, requests, scenario};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
@@ -42,7 +42,12 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         table.push(scenario(
             format!("wrong-bind-address-{name}"),
             family,
-            vec![Step::Serve(bind), Step::Record, attempt(1500, REFUSED)],
+            vec![
+                Step::Ip(Place::Server, "addr add 10.9.2.3/24 dev eth0\naddr add fd09:2::3/64 dev eth0 nodad\n"),
+                Step::Serve(bind),
+                Step::Record,
+                attempt(1500, REFUSED),
+            ],
             refused(Want::inbound("wrong-bind-address", Grade::certain(502)).process("wherefore-lab")),
         ));
     }

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use aya_log_ebpf::debug;
+use aya_log_ebpf::{debug, warn};
 use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
@@ -55,8 +55,10 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     if ATTEMPTS.insert(sock.0.0, attempt, 0).is_err() {
         lost(loss::ATTEMPTS_FULL);
         if layout!(verbose) != 0 {
-            debug!(ctx, "the map of attempts is full");
+            warn!(ctx, "the map of attempts is full");
         }
+    } else if layout!(verbose) != 0 {
+        debug!(ctx, "pid {} connects to port {}", attempt.pid, sock.remote_port());
     }
 }
 

@@ -20,7 +20,7 @@ type RawInitiator = [u8; 24];
 const TROUBLED_NS: u64 = 10_000_000_000;
 
 /// The maps.
-pub struct KernelMaps {
+pub(super) struct KernelMaps {
     ports: Array<MapData, u32>,
     totals: PerCpuArray<MapData, RawTotals>,
     losses: PerCpuArray<MapData, u64>,
@@ -35,11 +35,11 @@ pub struct KernelMaps {
 
 /// A connect() that came back without a SYN.
 #[derive(Clone, Copy, Debug)]
-pub struct UnsentConnect {
+pub(super) struct UnsentConnect {
     /// Thread group id of the caller.
-    pub pid: u32,
+    pub(super) pid: u32,
     /// What it asked for.
-    pub connect: PendingConnect,
+    pub(super) connect: PendingConnect,
 }
 
 impl KernelMaps {
@@ -47,7 +47,7 @@ impl KernelMaps {
     ///
     /// # Errors
     /// [`LoadError`] if the object lacks one, or a namespace cannot be written.
-    pub fn take(ebpf: &mut Ebpf, ports: &[u16], netns: &[u32]) -> Result<(Self, RingBuf<MapData>), LoadError> {
+    pub(super) fn take(ebpf: &mut Ebpf, ports: &[u16], netns: &[u32]) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let mut namespaces: HashMap<MapData, u32, u8> = map(ebpf, "NAMESPACES")?;
         for inode in netns {
             namespaces.insert(inode, 1, 0).map_err(|source| LoadError::Map { name: "NAMESPACES", source })?;
@@ -82,7 +82,7 @@ impl KernelMaps {
     ///
     /// # Errors
     /// [`LoadError::Map`] if the kernel refuses.
-    pub fn watch_self_test(&mut self, port: u16, on: bool) -> Result<(), LoadError> {
+    pub(super) fn watch_self_test(&mut self, port: u16, on: bool) -> Result<(), LoadError> {
         self.set_port(port, if on { SELF_TEST_SLOT.saturating_add(1) } else { 0 })
     }
 
@@ -90,7 +90,7 @@ impl KernelMaps {
     ///
     /// # Errors
     /// [`LoadError::Map`] if the kernel refuses.
-    pub fn set_netfilter_reset_packet(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
+    pub(super) fn set_netfilter_reset_packet(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
         for (element, function) in [(0, "nf_send_reset"), (1, "nf_send_reset6")] {
             let index = types.and_then(|types| types.parameter(function, "struct sk_buff *")).unwrap_or(ABSENT);
             self.netfilter_reset_packet
@@ -105,7 +105,7 @@ impl KernelMaps {
     }
 
     /// What the watched ports did since the last call; only ports that moved.
-    pub fn port_counts(&mut self) -> Vec<PortCount> {
+    pub(super) fn port_counts(&mut self) -> Vec<PortCount> {
         let mut moved = Vec::new();
         for ((slot, port), last) in (0_u32..).zip(&self.watched).zip(&mut self.last_totals) {
             let Ok(values) = self.totals.get(&slot, 0) else { continue };
@@ -119,7 +119,7 @@ impl KernelMaps {
     }
 
     /// Losses since the last call, by cause; only those that moved.
-    pub fn losses(&mut self) -> Vec<(&'static str, u64)> {
+    pub(super) fn losses(&mut self) -> Vec<(&'static str, u64)> {
         let mut moved = Vec::new();
         for ((cause, name), last) in (0_u32..).zip(loss::NAMES).zip(&mut self.last_losses) {
             let Ok(values) = self.losses.get(&cause, 0) else { continue };
@@ -134,7 +134,7 @@ impl KernelMaps {
 
     /// Takes out the connects that began before `before` and still have sent no SYN. Their process is
     /// marked, so that its next success is told.
-    pub fn take_unsent(&mut self, before: BootTime) -> Vec<UnsentConnect> {
+    pub(super) fn take_unsent(&mut self, before: BootTime) -> Vec<UnsentConnect> {
         let stale: Vec<(u64, PendingConnect)> = self
             .connects
             .iter()
@@ -157,7 +157,7 @@ impl KernelMaps {
     }
 
     /// Forgets attempts in trouble and marked processes of long ago.
-    pub fn forget_old(&mut self, now: BootTime) {
+    pub(super) fn forget_old(&mut self, now: BootTime) {
         let old = now.as_ns().saturating_sub(TROUBLED_NS);
         let initiators: Vec<RawInitiator> =
             self.troubled.iter().flatten().filter(|(_, at)| *at < old).map(|(key, _)| key).collect();

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
@@ -28,14 +26,6 @@ pub enum LoadError {
         hook: String,
         /// What the kernel said.
         source: Box<ProgramError>,
-    },
-    /// The root cgroup cannot be opened.
-    #[error("the root of cgroup v2 at {} cannot be opened", path.display())]
-    Cgroup {
-        /// Where it should be.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
     },
     /// The object embedded in this program lacks a part.
     #[error("the embedded eBPF object has no {0}: build the program again")]
@@ -66,14 +56,12 @@ pub struct Loaded {
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup_root: Option<&Path>) -> Result<Loaded, LoadError> {
+pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result<Loaded, LoadError> {
     let ebpf = EbpfLoader::new()
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
         .map_err(|error| LoadError::Object(Box::new(error)))?;
-    let open = |path: &Path| File::open(path).map_err(|source| LoadError::Cgroup { path: path.to_owned(), source });
-    let cgroup = cgroup_root.map(open).transpose()?;
     let mut loaded = Loaded { ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
     for hook in hooks.iter().filter(|hook| hook.state == HookState::Attach) {
         loaded.attach(hook)?;

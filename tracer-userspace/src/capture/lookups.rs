@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::facts::Symbols;
-use super::host::{Host, IcmpSockets as OpenIcmpSockets, process};
-use super::plan::IcmpSockets;
+use super::host::{Host, IcmpSockets, process};
+use super::plan::IcmpFamilies;
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
 /// Path look-ups of one (namespace, destination, port) are this far apart at least.
@@ -27,8 +27,8 @@ const ECONNREFUSED: u32 = 111;
 pub(super) struct Lookups {
     host: Host,
     symbols: Option<Symbols>,
-    wanted_sockets: IcmpSockets,
-    icmp_sockets: OpenIcmpSockets,
+    wanted_sockets: IcmpFamilies,
+    icmp_sockets: IcmpSockets,
     ports: Vec<u16>,
     symbol_ids: HashMap<u64, u64>,
     processes: HashMap<u32, BootTime>,
@@ -41,12 +41,12 @@ pub(super) struct Lookups {
 
 impl Lookups {
     /// Nothing told yet.
-    pub(super) fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpSockets, ports: Vec<u16>) -> Self {
+    pub(super) fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpFamilies, ports: Vec<u16>) -> Self {
         Self {
             host,
             symbols,
             wanted_sockets,
-            icmp_sockets: OpenIcmpSockets::default(),
+            icmp_sockets: IcmpSockets::default(),
             ports,
             symbol_ids: HashMap::new(),
             processes: HashMap::new(),
@@ -122,11 +122,6 @@ impl Lookups {
     /// Look-ups left out since the last call, by cause.
     pub(super) fn take_losses(&mut self) -> Vec<(String, u64)> {
         std::mem::take(&mut self.losses).into_iter().map(|(cause, count)| (cause.to_owned(), count)).collect()
-    }
-
-    /// Namespaces, listeners: what `ready:` names.
-    pub(super) fn host(&self) -> &Host {
-        &self.host
     }
 
     fn take_up(

@@ -21,4 +21,3 @@ pub(super) trait OwnsItsDescriptor: AsRawFd {}
 
 impl OwnsItsDescriptor for aya::maps::RingBuf<aya::maps::MapData> {}
 impl OwnsItsDescriptor for super::modules::ModuleEvents {}
-impl<T: log::Log> OwnsItsDescriptor for aya_log::EbpfLogger<T> {}

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::clock::boot_time;
 use super::kernel_maps::KernelMaps;
 use super::load::LoadError;
-use crate::record::{BootTime, Record, kind};
+use crate::record::{Record, kind};
 
 /// How long the record may take.
 const DEADLINE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub enum SelfTestError {
 ///
 /// # Errors
 /// [`SelfTestError`] if no record came.
-pub fn self_test(maps: &mut KernelMaps, ring: &mut RingBuf<MapData>) -> Result<(), SelfTestError> {
+pub(super) fn self_test(maps: &mut KernelMaps, ring: &mut RingBuf<MapData>) -> Result<(), SelfTestError> {
     let (closed, port) = closed_port()?;
     maps.watch_self_test(port, true)?;
     let seen = knock(port).map_err(SelfTestError::Setup).and_then(|()| wait_for_record(ring, port));
@@ -109,10 +109,4 @@ fn is_the_drop(bytes: &[u8], port: u16) -> bool {
         ),
         Err(_) => false,
     }
-}
-
-/// Whether a record is a leftover of the self-test: it began before recording did.
-#[must_use]
-pub fn is_leftover(record: &Record, recording_since: BootTime) -> bool {
-    record.time() < recording_since
 }

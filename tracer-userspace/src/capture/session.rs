@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{Facts, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
 use super::modules::{ModuleEvents, is_loaded};
-use super::plan::{HookPlan, HookState, Obstacle, Plan, plan};
+use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{BootTime, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
@@ -57,6 +57,9 @@ pub enum SessionError {
     /// `--netns`, or /proc.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// The root of cgroup v2 cannot be reached.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
     /// Loading or attaching.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -75,6 +78,8 @@ pub struct Session {
     ring: AsyncFd<RingBuf<MapData>>,
     lookups: Lookups,
     plan: Plan,
+    /// The programs' own diagnostics.
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
     module_events: Option<AsyncFd<ModuleEvents>>,
     since: BootTime,
     start: Start,
@@ -90,15 +95,17 @@ impl Session {
         lift_memlock_limit();
         // each watched namespace takes some sockets
         raise_open_files();
-        let facts = Facts::gather();
-        let plan = plan(&facts);
-        let mut layout = plan.ready()?;
+        let mut facts = Facts::gather();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
-        layout.netns_filter = u32::from(!netns.is_empty());
-        layout.verbose = u32::from(config.verbose);
-        let cgroup = facts.cgroup.as_ref().map(|cgroup| Path::new(&cgroup.path));
-        let mut loaded = load(&layout, &plan.hooks, cgroup)?;
+        let (mut plan, mut loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
+        if facts.kprobes && plan.hooks.iter().any(|hook| is_refused_kprobe(hook, &loaded)) {
+            log::info!("this kernel refuses a kprobe that it offers: planning without kprobes");
+            facts.kprobes = false;
+            drop(loaded);
+            (plan, loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
+        }
+        let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone());
@@ -111,6 +118,7 @@ impl Session {
             ring: readable(ring).map_err(SessionError::Ring)?,
             lookups,
             plan,
+            logger,
             module_events: None,
             since,
             start,
@@ -129,11 +137,6 @@ impl Session {
     pub fn hooks(&self) -> (usize, usize) {
         let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);
         (self.loaded.attached.len(), wanted.count())
-    }
-
-    /// The programs' object, for its log.
-    pub fn ebpf(&mut self) -> &mut aya::Ebpf {
-        &mut self.loaded.ebpf
     }
 
     /// Opens what the namespaces need and puts the first host records into the stream.
@@ -213,6 +216,9 @@ impl Session {
         }
         self.lookups.rescan(now, stream);
         self.attach_late();
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
     }
 
@@ -261,11 +267,39 @@ impl Session {
         }
         for hook in due {
             match self.loaded.attach(&hook) {
-                Ok(()) => log::info!("{} is attached, its module is loaded now", hook.label()),
+                Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
                 Err(error) => log::warn!("{error}"),
+            }
+            if is_refused_kprobe(&hook, &self.loaded) {
+                self.attach_reset_fallback();
             }
         }
     }
+
+    /// Where a kprobe on netfilter's RSTs is refused late, the stand-in takes over.
+    fn attach_reset_fallback(&mut self) {
+        let Some(fallback) = self.plan.hook(RESET_FALLBACK).cloned() else { return };
+        if !self.loaded.attached.contains(fallback.program)
+            && let Err(error) = self.loaded.attach(&fallback)
+        {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// Plans from these facts and loads what was planned.
+fn load_as_planned(facts: &Facts, verbose: bool, netns_filter: bool) -> Result<(Plan, Loaded), SessionError> {
+    let plan = plan(facts);
+    let mut layout = plan.ready()?;
+    layout.netns_filter = u32::from(netns_filter);
+    layout.verbose = u32::from(verbose);
+    let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
+    let loaded = load(&layout, &plan.hooks, cgroup)?;
+    Ok((plan, loaded))
+}
+
+fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {
+    hook.kind == HookKind::Kprobe && loaded.refused.contains_key(hook.program)
 }
 
 /// Before 5.11 maps count against the limit of locked memory; root may lift it.

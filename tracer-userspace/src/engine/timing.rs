@@ -21,7 +21,7 @@ pub(super) const PATH_WAIT: Duration = Duration::from_millis(300);
 
 /// Silence is silence after this long, with [`SILENCE_RETRANSMITS`]: SYNs went out at 0 and 1 s and
 /// once more, whatever `tcp_syn_linear_timeouts` says.
-pub(super) const SILENCE_AGE: Duration = Duration::from_secs(3);
+pub(super) const SILENCE_AGE: Duration = Duration::from_secs(4);
 
 /// Retransmissions that silence needs.
 pub(super) const SILENCE_RETRANSMITS: u32 = 2;

@@ -10,7 +10,7 @@ use crate::capture::host::lab::LabNamespace;
 fn lab(test: &str) -> Option<(LabNamespace, Host)> {
     let lab = LabNamespace::new(test)?;
     lab.ip("link set lo up");
-    Some((lab, Host::open(None, boot_time()).unwrap()))
+    Some((lab, Host::open(&[], boot_time()).unwrap()))
 }
 
 /// Has the kernel send a port-unreachable error to ourselves; true once it has arrived.

@@ -10,7 +10,7 @@ use crate::capture::clock::boot_time;
 use crate::record::{Listener, ListenerEvent, Neighbour, PathReport};
 
 fn host() -> Host {
-    Host::open(None, boot_time()).unwrap()
+    Host::open(&[], boot_time()).unwrap()
 }
 
 fn path(host: &mut Host, lab: &LabNamespace, remote: &str) -> PathReport {
@@ -104,7 +104,7 @@ fn a_snapshot_tells_namespaces_and_watched_listeners() {
     let Some(lab) = LabNamespace::new("a_snapshot_tells_namespaces_and_watched_listeners") else { return };
     let Some(other) = LabNamespace::new("a_snapshot_tells_namespaces_and_watched_listeners") else { return };
     connect(&lab, &other);
-    let mut host = Host::open(Some(&lab.name), boot_time()).unwrap();
+    let mut host = Host::open(std::slice::from_ref(&lab.name), boot_time()).unwrap();
     let bind = || TcpListener::bind("0.0.0.0:8080").unwrap();
     let open = [inside(lab.of(&mut host), bind).unwrap(), inside(other.of(&mut host), bind).unwrap()];
     let (netns, other_netns) = (lab.of(&mut host).inode, other.of(&mut host).inode);

@@ -90,7 +90,7 @@ const TRACEPOINTS: &[(&str, &[&str], bool)] = &[
 const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"), ("nf_send_reset6", "nf_reject_ipv6")];
 
 /// Stands in for the kprobes on [`NETFILTER_RESETS`].
-const RESET_FALLBACK: &str = "net_dev_queue";
+pub const RESET_FALLBACK: &str = "net_dev_queue";
 
 /// Chooses the hooks, in a fixed order, and the raw sockets.
 pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {

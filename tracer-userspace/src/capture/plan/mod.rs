@@ -13,7 +13,7 @@ mod tests;
 use serde::Serialize;
 use tracer_ebpf::Layout;
 
-pub use hooks::{HookKind, HookPlan, HookState};
+pub use hooks::{HookKind, HookPlan, HookState, RESET_FALLBACK};
 pub use layout::LayoutError;
 pub use obstacle::Obstacle;
 pub use outlook::{Outlook, Sight};

@@ -178,15 +178,22 @@ fn numbers_are_this_kernel_s_own() {
     let old = layout("debian-5.10.262-x86_64");
     assert_eq!((old.kfree_has_reason, old.reset_has_reason), (0, 0));
     assert_eq!((old.sk_err, old.net_inum, old.tcp_snd_una), (568, 144, 1468));
-    assert_eq!((old.nf_send_reset_skb, old.nf_send_reset6_skb), (ABSENT, ABSENT));
     let middle = layout("debian-6.1.176-x86_64-reject-loaded");
     assert_eq!((middle.kfree_has_reason, middle.reset_has_reason), (1, 0));
     assert_eq!((middle.reason_netfilter_drop, middle.reason_no_socket), (7, 2));
-    assert_eq!((middle.nf_send_reset_skb, middle.nf_send_reset6_skb), (2, 2));
     let new = layout("debian-7.3.4-x86_64");
     assert_eq!((new.kfree_has_reason, new.reset_has_reason), (1, 1));
     assert_eq!((new.reason_netfilter_drop, new.reason_no_socket), (12, 3));
     assert_eq!((new.sk_err, new.net_inum, new.tcp_snd_una), (284, 280, 1776));
+}
+
+#[test]
+fn the_packet_among_the_arguments_of_a_late_probe_is_told_by_btf() {
+    let packet = |name, function| recorded(name).types.unwrap().parameter(function, "struct sk_buff *");
+    for function in ["nf_send_reset", "nf_send_reset6"] {
+        assert_eq!(packet("debian-5.10.262-x86_64", function), None, "modules have no BTF there");
+        assert_eq!(packet("debian-6.1.176-x86_64-reject-loaded", function), Some(2));
+    }
 }
 
 /// The exceptions and the first obstacle after a change to a good kernel's facts.

@@ -60,7 +60,7 @@ pub(super) fn look(port: u16, path: Option<&str>) -> Port {
     let mut found = Port { number: port, ..Port::default() };
     let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let mut here = Vec::new();
-    match Host::open(None, clock::boot_time()) {
+    match Host::open(&[], clock::boot_time()) {
         Ok(mut host) => {
             let (all, problems) = host.table_of_all_listeners();
             found.listeners.extend(all.into_iter().filter(|row| row.port == port).map(listener));
