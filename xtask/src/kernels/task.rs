@@ -75,7 +75,10 @@ fn program(given: Option<&Path>, package: &str, binary: &str, arch: Arch) -> Res
         return Ok(path.to_owned());
     }
     setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
-    statically(package, binary, arch.target())
+    match arch {
+        Arch::X86 => statically(package, binary, arch.target()),
+        Arch::Arm => super::cross::build(package, binary),
+    }
 }
 
 fn name(path: &Path) -> Result<String> {
