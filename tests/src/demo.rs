@@ -123,10 +123,10 @@ fn show(tools: &Tools, case: &Case, number: usize, out: &mut impl Write) -> Resu
     writeln!(out, "    client$ curl http://{address}/\n    {}", failure(ended)?)?;
     server.await_word(case.server)?;
     client.await_word(Some(case.client))?;
-    drop(nginx);
     for (watcher, said) in [(server, case.server), (client, Some(case.client))] {
         watcher.finish(tools, said, out)?;
     }
+    drop(nginx);
     Ok(())
 }
 
@@ -179,6 +179,9 @@ impl Watcher {
         self.running.stop(Signal::INT)?;
         writeln!(out, "\n    {side}# wherefore record --port {WATCHED}")?;
         print(&seen, out)?;
+        if said.is_none() {
+            writeln!(out, "    | (no verdict: the SYN has not reached this host)")?;
+        }
         let trace = only_trace(self.directory.path())?;
         let replayed = replay(tools, &trace)?;
         writeln!(out, "\n    {side}# wherefore replay {}", trace.file_name().unwrap_or_default().to_string_lossy())?;
@@ -200,11 +203,6 @@ fn replay(tools: &Tools, trace: &Path) -> Result<Vec<String>> {
 }
 
 fn print(lines: &[String], out: &mut impl Write) -> Result<()> {
-    for line in lines {
-        writeln!(out, "    | {line}")?;
-    }
-    if lines.is_empty() {
-        writeln!(out, "    | (nothing: no SYN has reached this host)")?;
-    }
+    lines.iter().try_for_each(|line| writeln!(out, "    | {line}"))?;
     Ok(())
 }

@@ -46,11 +46,12 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         recorder.interrupt()?;
     }
     let mut wrong = Vec::new();
-    for ((vantage, view), recorder) in scenario.expect.views().into_iter().zip(stage.recorders.drain(..)) {
+    for ((vantage, view), recorder) in scenario.expect.views().into_iter().zip(std::mem::take(&mut stage.recorders)) {
         let recording = recorder.finish()?;
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
         let mut found = faults(&verdicts, &recording.summary, view, &scene(&stage.lab, vantage));
+        found.extend(stage.listener_fault(&recording, vantage));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
     }
@@ -109,6 +110,14 @@ impl Stage {
             Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
         }
         Ok(())
+    }
+
+    /// The summary must know whether something listens in the end.
+    fn listener_fault(&self, recording: &Recording, vantage: Vantage) -> Option<String> {
+        let listens = self.app.is_some() || self.nginx.is_some();
+        let said = recording.summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
+        let expected = Some(listens && vantage != Vantage::Client);
+        (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }
 
     fn record(&mut self, tools: &Tools, scenario: &Scenario) -> Result<()> {

@@ -35,15 +35,19 @@ fn signalled(tools: &Tools, signal: Signal) -> Result<()> {
     let last = running.stdout.so_far().pop().context("no line on standard output")?;
     ensure!(last.contains("\"type\":\"summary\""), "the last line is no summary: {last}");
     let trace = only_trace(directory.path())?.to_string_lossy().into_owned();
-    let stderr = running.stderr.so_far().join("\n");
-    ensure!(stderr.contains(&format!("wherefore replay {trace}")), "no replay command for {trace}: {stderr}");
-    let replayed = wherefore(tools, &["replay", &trace, "--json"])?;
-    replayed.says(0, &[])
+    ensure!(last.contains(&trace), "the summary does not name {trace}: {last}");
+    wherefore(tools, &["replay", &trace, "--json"])?.says(0, &[])
 }
 
 fn duration(tools: &Tools) -> Result<()> {
-    let (_directory, trace) = quiet_trace(tools)?;
-    wherefore(tools, &["replay", &trace.to_string_lossy()])?.says(0, &[])
+    let directory = scratch::directory()?;
+    let out = directory.path().to_string_lossy().into_owned();
+    let ending = wherefore(tools, &["record", "--port", QUIET_PORT, "--duration", "1s", "--out", &out])?;
+    ending.says(0, &["ready:"])?;
+    let trace = only_trace(directory.path())?.to_string_lossy().into_owned();
+    let said = ending.stdout.join("\n");
+    ensure!(said.contains(&format!("wherefore replay {trace}")), "no replay command for {trace}: {said}");
+    wherefore(tools, &["replay", &trace])?.says(0, &[])
 }
 
 fn record_unread(tools: &Tools) -> Result<()> {

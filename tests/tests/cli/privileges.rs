@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use anyhow::Result;
+use wherefore_tests::lab::{Family, Lab, Place};
 use wherefore_tests::scratch;
 use wherefore_tests::tools::Tools;
 
@@ -13,9 +14,10 @@ use crate::program::{QUIET_PORT, run};
 
 pub(crate) const TESTS: &[Test] = &[
     ("not-root", not_root),
-    ("without-cap-bpf", |tools| without(tools, "-bpf,-sys_admin", "CAP_BPF")),
-    ("without-cap-net-admin", |tools| without(tools, "-net_admin", "CAP_NET_ADMIN")),
-    ("without-cap-sys-admin", |tools| without(tools, "-sys_admin", "CAP_SYS_ADMIN")),
+    ("without-cap-bpf", |tools| without(tools, "-bpf,-sys_admin", "CAP_BPF", None)),
+    ("without-cap-perfmon", |tools| without(tools, "-perfmon,-sys_admin", "CAP_PERFMON", None)),
+    ("without-cap-net-admin", |tools| without(tools, "-net_admin", "CAP_NET_ADMIN", None)),
+    ("a-namespace-without-cap-sys-admin", a_namespace),
 ];
 
 fn not_root(tools: &Tools) -> Result<()> {
@@ -30,10 +32,17 @@ fn not_root(tools: &Tools) -> Result<()> {
     run(&mut command)?.is_one_line(1, &["root"])
 }
 
-fn without(tools: &Tools, dropped: &str, named: &str) -> Result<()> {
+/// Another namespace cannot be entered.
+fn a_namespace(tools: &Tools) -> Result<()> {
+    let lab = Lab::new(Family::V4)?;
+    without(tools, "-sys_admin", "CAP_SYS_ADMIN", Some(lab.at(Place::Server).name()))
+}
+
+fn without(tools: &Tools, dropped: &str, named: &str, namespace: Option<&str>) -> Result<()> {
     let directory = scratch::directory()?;
     let mut command = Command::new("setpriv");
     command.args(["--bounding-set", dropped]).arg(&tools.wherefore);
-    command.args(["record", "--port", QUIET_PORT, "--out"]).arg(directory.path());
+    command.args(["record", "--port", QUIET_PORT, "--duration", "1s", "--out"]).arg(directory.path());
+    command.args(namespace.map(|name| ["--netns", name]).iter().flatten());
     run(&mut command)?.is_one_line(1, &[named])
 }
