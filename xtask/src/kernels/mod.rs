@@ -12,6 +12,7 @@ mod catalogue;
 mod clock;
 mod command;
 mod console;
+mod cross;
 mod disk;
 mod initrd;
 mod kernel_image;

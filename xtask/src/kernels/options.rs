@@ -20,7 +20,7 @@ running at the deadline is a failure.
 Examples:
   cargo xtask kernels                                     all kernels, all scenarios
   cargo xtask kernels --kernel 5.10 --scenario process-down
-  cargo xtask kernels --ci                                the small set: 5.10, 6.1, 7.x
+  cargo xtask kernels --ci                                a few scenarios on 5.10, 6.1, 7.x
   cargo xtask kernels --kernel 6.12 -- uname -r";
 
 /// Run the lab on real kernels, 5.10 to 7.x, in virtual machines.
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// List the kernels and where they come from
     #[arg(long)]
     pub(super) list: bool,
-    /// The small set for every change: 5.10, 6.1 and 7.x
+    /// The small set for every change: a few scenarios on 5.10, 6.1 and 7.x
     #[arg(long)]
     pub(super) ci: bool,
     /// Start further kernels after one has failed
@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// How long a VM may run
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub(super) deadline: u64,
+    /// Scenarios at once in a VM: each starts several recorders, which is slow in an emulated CPU
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) lab_jobs: usize,
     /// Memory of a VM
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(super) memory: u32,

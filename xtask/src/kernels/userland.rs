@@ -44,8 +44,8 @@ pub(super) struct Userland {
 impl Userland {
     /// Takes the userland from the cache, or builds it.
     pub(super) fn prepare(cache: &Cache, mirrors: &Mirrors, arch: Arch) -> Result<Self> {
-        let recipe =
-            format!("userland {RECIPE}\nsuite {SUITE}\npackages {PACKAGES:?}\n{}", super::userland_arm::RECIPE_TEXT);
+        let by_hand = if arch == Arch::Arm { super::userland_arm::RECIPE_TEXT } else { "" };
+        let recipe = format!("userland {RECIPE}\nsuite {SUITE}\npackages {PACKAGES:?}\n{by_hand}");
         let folder =
             cache.entry(&format!("userland-{}", arch.debian()), &recipe, |target| build(mirrors, arch, target))?;
         Ok(Self { folder })
@@ -63,7 +63,12 @@ impl Userland {
 fn build(mirrors: &Mirrors, arch: Arch, target: &Path) -> Result<()> {
     let tree = target.join("rootfs");
     let mut bootstrap = Command::new("mmdebstrap");
-    bootstrap.args(["--quiet", "--mode=root", &format!("--include={}", PACKAGES.join(","))]);
+    let essential = match arch {
+        Arch::X86 => [].as_slice(),
+        Arch::Arm => &super::userland_arm::ESSENTIAL,
+    };
+    let packages = [&PACKAGES, essential].concat();
+    bootstrap.args(["--quiet", "--mode=root", &format!("--include={}", packages.join(","))]);
     for unwanted in ["doc", "man", "locale", "info"] {
         bootstrap.arg(format!("--dpkgopt=path-exclude=/usr/share/{unwanted}/*"));
     }

@@ -12,10 +12,29 @@ use anyhow::{Context as _, Result};
 use super::command::quietly;
 
 /// To be changed when what this file does changes.
-pub(super) const RECIPE_TEXT: &str = "links 1\n";
+pub(super) const RECIPE_TEXT: &str = "links 2\n";
+/// What every Debian has, and an unpacked one must name.
+pub(super) const ESSENTIAL: [&str; 15] = [
+    "base-files",
+    "base-passwd",
+    "bash",
+    "coreutils",
+    "dash",
+    "findutils",
+    "grep",
+    "gzip",
+    "hostname",
+    "libc-bin",
+    "mawk",
+    "mount",
+    "ncurses-base",
+    "sed",
+    "tar",
+];
 const MERGED: [&str; 3] = ["bin", "sbin", "lib"];
 /// Links that update-alternatives would make, each relative to its own folder.
-const ALTERNATIVES: [(&str, &str); 6] = [
+const ALTERNATIVES: [(&str, &str); 7] = [
+    ("usr/bin/sh", "dash"),
     ("usr/sbin/iptables", "iptables-nft"),
     ("usr/sbin/ip6tables", "ip6tables-nft"),
     ("usr/sbin/iptables-save", "iptables-nft-save"),
@@ -48,7 +67,8 @@ pub(super) fn link(tree: &Path) -> Result<()> {
         }
     }
     let account = |kind: &str, own: &str| -> Result<()> {
-        let master = fs::read_to_string(tree.join(format!("usr/share/base-passwd/{kind}.master")))?;
+        let master = fs::read_to_string(tree.join(format!("usr/share/base-passwd/{kind}.master")))
+            .with_context(|| format!("base-passwd has no {kind}"))?;
         Ok(fs::write(tree.join("etc").join(kind), master + own)?)
     };
     account("passwd", "haproxy:x:101:101::/var/lib/haproxy:/usr/sbin/nologin\n")?;

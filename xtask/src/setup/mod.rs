@@ -29,6 +29,8 @@ pub(crate) enum Scope {
     Build,
     /// That, and running every test.
     Test,
+    /// Building for arm64 elsewhere, beside what building needs.
+    CrossBuild,
     /// Making and running virtual machines with other kernels; no more.
     Kernels,
 }

@@ -36,6 +36,12 @@ pub(super) const MACHINES: [(&str, &str); 9] = [
     ("qemu-system-x86_64", "qemu-system-x86"),
 ];
 
+/// What linking for arm64 needs, and the Debian package that has it.
+pub(super) const CROSS: [(&str, &str); 2] = [
+    ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
+    ("/usr/aarch64-linux-gnu/lib/libc.a", "libc6-dev-arm64-cross"),
+];
+
 /// What building bpf-linker needs, and the Debian package that has it: the LLVM of Debian's
 /// rustc-web.
 pub(super) const LLVM: [(&str, &str); 2] =
@@ -72,6 +78,7 @@ impl Plan {
         let commands: &[_] = match scope {
             Scope::Build => &[],
             Scope::Test => &COMMANDS,
+            Scope::CrossBuild => &CROSS,
             Scope::Kernels => &MACHINES,
         };
         let absent = commands.iter().filter(|(command, _)| !facts.present.contains(command));
@@ -131,7 +138,7 @@ mod tests {
     use crate::toolchain::Compiler;
 
     fn complete() -> Facts {
-        let commands = COMMANDS.iter().chain(&MACHINES).chain(&LLVM).map(|&(name, _)| name);
+        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LLVM).map(|&(name, _)| name);
         Facts {
             toolchain: None,
             present: commands.collect(),
@@ -185,6 +192,8 @@ mod tests {
             facts.present.remove(command);
         }
         assert_eq!(Plan::new(&facts, Scope::Kernels).packages, ["mmdebstrap", "kmod"]);
+        facts.present.remove("aarch64-linux-gnu-gcc");
+        assert_eq!(Plan::new(&facts, Scope::CrossBuild).packages, ["gcc-aarch64-linux-gnu"]);
     }
 
     #[test]
