@@ -6,9 +6,9 @@ use tracer_ebpf::{IcmpRecord, kind};
 
 use super::emit::{emit, header};
 use super::kernel::{Kernel, netns_of_device};
-use super::maps::{NAMESPACES, layout};
+use super::maps::layout;
 use super::packet::{self, Bytes, Ip, SkbBytes};
-use super::ports::watched;
+use super::ports::{is_watched_namespace, watched};
 
 /// Reads the error that follows `outer`, if it quotes TCP, and sends it. `received` errors are
 /// filtered by the quoted destination port. Errors that this host sends are not: NAT has already put
@@ -27,7 +27,7 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
     if record_kind == kind::ICMP_RECEIVED && watched(tcp.dst_port).is_none() {
         return None;
     }
-    if layout!(netns_filter) != 0 && NAMESPACES.get_ptr(netns).is_none() {
+    if !is_watched_namespace(netns) {
         return None;
     }
     emit(header::<IcmpRecord>(record_kind, netns), |record: &mut IcmpRecord| {

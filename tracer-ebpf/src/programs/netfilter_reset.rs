@@ -8,7 +8,7 @@ use super::emit::{emit, header};
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet::{self, SkbBytes};
-use super::ports::watched;
+use super::ports::{is_watched_namespace, watched};
 
 /// `nf_send_reset` (net/ipv4/netfilter/nf_reject_ipv4.c).
 #[kprobe(function = "nf_send_reset")]
@@ -95,7 +95,11 @@ fn socketless_reset(skb: Kernel) -> Option<()> {
     if tcp.flags & tcp_flag::RST == 0 {
         return None;
     }
+    // by namespace only: the source port may be a published one, that NAT has put back
     let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
+    if !is_watched_namespace(netns) {
+        return None;
+    }
     emit(header::<PacketRecord>(kind::NETFILTER_RESET, netns), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
         record.seq = tcp.seq;

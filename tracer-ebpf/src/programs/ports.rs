@@ -22,10 +22,7 @@ impl Slot {
     /// Whether this namespace is watched. The self-test's port is, everywhere.
     #[inline(always)]
     pub(super) fn in_namespace(self, netns: u32) -> bool {
-        if layout!(netns_filter) == 0 || self.0 == SELF_TEST_SLOT {
-            return true;
-        }
-        NAMESPACES.get_ptr(netns).is_some()
+        self.0 == SELF_TEST_SLOT || is_watched_namespace(netns)
     }
 
     /// Counts in this CPU's totals of the port.
@@ -46,6 +43,12 @@ impl Slot {
             totals.last_syn_ns = now;
         });
     }
+}
+
+/// Whether this namespace is watched.
+#[inline(always)]
+pub(super) fn is_watched_namespace(netns: u32) -> bool {
+    layout!(netns_filter) == 0 || NAMESPACES.get_ptr(netns).is_some()
 }
 
 /// `CLOCK_BOOTTIME`, nanoseconds.

@@ -133,6 +133,11 @@ impl Session {
         &self.start
     }
 
+    /// What recording has to do without here, a sentence each.
+    pub fn lacks(&self) -> &[String] {
+        &self.plan.lacks
+    }
+
     /// Hooks attached, and hooks that the plan would have.
     pub fn hooks(&self) -> (usize, usize) {
         let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);

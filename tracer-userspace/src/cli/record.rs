@@ -40,17 +40,28 @@ pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
         Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
     };
     let status = !args.quiet && console::stderr_is_terminal();
-    capture(&args.capture, Some(&args.out), printer, status)
+    let written = capture(&args.capture, Some(&args.out), printer, status)?;
+    // people find the path in the summary; programs read that too, but people start them
+    if let Some(path) = written.filter(|_| args.json && !args.quiet) {
+        console::error_line(&format!("recorded: wherefore replay {path}"));
+    }
+    Ok(())
 }
 
 /// `wherefore watch`.
 pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let color = console::stdout_takes_color();
     let printer = Printer::human(HumanOptions { color, ..HumanOptions::default() });
-    capture(&args.capture, None, printer, console::stderr_is_terminal())
+    capture(&args.capture, None, printer, console::stderr_is_terminal()).map(drop)
 }
 
-fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: bool) -> Result<(), Failure> {
+/// Records until it is told to stop; the path of the trace file, if one was written.
+fn capture(
+    args: &CaptureArgs,
+    out: Option<&Path>,
+    printer: Printer,
+    status: bool,
+) -> Result<Option<String>, Failure> {
     let command = if out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
@@ -73,13 +84,14 @@ fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: boo
         if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
             console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
         }
+        let path = file.as_ref().map(|file| file.path().display().to_string());
         let live = Live {
             session,
             tee: Tee::new(file, Analysis::new(printer)),
             records: Vec::new(),
             status: status.then(LiveStatus::default),
         };
-        live.run(args.duration).await
+        live.run(args.duration).await.map(|()| path)
     })
 }
 
@@ -131,6 +143,9 @@ impl Live {
         self.session.snapshot(&mut self.records);
         let ready = ready(&self.session, &self.records);
         self.pass()?;
+        for lack in self.session.lacks() {
+            console::error_line(&format!("wherefore: {lack}"));
+        }
         console::error_line(&ready.line());
         super::notify::ready();
         Ok(())
