@@ -99,6 +99,18 @@ impl Tally {
         self.named = 0;
     }
 
+    /// Counts a test that passed elsewhere.
+    pub(crate) fn pass(&mut self) {
+        self.passed += 1;
+    }
+
+    /// Counts a test that was skipped elsewhere; `line` says which and why.
+    pub(crate) fn skip(&mut self, line: String) {
+        self.passed += 1;
+        self.skipped += 1;
+        self.skips.push(line);
+    }
+
     /// Counts a failure of something around the tests.
     pub(crate) fn fail(&mut self, what: String) {
         self.failures.push(what);

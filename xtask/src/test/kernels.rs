@@ -1,0 +1,82 @@
+//! The lab's small set on other kernels, in VMs: part of every test run.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::tally::Tally;
+use crate::console;
+
+/// What became of one scenario on one kernel.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// Runs `kernels --ci` as a process of its own, shows what it says, and counts.
+pub(super) fn run(tally: &mut Tally) -> Result<()> {
+    let mut command = Command::new(env::current_exe().context("no path to this program")?);
+    command.args(["kernels", "--ci", "--keep-going"]).stderr(Stdio::piped());
+    let mut child = command.spawn().context("cannot start the kernels' tests")?;
+    let notes = child.stderr.take().context("no pipe to the kernels' tests")?;
+    // by kernel and scenario: what a VM that broke had said is said again by the next
+    let mut outcomes = BTreeMap::new();
+    for line in BufReader::new(notes).split(b'\n') {
+        let line = line.context("cannot read what the kernels' tests say")?;
+        let line = String::from_utf8_lossy(&line);
+        console::note(&line);
+        outcomes.extend(outcome(&line));
+    }
+    let status = child.wait().context("cannot wait for the kernels' tests")?;
+    let failed = outcomes.values().filter(|outcome| **outcome == Outcome::Failed).count();
+    for (name, outcome) in outcomes {
+        match outcome {
+            Outcome::Passed => tally.pass(),
+            Outcome::Failed => tally.fail(format!("{name}, on another kernel")),
+            Outcome::Skipped(reason) => tally.skip(format!("skipped: {name}: {reason}")),
+        }
+    }
+    if !status.success() && failed == 0 {
+        tally.fail(format!("the kernels' tests: {status}"));
+    }
+    Ok(())
+}
+
+/// Reads a line like `[5.10] ok process-down/ipv4`.
+fn outcome(line: &str) -> Option<(String, Outcome)> {
+    let (label, said) = line.strip_prefix('[')?.split_once("] ")?;
+    let name = |scenario: &str| format!("[{label}] {scenario}");
+    if let Some(scenario) = said.strip_prefix("ok ") {
+        return Some((name(scenario), Outcome::Passed));
+    }
+    if let Some(rest) = said.strip_prefix("FAIL ") {
+        let scenario = rest.split_once(": ").map_or(rest, |(scenario, _why)| scenario);
+        return Some((name(scenario), Outcome::Failed));
+    }
+    let (scenario, reason) = said.strip_prefix("skipped: ")?.split_once(": ")?;
+    Some((name(scenario), Outcome::Skipped(reason.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_lab_in_a_guest() {
+        let check = |line, expected| assert_eq!(outcome(line), expected, "{line}");
+        let told = |name: &str, outcome| Some((name.to_owned(), outcome));
+        check("[5.10] ok process-down/ipv4", told("[5.10] process-down/ipv4", Outcome::Passed));
+        check("[6.1] FAIL no-route/ipv6: seen from: x", told("[6.1] no-route/ipv6", Outcome::Failed));
+        let skipped = Outcome::Skipped("no IPv6".to_owned());
+        check("[7.3] skipped: no-route/ipv6: no IPv6", told("[7.3] no-route/ipv6", skipped));
+        check("[7.3] 3 passed, 0 failed, 0 skipped", None);
+        check("kernels: images ready", None);
+    }
+}
