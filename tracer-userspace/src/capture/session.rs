@@ -19,7 +19,7 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookPlan, HookState, Obstacle, Plan, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{BootTime, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
+use crate::record::{BootTime, Hook, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -131,6 +131,11 @@ impl Session {
     pub fn hooks(&self) -> (usize, usize) {
         let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);
         (self.loaded.attached.len(), wanted.count())
+    }
+
+    /// The hooks as they are now.
+    pub fn hook_records(&self) -> Vec<Hook> {
+        hook_records(&self.plan, &self.loaded)
     }
 
     /// The programs' object, for its log.
@@ -304,8 +309,7 @@ fn unsent_record(unsent: &super::kernel_maps::UnsentConnect, now: BootTime) -> S
     }
 }
 
-fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
-    let types = facts.types.clone().unwrap_or_default();
+fn hook_records(plan: &Plan, loaded: &Loaded) -> Vec<Hook> {
     let mut hooks = plan.hook_records(|program| loaded.attached.contains(program));
     for hook in &mut hooks {
         let program = hook.name.rsplit('/').next().unwrap_or_default();
@@ -313,6 +317,11 @@ fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loa
             hook.note.clone_from(why);
         }
     }
+    hooks
+}
+
+fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
+    let types = facts.types.clone().unwrap_or_default();
     let blind: BTreeSet<String> = plan.blind().into_iter().map(|slug| slug.as_str().to_owned()).collect();
     Start {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -325,7 +334,7 @@ fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loa
         slow_given: config.slow_given,
         statuses: config.statuses.clone(),
         netns,
-        hooks,
+        hooks: hook_records(plan, loaded),
         blind: blind.into_iter().collect(),
         clock: clock_pair(),
         drop_reasons: types.drop_reasons,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "capture")]
+use super::metrics::MetricsAddress;
 use super::moment::{Moment, span};
 use super::peer::Peer;
 use super::ports::PortList;
@@ -129,6 +131,14 @@ pub struct RecordArgs {
     /// No status line and no verdict lines for people; the summary stays, and so does --json.
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Serve metrics at http://ADDR/metrics in OpenMetrics text, for Prometheus: 127.0.0.1:9435.
+    ///
+    /// A port alone is served on loopback. Whoever reaches the address can read the metrics: they
+    /// name ports and verdicts, no peers.
+    #[cfg(feature = "capture")]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<MetricsAddress>,
 }
 
 /// Arguments of `watch`.

@@ -13,6 +13,8 @@ mod listeners_hint;
 mod live_status;
 #[cfg(feature = "capture")]
 mod log;
+#[cfg(feature = "capture")]
+pub mod metrics;
 pub mod moment;
 #[cfg(feature = "capture")]
 mod notify;

@@ -16,6 +16,7 @@ use super::args::{CaptureArgs, RecordArgs, WatchArgs};
 use super::console;
 use super::failure::Failure;
 use super::live_status::LiveStatus;
+use super::metrics::{Metrics, MetricsAddress};
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::boot_time;
@@ -40,17 +41,23 @@ pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
         Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
     };
     let status = !args.quiet && console::stderr_is_terminal();
-    capture(&args.capture, Some(&args.out), printer, status)
+    capture(&args.capture, Some(&args.out), args.metrics, printer, status)
 }
 
 /// `wherefore watch`.
 pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let color = console::stdout_takes_color();
     let printer = Printer::human(HumanOptions { color, ..HumanOptions::default() });
-    capture(&args.capture, None, printer, console::stderr_is_terminal())
+    capture(&args.capture, None, None, printer, console::stderr_is_terminal())
 }
 
-fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: bool) -> Result<(), Failure> {
+fn capture(
+    args: &CaptureArgs,
+    out: Option<&Path>,
+    metrics: Option<MetricsAddress>,
+    printer: Printer,
+    status: bool,
+) -> Result<(), Failure> {
     let command = if out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
@@ -73,11 +80,13 @@ fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: boo
         if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
             console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
         }
+        let metrics = metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
             tee: Tee::new(file, Analysis::new(printer)),
             records: Vec::new(),
             status: status.then(LiveStatus::default),
+            metrics,
         };
         live.run(args.duration).await
     })
@@ -89,6 +98,18 @@ struct Live {
     tee: Tee,
     records: Vec<Record>,
     status: Option<LiveStatus>,
+    metrics: Option<Metrics>,
+}
+
+/// Serves metrics from now on, and says where.
+fn serve_metrics(address: MetricsAddress, session: &Session) -> anyhow::Result<Metrics> {
+    let metrics = Metrics::new(session.start());
+    let bound = metrics.serve(address)?;
+    console::error_line(&format!("wherefore: metrics are at http://{bound}/metrics"));
+    if !address.is_loopback() {
+        log::warn!("the metrics are open to whoever reaches {bound}");
+    }
+    Ok(metrics)
 }
 
 impl Live {
@@ -108,6 +129,7 @@ impl Live {
                     self.pass()?;
                     if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
                         self.tee.flush();
+                        self.meter();
                     }
                     if ticks.is_multiple_of(STATUS_EVERY_TICKS) {
                         self.show_status();
@@ -141,15 +163,29 @@ impl Live {
         if let Some(status) = &mut self.status {
             status.note(&self.records);
         }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.note(&self.records);
+        }
         let mut out = console::stdout();
         self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;
         out.flush().map_err(Failure::output)?;
-        for (port, count) in self.tee.failed.drain(..) {
+        for told in self.tee.told.drain(..) {
             if let Some(status) = &mut self.status {
-                status.failed(port, count);
+                status.failed(told.port, told.count);
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.verdict(&told);
             }
         }
         Ok(())
+    }
+
+    /// What the metrics cannot see in the stream.
+    fn meter(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.file(self.tee.bytes_written(), self.tee.lost());
+            metrics.hooks(&self.session.hook_records());
+        }
     }
 
     fn show_status(&mut self) {
