@@ -19,7 +19,9 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookPlan, HookState, Obstacle, Plan, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{BootTime, Hook, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
+use crate::record::{
+    BootTime, Hook, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, Watched, kind,
+};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -221,6 +223,25 @@ impl Session {
         self.lookups.rescan(now, stream);
         self.attach_late();
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
+    }
+
+    /// Watches these ports (ascending) from now on, and no others. Ports that were watched before go on
+    /// without a gap. The stream says when, and who listens on the new ones.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub fn set_ports(&mut self, ports: &[u16], stream: &mut Vec<Record>) -> Result<(), LoadError> {
+        // read first: nothing of a new port is older
+        let now = boot_time();
+        while self.drain(stream) {}
+        let counts = self.maps.set_ports(ports)?;
+        stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
+        if !counts.is_empty() {
+            stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
+        }
+        self.lookups.set_ports(ports, now, stream);
+        self.start.ports = ports.to_vec();
+        Ok(())
     }
 
     /// The last records of a stream that ends in order.

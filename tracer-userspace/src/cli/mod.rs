@@ -2,6 +2,8 @@
 
 pub mod analysis;
 pub mod args;
+#[cfg(feature = "capture")]
+mod config;
 mod console;
 #[cfg(feature = "capture")]
 pub mod doctor;

@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::analysis::Analysis;
 use super::args::{CaptureArgs, RecordArgs, WatchArgs};
+use super::config::{Reload, Reloaded};
 use super::console;
 use super::failure::Failure;
 use super::live_status::LiveStatus;
 use super::metrics::{Metrics, MetricsAddress};
+use super::notify::Watchdog;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::boot_time;
@@ -33,7 +35,8 @@ const FLUSH_EVERY_TICKS: u32 = 2;
 const STATUS_EVERY_TICKS: u32 = 40;
 
 /// `wherefore record`.
-pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
+pub(super) fn run(flags: &RecordArgs) -> Result<(), Failure> {
+    let args = &flags.with_config()?;
     let printer = if args.json {
         Printer::json()
     } else {
@@ -41,24 +44,32 @@ pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
         Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
     };
     let status = !args.quiet && console::stderr_is_terminal();
-    capture(&args.capture, Some(&args.out), args.metrics, printer, status)
+    let reload = Reload::new(flags, args);
+    capture(&args.capture, Edges { out: Some(args.out()), metrics: args.metrics, reload, status }, printer)
 }
 
 /// `wherefore watch`.
 pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let color = console::stdout_takes_color();
     let printer = Printer::human(HumanOptions { color, ..HumanOptions::default() });
-    capture(&args.capture, None, None, printer, console::stderr_is_terminal())
+    let edges = Edges { status: console::stderr_is_terminal(), ..Edges::default() };
+    capture(&args.capture, edges, printer)
 }
 
-fn capture(
-    args: &CaptureArgs,
-    out: Option<&Path>,
+/// Where a recording meets its surroundings.
+#[derive(Default)]
+struct Edges {
+    /// Directory of the trace file; none for `watch`.
+    out: Option<PathBuf>,
     metrics: Option<MetricsAddress>,
-    printer: Printer,
+    /// What SIGHUP does; without it SIGHUP ends the recording.
+    reload: Option<Reload>,
+    /// Whether the status line is shown.
     status: bool,
-) -> Result<(), Failure> {
-    let command = if out.is_some() { "record" } else { "watch" };
+}
+
+fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Failure> {
+    let command = if edges.out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
     let config = SessionConfig {
@@ -73,20 +84,22 @@ fn capture(
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
-        let file = out
-            .map(|directory| TraceFile::create(directory, session.start(), sudo_group()))
+        let file = edges
+            .out
+            .map(|directory| TraceFile::create(&directory, session.start(), sudo_group()))
             .transpose()
             .map_err(anyhow::Error::from)?;
         if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
             console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
         }
-        let metrics = metrics.map(|address| serve_metrics(address, &session)).transpose()?;
+        let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
             tee: Tee::new(file, Analysis::new(printer)),
             records: Vec::new(),
-            status: status.then(LiveStatus::default),
+            status: edges.status.then(LiveStatus::default),
             metrics,
+            reload: edges.reload,
         };
         live.run(args.duration).await
     })
@@ -99,6 +112,7 @@ struct Live {
     records: Vec<Record>,
     status: Option<LiveStatus>,
     metrics: Option<Metrics>,
+    reload: Option<Reload>,
 }
 
 /// Serves metrics from now on, and says where.
@@ -114,7 +128,9 @@ fn serve_metrics(address: MetricsAddress, session: &Session) -> anyhow::Result<M
 
 impl Live {
     async fn run(mut self, duration: Option<Duration>) -> Result<(), Failure> {
-        let mut stop = pin!(stop_signal(duration)?);
+        let mut stop = pin!(stop_signal(duration, self.reload.is_none())?);
+        let mut reload = self.reload.is_some().then(|| listen(SignalKind::hangup())).transpose()?;
+        let watchdog = Watchdog::new(TICK);
         self.begin()?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -123,8 +139,10 @@ impl Live {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                () = received(&mut reload) => self.reload()?,
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
+                    watchdog.tick(ticks);
                     self.session.tick(&mut self.records);
                     self.pass()?;
                     if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
@@ -180,6 +198,31 @@ impl Live {
         Ok(())
     }
 
+    /// The configuration is read again. If it makes no sense, all stays as it is.
+    fn reload(&mut self) -> Result<(), Failure> {
+        let Some(reload) = &self.reload else { return Ok(()) };
+        let Reloaded { ports, later } = match reload.read() {
+            Ok(reloaded) => reloaded,
+            Err(failure) => {
+                let line = failure.line().unwrap_or_default();
+                console::error_line(&format!("{line}; recording goes on as before"));
+                return Ok(());
+            }
+        };
+        self.session.set_ports(&ports, &mut self.records).map_err(anyhow::Error::from)?;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.watch(&ports);
+        }
+        self.pass()?;
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        console::error_line(&format!("wherefore: reloaded: watching {}", ports.join(",")));
+        if !later.is_empty() {
+            let later = later.join(", ");
+            console::error_line(&format!("wherefore: changed, but used only when recording begins anew: {later}"));
+        }
+        Ok(())
+    }
+
     /// What the metrics cannot see in the stream.
     fn meter(&self) {
         if let Some(metrics) = &self.metrics {
@@ -203,12 +246,25 @@ impl Live {
     }
 }
 
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("signals cannot be received")
+}
+
+/// Ends when this signal is received; never without one.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Ends when a signal asks to stop, or the time is up.
-fn stop_signal(duration: Option<Duration>) -> anyhow::Result<Pin<Box<dyn Future<Output = ()>>>> {
-    let listen = |kind| signal(kind).context("signals cannot be received");
+fn stop_signal(duration: Option<Duration>, hangup_stops: bool) -> anyhow::Result<Pin<Box<dyn Future<Output = ()>>>> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
+    let mut hangup = hangup_stops.then(|| listen(SignalKind::hangup())).transpose()?;
     let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
     Ok(Box::pin(async move {
         let time_is_up = async {
@@ -220,7 +276,7 @@ fn stop_signal(duration: Option<Duration>) -> anyhow::Result<Pin<Box<dyn Future<
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            () = received(&mut hangup) => {}
             () = time_is_up => {}
         }
     }))
