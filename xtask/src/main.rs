@@ -6,6 +6,7 @@ mod ci;
 mod compile;
 mod console;
 mod demo;
+mod dist;
 mod kernels;
 mod lint;
 mod process;
@@ -40,6 +41,7 @@ enum Command {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
+    Dist(dist::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
+        Command::Dist(arguments) => dist::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {

@@ -1,8 +1,8 @@
 //! What user space writes into and reads out of the programs' maps.
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use tracer_ebpf::{ABSENT, PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
+use tracer_ebpf::{ABSENT, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
 use zerocopy::FromBytes;
 
 use super::facts::TypeFacts;
@@ -28,6 +28,7 @@ pub(super) struct KernelMaps {
     troubled: HashMap<MapData, RawInitiator, u64>,
     unsent: HashMap<MapData, u32, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
+    /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
     last_losses: Vec<u64>,
@@ -64,17 +65,52 @@ impl KernelMaps {
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
         };
-        maps.watch(ports)?;
+        maps.set_ports(ports)?;
         Ok((maps, map(ebpf, "RECORDS")?))
     }
 
-    /// Watches these ports: slot by position.
-    fn watch(&mut self, ports: &[u16]) -> Result<(), LoadError> {
-        for (slot, port) in (1_u32..).zip(ports) {
-            self.set_port(*port, slot)?;
+    /// Watches these ports from now on, and no others. A port that is watched already keeps its slot,
+    /// so nothing of it is missed. Returns what the ports have done until now.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub(super) fn set_ports(&mut self, ports: &[u16]) -> Result<Vec<PortCount>, LoadError> {
+        for port in self.watched.iter().copied().filter(|port| *port != 0 && !ports.contains(port)) {
+            set_port(&mut self.ports, port, 0)?;
         }
-        self.watched = ports.to_vec();
-        self.last_totals = vec![PortTotals::default(); ports.len()];
+        let counts = self.port_counts();
+        for port in self.watched.iter_mut().filter(|port| !ports.contains(port)) {
+            *port = 0;
+        }
+        for port in ports {
+            if !self.watched.contains(port) {
+                self.take_slot(*port)?;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// Gives a port a slot whose totals are zero: one never used, so that a program that is still at
+    /// work on a port just left counts nowhere else, and one that is free again only when there is none.
+    fn take_slot(&mut self, port: u16) -> Result<(), LoadError> {
+        let fresh = self.watched.len();
+        let free = self.watched.iter().position(|port| *port == 0);
+        let slot = if fresh < PORT_SLOTS as usize { fresh } else { free.unwrap_or(fresh) };
+        let number = u32::try_from(slot).unwrap_or(PORT_SLOTS);
+        if slot == fresh {
+            self.watched.push(0);
+            self.last_totals.push(PortTotals::default());
+        } else {
+            let failed = |source| LoadError::Map { name: "PORT_TOTALS", source };
+            let cpus = self.totals.get(&number, 0).map_err(failed)?.len();
+            let zero = PerCpuValues::try_from(vec![RawTotals::default(); cpus]);
+            self.totals.set(number, zero.map_err(|source| failed(source.into()))?, 0).map_err(failed)?;
+        }
+        if let Some((watched, last)) = self.watched.get_mut(slot).zip(self.last_totals.get_mut(slot)) {
+            *last = PortTotals::default();
+            set_port(&mut self.ports, port, number.saturating_add(1))?;
+            *watched = port;
+        }
         Ok(())
     }
 
@@ -83,7 +119,7 @@ impl KernelMaps {
     /// # Errors
     /// [`LoadError::Map`] if the kernel refuses.
     pub(super) fn watch_self_test(&mut self, port: u16, on: bool) -> Result<(), LoadError> {
-        self.set_port(port, if on { SELF_TEST_SLOT.saturating_add(1) } else { 0 })
+        set_port(&mut self.ports, port, if on { SELF_TEST_SLOT.saturating_add(1) } else { 0 })
     }
 
     /// Tells the probes on netfilter's RSTs which argument is the packet, as far as BTF says it.
@@ -100,14 +136,13 @@ impl KernelMaps {
         Ok(())
     }
 
-    fn set_port(&mut self, port: u16, slot_plus_one: u32) -> Result<(), LoadError> {
-        self.ports.set(u32::from(port), slot_plus_one, 0).map_err(|source| LoadError::Map { name: "PORTS", source })
-    }
-
     /// What the watched ports did since the last call; only ports that moved.
     pub(super) fn port_counts(&mut self) -> Vec<PortCount> {
         let mut moved = Vec::new();
         for ((slot, port), last) in (0_u32..).zip(&self.watched).zip(&mut self.last_totals) {
+            if *port == 0 {
+                continue;
+            }
             let Ok(values) = self.totals.get(&slot, 0) else { continue };
             let now = values.iter().filter_map(totals).fold(PortTotals::default(), add);
             if now != *last {
@@ -182,6 +217,10 @@ where
 {
     let map = ebpf.take_map(name).ok_or_else(|| LoadError::Missing(format!("map {name}")))?;
     T::try_from(map).map_err(|source| LoadError::Map { name, source })
+}
+
+fn set_port(ports: &mut Array<MapData, u32>, port: u16, slot_plus_one: u32) -> Result<(), LoadError> {
+    ports.set(u32::from(port), slot_plus_one, 0).map_err(|source| LoadError::Map { name: "PORTS", source })
 }
 
 fn totals(raw: &RawTotals) -> Option<PortTotals> {

@@ -82,6 +82,22 @@ impl Lookups {
         self.next_rescan = now.after(RESCAN_EVERY);
     }
 
+    /// These ports are watched from now on: tells who listens on those that were not before.
+    pub(super) fn set_ports(&mut self, ports: &[u16], now: BootTime, stream: &mut Vec<Record>) {
+        let added: Vec<u16> = ports.iter().copied().filter(|port| !self.ports.contains(port)).collect();
+        self.ports = ports.to_vec();
+        if added.is_empty() {
+            return;
+        }
+        for inode in self.host.watched_namespaces() {
+            let found = self.host.listeners(inode, &added, now);
+            for problem in found.problems {
+                log::info!("{problem}");
+            }
+            stream.extend(found.records.into_iter().map(Record::Host));
+        }
+    }
+
     /// Passes a kernel record on: first what it rests on, then the record, then what it asks for.
     pub(super) fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
         match record {

@@ -20,7 +20,9 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{BootTime, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, kind};
+use crate::record::{
+    BootTime, Hook, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, Watched, kind,
+};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -144,6 +146,11 @@ impl Session {
         (self.loaded.attached.len(), wanted.count())
     }
 
+    /// The hooks as they are now.
+    pub fn hook_records(&self) -> Vec<Hook> {
+        hook_records(&self.plan, &self.loaded)
+    }
+
     /// Opens what the namespaces need and puts the first host records into the stream.
     pub fn snapshot(&mut self, stream: &mut Vec<Record>) {
         self.lookups.snapshot(boot_time(), stream);
@@ -225,6 +232,25 @@ impl Session {
             logger.flush();
         }
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
+    }
+
+    /// Watches these ports (ascending) from now on, and no others. Ports that were watched before go on
+    /// without a gap. The stream says when, and who listens on the new ones.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub fn set_ports(&mut self, ports: &[u16], stream: &mut Vec<Record>) -> Result<(), LoadError> {
+        // read first: nothing of a new port is older
+        let now = boot_time();
+        while self.drain(stream) {}
+        let counts = self.maps.set_ports(ports)?;
+        stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
+        if !counts.is_empty() {
+            stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
+        }
+        self.lookups.set_ports(ports, now, stream);
+        self.start.ports = ports.to_vec();
+        Ok(())
     }
 
     /// The last records of a stream that ends in order.
@@ -341,8 +367,7 @@ fn unsent_record(unsent: &super::kernel_maps::UnsentConnect, now: BootTime) -> S
     }
 }
 
-fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
-    let types = facts.types.clone().unwrap_or_default();
+fn hook_records(plan: &Plan, loaded: &Loaded) -> Vec<Hook> {
     let mut hooks = plan.hook_records(|program| loaded.attached.contains(program));
     for hook in &mut hooks {
         let program = hook.name.rsplit('/').next().unwrap_or_default();
@@ -350,6 +375,11 @@ fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loa
             hook.note.clone_from(why);
         }
     }
+    hooks
+}
+
+fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
+    let types = facts.types.clone().unwrap_or_default();
     let blind: BTreeSet<String> = plan.blind().into_iter().map(|slug| slug.as_str().to_owned()).collect();
     Start {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -362,7 +392,7 @@ fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loa
         slow_given: config.slow_given,
         statuses: config.statuses.clone(),
         netns,
-        hooks,
+        hooks: hook_records(plan, loaded),
         blind: blind.into_iter().collect(),
         clock: clock_pair(),
         drop_reasons: types.drop_reasons,

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(feature = "capture")]
+use super::metrics::MetricsAddress;
 use super::moment::{Moment, span};
 use super::peer::Peer;
 use super::ports::PortList;
@@ -46,7 +48,7 @@ pub enum Command {
 }
 
 /// What to capture.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct CaptureArgs {
     /// Ports to watch, 1 to 64: the port that the app listens on, on this host or on the remote one.
     ///
@@ -102,13 +104,14 @@ impl CaptureArgs {
 }
 
 /// Arguments of `record`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   sudo wherefore record --port 8080
   sudo wherefore record --port 80,443,9000-9010 --out /var/lib/wherefore
   sudo wherefore record --port 8080 --duration 5m --json > verdicts.jsonl
   sudo wherefore record --port 8080 --netns blue --netns 812
+  sudo wherefore record --config /etc/wherefore.toml --metrics 127.0.0.1:9435
 
 Verdicts come on standard output, one line each, with a summary at the end;
 EXPECT is the status that a balancer or proxy in front will have answered.
@@ -118,9 +121,15 @@ pub struct RecordArgs {
     #[command(flatten)]
     pub capture: CaptureArgs,
 
-    /// Directory for the trace file.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub out: PathBuf,
+    /// Read what no flag says from this TOML file: the keys are the flags' names.
+    ///
+    /// SIGHUP reads the file's ports again while recording goes on.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Directory for the trace file [default: .]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 
     /// JSON lines on standard output: every verdict, the counters, the summary.
     #[arg(long)]
@@ -129,6 +138,14 @@ pub struct RecordArgs {
     /// No status line and no verdict lines for people; the summary stays, and so does --json.
     #[arg(short, long)]
     pub quiet: bool,
+
+    /// Serve metrics at http://ADDR/metrics in OpenMetrics text, for Prometheus: 127.0.0.1:9435.
+    ///
+    /// A port alone is served on loopback. Whoever reaches the address can read the metrics: they
+    /// name ports and verdicts, no peers.
+    #[cfg(feature = "capture")]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<MetricsAddress>,
 }
 
 /// Arguments of `watch`.
@@ -271,7 +288,7 @@ mod tests {
         assert_eq!(args.capture.slow(), Duration::from_secs(10));
         assert_eq!(args.capture.slow, None);
         assert_eq!(args.capture.statuses(), ["403", "429", "5xx"]);
-        assert_eq!(args.out, PathBuf::from("."));
+        assert_eq!(args.out(), PathBuf::from("."));
         assert!(args.capture.netns.is_empty() && args.capture.duration.is_none());
         assert!(!args.json && !args.quiet && !args.capture.verbose);
     }

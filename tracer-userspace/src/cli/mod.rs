@@ -2,6 +2,8 @@
 
 pub mod analysis;
 pub mod args;
+#[cfg(feature = "capture")]
+mod config;
 mod console;
 #[cfg(feature = "capture")]
 pub mod doctor;
@@ -13,6 +15,8 @@ mod listeners_hint;
 mod live_status;
 #[cfg(feature = "capture")]
 mod log;
+#[cfg(feature = "capture")]
+pub mod metrics;
 pub mod moment;
 #[cfg(feature = "capture")]
 mod notify;

@@ -3,19 +3,22 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::analysis::Analysis;
 use super::args::{CaptureArgs, RecordArgs, WatchArgs};
+use super::config::{Reload, Reloaded};
 use super::console;
 use super::failure::Failure;
 use super::live_status::LiveStatus;
+use super::metrics::{Metrics, MetricsAddress};
+use super::notify::Watchdog;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::boot_time;
@@ -32,7 +35,8 @@ const FLUSH_EVERY_TICKS: u32 = 2;
 const STATUS_EVERY_TICKS: u32 = 40;
 
 /// `wherefore record`.
-pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
+pub(super) fn run(flags: &RecordArgs) -> Result<(), Failure> {
+    let args = &flags.with_config()?;
     let printer = if args.json {
         Printer::json()
     } else {
@@ -40,29 +44,37 @@ pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
         Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
     };
     let status = !args.quiet && console::stderr_is_terminal();
-    let written = capture(&args.capture, Some(&args.out), printer, status)?;
+    let reload = Reload::new(flags, args);
     // people find the path in the summary; programs read that too, but people start them
-    if let Some(path) = written.filter(|_| args.json && !args.quiet) {
-        console::error_line(&format!("recorded: wherefore replay {path}"));
-    }
-    Ok(())
+    let name_trace = args.json && !args.quiet;
+    let edges = Edges { out: Some(args.out()), metrics: args.metrics, reload, status, name_trace };
+    capture(&args.capture, edges, printer)
 }
 
 /// `wherefore watch`.
 pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let color = console::stdout_takes_color();
     let printer = Printer::human(HumanOptions { color, ..HumanOptions::default() });
-    capture(&args.capture, None, printer, console::stderr_is_terminal()).map(drop)
+    let edges = Edges { status: console::stderr_is_terminal(), ..Edges::default() };
+    capture(&args.capture, edges, printer)
 }
 
-/// Records until it is told to stop; the path of the trace file, if one was written.
-fn capture(
-    args: &CaptureArgs,
-    out: Option<&Path>,
-    printer: Printer,
+/// Where a recording meets its surroundings.
+#[derive(Default)]
+struct Edges {
+    /// Directory of the trace file; none for `watch`.
+    out: Option<PathBuf>,
+    metrics: Option<MetricsAddress>,
+    /// What SIGHUP does; without it SIGHUP ends the recording.
+    reload: Option<Reload>,
+    /// Whether the status line is shown.
     status: bool,
-) -> Result<Option<String>, Failure> {
-    let command = if out.is_some() { "record" } else { "watch" };
+    /// Whether the trace file is named on standard error at the end.
+    name_trace: bool,
+}
+
+fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Failure> {
+    let command = if edges.out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
     let config = SessionConfig {
@@ -77,21 +89,29 @@ fn capture(
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
-        let file = out
-            .map(|directory| TraceFile::create(directory, session.start(), sudo_group()))
+        let file = edges
+            .out
+            .map(|directory| TraceFile::create(&directory, session.start(), sudo_group()))
             .transpose()
             .map_err(anyhow::Error::from)?;
         if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
             console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
         }
         let path = file.as_ref().map(|file| file.path().display().to_string());
+        let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
             tee: Tee::new(file, Analysis::new(printer)),
             records: Vec::new(),
-            status: status.then(LiveStatus::default),
+            status: edges.status.then(LiveStatus::default),
+            metrics,
+            reload: edges.reload,
         };
-        live.run(args.duration).await.map(|()| path)
+        live.run(args.duration).await?;
+        if let Some(path) = path.filter(|_| edges.name_trace) {
+            console::error_line(&format!("recorded: wherefore replay {path}"));
+        }
+        Ok(())
     })
 }
 
@@ -101,11 +121,26 @@ struct Live {
     tee: Tee,
     records: Vec<Record>,
     status: Option<LiveStatus>,
+    metrics: Option<Metrics>,
+    reload: Option<Reload>,
+}
+
+/// Serves metrics from now on, and says where.
+fn serve_metrics(address: MetricsAddress, session: &Session) -> anyhow::Result<Metrics> {
+    let metrics = Metrics::new(session.start());
+    let bound = metrics.serve(address)?;
+    console::error_line(&format!("wherefore: metrics are at http://{bound}/metrics"));
+    if !address.is_loopback() {
+        log::warn!("the metrics are open to whoever reaches {bound}");
+    }
+    Ok(metrics)
 }
 
 impl Live {
     async fn run(mut self, duration: Option<Duration>) -> Result<(), Failure> {
-        let mut stop = pin!(stop_signal(duration)?);
+        let mut stop = pin!(stop_signal(duration, self.reload.is_none())?);
+        let mut reload = self.reload.is_some().then(|| listen(SignalKind::hangup())).transpose()?;
+        let watchdog = Watchdog::new(TICK);
         self.begin()?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -114,12 +149,15 @@ impl Live {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                () = received(&mut reload) => self.reload()?,
                 _ = tick.tick() => {
                     ticks = ticks.wrapping_add(1);
+                    watchdog.tick(ticks);
                     self.session.tick(&mut self.records);
                     self.pass()?;
                     if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
                         self.tee.flush();
+                        self.meter();
                     }
                     if ticks.is_multiple_of(STATUS_EVERY_TICKS) {
                         self.show_status();
@@ -156,15 +194,54 @@ impl Live {
         if let Some(status) = &mut self.status {
             status.note(&self.records);
         }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.note(&self.records);
+        }
         let mut out = console::stdout();
         self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;
         out.flush().map_err(Failure::output)?;
-        for (port, count) in self.tee.failed.drain(..) {
+        for told in self.tee.told.drain(..) {
             if let Some(status) = &mut self.status {
-                status.failed(port, count);
+                status.failed(told.port, told.count);
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.verdict(&told);
             }
         }
         Ok(())
+    }
+
+    /// The configuration is read again. If it makes no sense, all stays as it is.
+    fn reload(&mut self) -> Result<(), Failure> {
+        let Some(reload) = &self.reload else { return Ok(()) };
+        let Reloaded { ports, later } = match reload.read() {
+            Ok(reloaded) => reloaded,
+            Err(failure) => {
+                let line = failure.line().unwrap_or_default();
+                console::error_line(&format!("{line}; recording goes on as before"));
+                return Ok(());
+            }
+        };
+        self.session.set_ports(&ports, &mut self.records).map_err(anyhow::Error::from)?;
+        if let Some(metrics) = &mut self.metrics {
+            metrics.watch(&ports);
+        }
+        self.pass()?;
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        console::error_line(&format!("wherefore: reloaded: watching {}", ports.join(",")));
+        if !later.is_empty() {
+            let later = later.join(", ");
+            console::error_line(&format!("wherefore: changed, but used only when recording begins anew: {later}"));
+        }
+        Ok(())
+    }
+
+    /// What the metrics cannot see in the stream.
+    fn meter(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.file(self.tee.bytes_written(), self.tee.lost());
+            metrics.hooks(&self.session.hook_records());
+        }
     }
 
     fn show_status(&mut self) {
@@ -182,12 +259,25 @@ impl Live {
     }
 }
 
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("signals cannot be received")
+}
+
+/// Ends when this signal is received; never without one.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
 /// Ends when a signal asks to stop, or the time is up.
-fn stop_signal(duration: Option<Duration>) -> anyhow::Result<Pin<Box<dyn Future<Output = ()>>>> {
-    let listen = |kind| signal(kind).context("signals cannot be received");
+fn stop_signal(duration: Option<Duration>, hangup_stops: bool) -> anyhow::Result<Pin<Box<dyn Future<Output = ()>>>> {
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
-    let mut hangup = listen(SignalKind::hangup())?;
+    let mut hangup = hangup_stops.then(|| listen(SignalKind::hangup())).transpose()?;
     let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
     Ok(Box::pin(async move {
         let time_is_up = async {
@@ -199,7 +289,7 @@ fn stop_signal(duration: Option<Duration>) -> anyhow::Result<Pin<Box<dyn Future<
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            () = received(&mut hangup) => {}
             () = time_is_up => {}
         }
     }))

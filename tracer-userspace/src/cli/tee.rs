@@ -9,6 +9,7 @@ use super::analysis::Analysis;
 use crate::engine::Output;
 use crate::record::{Record, Start};
 use crate::trace::{TraceFile, start_record};
+use crate::verdict::{Role, Slug, Verdict};
 
 /// Cause under which the summary counts records that the file has not got.
 const FILE_LOSS: &str = "trace-write";
@@ -19,14 +20,23 @@ pub(super) struct Tee {
     analysis: Analysis,
     bytes: Vec<u8>,
     file_fails: bool,
-    /// Verdicts by port, counts summed: for the status line.
-    pub(super) failed: Vec<(u16, u64)>,
+    /// Verdicts given since the last look: for the status line and the metrics.
+    pub(super) told: Vec<Told>,
+}
+
+/// A verdict in short.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) slug: Slug,
+    pub(super) role: Role,
+    pub(super) port: u16,
+    pub(super) count: u64,
 }
 
 impl Tee {
     /// A tee into this file (none for `watch`) and this analysis.
     pub(super) fn new(file: Option<TraceFile>, analysis: Analysis) -> Self {
-        Self { file, analysis, bytes: Vec::with_capacity(1024), file_fails: false, failed: Vec::new() }
+        Self { file, analysis, bytes: Vec::with_capacity(1024), file_fails: false, told: Vec::new() }
     }
 
     /// Begins the stream. The file's writer has put the same record at its head by itself.
@@ -45,10 +55,11 @@ impl Tee {
     pub(super) fn pass(&mut self, records: &mut Vec<Record>, out: &mut impl Write) -> io::Result<()> {
         for record in records.drain(..) {
             self.write(&record);
-            let failed = &mut self.failed;
+            let told = &mut self.told;
             self.analysis.push(&record, out, &mut |output| {
                 if let Output::Verdict(verdict) = output {
-                    failed.push((verdict.port, verdict.count));
+                    let Verdict { slug, role, port, count, .. } = **verdict;
+                    told.push(Told { slug, role, port, count });
                 }
                 true
             })?;
@@ -92,6 +103,11 @@ impl Tee {
     /// Records that the file has not got.
     pub(super) fn lost(&self) -> u64 {
         self.file.as_ref().map_or(0, TraceFile::lost)
+    }
+
+    /// Bytes in the file so far.
+    pub(super) fn bytes_written(&self) -> u64 {
+        self.file.as_ref().map_or(0, TraceFile::bytes_written)
     }
 
     /// Ends the stream: the engine's last words, the file complete on disk. The summary names the file

@@ -44,6 +44,26 @@ impl Engine {
         }
     }
 
+    /// The watched ports change. At a port that is left nothing more will be seen, not even that an
+    /// attempt succeeds: what is under way there stays undecided, and its listeners are forgotten.
+    pub(super) fn watch(&mut self, ports: &[u16]) {
+        self.world.watch(ports);
+        for port in ports {
+            self.counters.watch(*port);
+        }
+        self.world.listeners.keep_ports(ports);
+        for id in self.attempts.all_under_way() {
+            let Some(attempt) = self.attempts.under_way(id) else { continue };
+            if attempt.port.is_none_or(|port| self.world.watches(port)) {
+                continue;
+            }
+            if attempt.own.is_some() {
+                self.totals.undecided = self.totals.undecided.saturating_add(1);
+            }
+            self.attempts.forget(id);
+        }
+    }
+
     /// The slug of an attempt that came to a good end, had it not.
     pub(super) fn would_be(&self, attempt: &Attempt) -> Option<Slug> {
         let case = Case { attempt, world: &self.world, now: self.now };

@@ -39,6 +39,7 @@ impl Engine {
                 }
                 self.counters.say(self.now, out);
             }
+            HostBody::Watched(watched) => self.watch(&watched.ports),
             HostBody::Loss(loss) => {
                 self.totals.lost(&loss.cause, loss.count);
                 if loss.count > 0 {

@@ -86,6 +86,11 @@ impl Listeners {
         true
     }
 
+    /// Forgets the listeners of all other ports.
+    pub(super) fn keep_ports(&mut self, ports: &[u16]) {
+        self.tables.retain(|(_netns, port), _entries| ports.contains(port));
+    }
+
     /// Takes over a host record.
     pub(super) fn learn(&mut self, netns: u32, listener: &Listener, time: BootTime) {
         let key = (netns, listener.port);

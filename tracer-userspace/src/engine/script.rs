@@ -10,7 +10,7 @@ use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
     BootTime, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace, PacketRecord,
-    PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple, kind,
+    PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple, Watched, kind,
     packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
@@ -150,6 +150,10 @@ impl Script {
 
     pub(super) fn tick(self) -> Self {
         self.with(0, HostBody::Tick(Tick::default()))
+    }
+
+    pub(super) fn watch(self, ports: &[u16]) -> Self {
+        self.with(0, HostBody::Watched(Watched { ports: ports.to_vec() }))
     }
 
     pub(super) fn lost(self, count: u64) -> Self {

@@ -281,6 +281,24 @@ fn counters_and_summary() {
 }
 
 #[test]
+fn ports_come_and_go_while_recording() {
+    let down = |script: Script| script.listener(4, "0.0.0.0").at(100).stops_listening(4, "0.0.0.0").at(200).no_socket();
+    let refused = "process-down inbound certain 502";
+    check(down(script()), &[refused]);
+    // a port that is not watched any more, not yet, and again
+    check(down(script().watch(&[9])), &[]);
+    check(down(script().watch(&[9])).at(300).watch(&[9, PORT]).at(400).attempt(2).no_socket(), &[refused]);
+    // nothing more is seen of an attempt at a port that is left: silence says nothing
+    let silent = |script: Script| script.at(3000).retransmit().at(4000).tick();
+    let own = || script().in_ns(CLIENT).attempt(2).at(1000).retransmit();
+    assert_eq!(verdicts(&run(&silent(own()).records)).len(), 1);
+    let left = run(&own().at(1500).watch(&[9]).at(4000).tick().at(5000).tick().records);
+    assert_eq!((verdicts(&left).len(), summary(&left).undecided), (0, 1));
+    let ports: Vec<u16> = summary(&left).ports.keys().copied().collect();
+    assert_eq!(ports, [9, PORT]);
+}
+
+#[test]
 fn records_of_one_moment_are_held_within_bounds() {
     let mut engine = Engine::new();
     let mut out = Vec::new();

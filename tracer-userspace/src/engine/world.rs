@@ -65,10 +65,15 @@ pub(super) struct World {
 impl World {
     /// Begins anew with what a stream says of itself.
     pub(super) fn start(&mut self, start: &Start) {
-        self.ports.clone_from(&start.ports);
-        self.ports.sort_unstable();
+        self.watch(&start.ports);
         let rows = start.drop_reasons.iter();
         self.reasons = rows.map(|(number, name)| (*number, (class_of_reason(name), name.clone()))).collect();
+    }
+
+    /// These ports are watched from now on.
+    pub(super) fn watch(&mut self, ports: &[u16]) {
+        self.ports = ports.to_vec();
+        self.ports.sort_unstable();
     }
 
     /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.

@@ -30,6 +30,8 @@ pub enum HostBody {
     Ports(PortCounts),
     /// Something was lost.
     Loss(Loss),
+    /// The watched ports change.
+    Watched(Watched),
     /// Recording ended in order.
     End,
 }
@@ -44,6 +46,7 @@ const SYMBOL: u16 = HOST_KIND_FIRST + 6;
 const PORTS: u16 = HOST_KIND_FIRST + 7;
 const LOSS: u16 = HOST_KIND_FIRST + 8;
 const END: u16 = HOST_KIND_FIRST + 9;
+const WATCHED: u16 = HOST_KIND_FIRST + 10;
 
 /// One moment on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -303,6 +306,15 @@ pub struct PortCounts {
     pub ports: Vec<PortCount>,
 }
 
+/// Which ports are watched from this record's time on, in place of those watched before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Watched {
+    /// Ascending.
+    #[n(0)]
+    pub ports: Vec<u16>,
+}
+
 /// Something was lost since the last record of this cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -332,6 +344,7 @@ impl HostBody {
             PORTS => Self::Ports(minicbor::decode(bytes)?),
             LOSS => Self::Loss(minicbor::decode(bytes)?),
             END => Self::End,
+            WATCHED => Self::Watched(minicbor::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -352,6 +365,7 @@ impl HostBody {
             Self::Ports(body) => append(PORTS, body, out),
             Self::Loss(body) => append(LOSS, body, out),
             Self::End => Ok(END),
+            Self::Watched(body) => append(WATCHED, body, out),
         }
     }
 }

@@ -5,7 +5,7 @@ mod time;
 
 pub use host::{
     ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,
-    ProcessInfo, Start, Symbol, Tick,
+    ProcessInfo, Start, Symbol, Tick, Watched,
 };
 pub use time::BootTime;
 pub use tracer_ebpf::{

@@ -87,6 +87,11 @@ impl TraceFile {
         self.writer.lost()
     }
 
+    /// Bytes written so far.
+    pub fn bytes_written(&self) -> u64 {
+        self.writer.bytes_written()
+    }
+
     /// Writes what waits, makes file and directory entry outlast a crash, and returns the path.
     ///
     /// # Errors

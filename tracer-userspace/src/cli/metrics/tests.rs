@@ -1,0 +1,179 @@
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::output::samples;
+use crate::record::{BootTime, HostRecord, Loss, PacketRecord, PortCounts};
+use crate::verdict::Slug;
+
+fn host(body: HostBody) -> Record {
+    Record::Host(HostRecord { time: BootTime::default(), netns: 0, body })
+}
+
+/// Metrics of a stream with a little of everything.
+fn metrics() -> Metrics {
+    let start = Start {
+        version: "1.2.3".to_owned(),
+        ports: vec![8080, 8443],
+        hooks: vec![
+            Hook { name: "raw_tracepoint/kfree_skb".to_owned(), attached: true, note: String::new() },
+            Hook { name: "kprobe/nf_send_reset".to_owned(), attached: false, note: "later".to_owned() },
+        ],
+        ..samples::start()
+    };
+    let mut metrics = Metrics::new(&start);
+    let count = PortCount {
+        port: 8080,
+        syns: 7,
+        accepted: 3,
+        connected: 1,
+        closed: 2,
+        refused: 2,
+        filtered: 1,
+        last_syn_ns: 9,
+    };
+    metrics.note(&[
+        Record::Packet(PacketRecord::default()),
+        host(HostBody::Ports(PortCounts { ports: vec![count, count] })),
+        host(HostBody::Loss(Loss { cause: "ring-full".to_owned(), count: 5 })),
+    ]);
+    metrics.verdict(&Told { slug: Slug::ProcessDown, role: Role::Inbound, port: 8080, count: 4 });
+    metrics.verdict(&Told { slug: Slug::NoRoute, role: Role::Outbound, port: 9, count: 1 });
+    metrics.file(1000, 2);
+    metrics.file(900, 2);
+    metrics
+}
+
+/// What a scraper gets.
+async fn scrape(metrics: &Metrics, request: &str) -> String {
+    let bound = metrics.serve("127.0.0.1:0".parse().unwrap()).unwrap();
+    let mut stream = TcpStream::connect(bound).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+fn text(metrics: &Metrics) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &metrics.registry).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_scrape_tells_all_that_was_counted() {
+    let answer = scrape(&metrics(), "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(head.contains("application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+    let lines: BTreeSet<&str> = body.lines().collect();
+    for expected in [
+        r#"wherefore_build_info{version="1.2.3"} 1"#,
+        r#"wherefore_verdicts_total{slug="process-down",role="inbound",port="8080"} 4"#,
+        r#"wherefore_verdicts_total{slug="no-route",role="outbound",port="other"} 1"#,
+        r#"wherefore_syns_total{port="8080"} 14"#,
+        r#"wherefore_syns_total{port="8443"} 0"#,
+        r#"wherefore_syns_refused_total{port="8080"} 4"#,
+        r#"wherefore_syns_filtered_total{port="8080"} 2"#,
+        r#"wherefore_connections_total{port="8080",role="inbound"} 6"#,
+        r#"wherefore_connections_total{port="8080",role="outbound"} 2"#,
+        r#"wherefore_connections_open{port="8080"} 4"#,
+        r#"wherefore_losses_total{cause="ring-full"} 5"#,
+        r#"wherefore_losses_total{cause="trace-write"} 2"#,
+        "wherefore_records_total 1",
+        "wherefore_trace_written_bytes_total 1000",
+        r#"wherefore_hook_attached{hook="raw_tracepoint/kfree_skb"} 1"#,
+        r#"wherefore_hook_attached{hook="kprobe/nf_send_reset"} 0"#,
+        "# EOF",
+    ] {
+        assert!(lines.contains(expected), "no line `{expected}` in\n{body}");
+    }
+    for cause in loss::NAMES {
+        assert!(body.contains(&format!("wherefore_losses_total{{cause=\"{cause}\"}}")), "{cause} from the start");
+    }
+    let value = |name: &str| {
+        let line = body.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(value("process_cpu_seconds_total ") >= 0.0);
+    assert!(value("process_resident_memory_bytes ") > 100_000.0);
+    assert!(value("process_open_fds ") >= 3.0);
+}
+
+#[tokio::test]
+async fn other_requests_are_told_where_to_go() {
+    let answer = scrape(&metrics(), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+    assert!(answer.ends_with("the metrics are at /metrics\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let metrics = metrics();
+    let bound = metrics.serve("127.0.0.1:0".parse().unwrap()).unwrap();
+    let error = metrics.serve(MetricsAddress(bound)).unwrap_err();
+    assert_eq!(error.to_string(), format!("metrics cannot be served on {bound}"));
+}
+
+#[test]
+fn ports_that_are_watched_later_start_at_zero() {
+    let mut metrics = metrics();
+    metrics.watch(&[8080, 9000]);
+    let text = text(&metrics);
+    assert!(text.contains("wherefore_syns_total{port=\"9000\"} 0"), "{text}");
+    assert!(text.contains("wherefore_syns_total{port=\"8080\"} 14"), "{text}");
+}
+
+/// Names as a scraper stores them: with `_total` for counters.
+fn names(text: &str) -> BTreeSet<String> {
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let suffix = |kind| match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
+    types.map(|(name, kind)| format!("{name}{}", suffix(kind))).collect()
+}
+
+#[test]
+fn the_document_lists_each_metric() {
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+    let document = std::fs::read_to_string(DOCUMENT).unwrap();
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let listed: BTreeSet<String> = rows.map(|(name, _)| name.to_owned()).collect();
+    assert_eq!(listed, names(&text(&metrics())));
+}
+
+#[test]
+fn promtool_finds_nothing_to_complain_of() {
+    const NAME: &str = "promtool_finds_nothing_to_complain_of";
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let Ok(mut child) = promtool.spawn() else {
+        println!("skipped: {NAME}: promtool is not installed");
+        return;
+    };
+    // it reads Prometheus's older text, where a counter's type and help are said of its full name
+    let text = text(&metrics());
+    let counters: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let older = text.lines().filter(|line| !line.starts_with("# UNIT") && !line.starts_with("# EOF")).map(|line| {
+        let mut words: Vec<String> = line.splitn(4, ' ').map(str::to_owned).collect();
+        if line.starts_with("# ") && counters.contains(&words[2].as_str()) {
+            words[2].push_str("_total");
+        }
+        if line.starts_with("# ") && words[2] == "wherefore_build" {
+            words[2].push_str("_info");
+        }
+        words.join(" ").replace("_info info", "_info gauge") + "\n"
+    });
+    child.stdin.take().unwrap().write_all(older.collect::<String>().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
