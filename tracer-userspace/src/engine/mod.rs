@@ -105,6 +105,13 @@ impl Engine {
         self.run_timers(watermark, out);
     }
 
+    /// Whatever was counted so far is not this stream's: what follows is counted from zero. What is
+    /// known of attempts and of the host stays.
+    pub fn count_from_here(&mut self) {
+        self.totals = Totals::default();
+        self.counters.count_from_here();
+    }
+
     /// The stream ended: direct evidence decides, mere silence is counted as undecided. Appends the
     /// last counters and the summary. A second call says nothing.
     pub fn finish(&mut self, out: &mut Vec<Output>) {

@@ -5,6 +5,18 @@
 //! records, not an error.
 
 mod error;
+#[cfg(feature = "capture")]
+mod known;
+#[cfg(feature = "capture")]
+mod lock;
+#[cfg(feature = "capture")]
+mod repeat;
+#[cfg(feature = "capture")]
+mod retention;
+#[cfg(feature = "capture")]
+mod rotation;
+#[cfg(feature = "capture")]
+mod seal;
 mod format;
 mod frames;
 mod reader;
@@ -22,6 +34,14 @@ mod tests;
 pub use error::{Damage, DamageKind, TraceError, WriteError};
 #[cfg(feature = "capture")]
 pub use file::{TraceFile, sudo_group};
+#[cfg(feature = "capture")]
+pub use lock::refuse_if_taken;
+#[cfg(feature = "capture")]
+pub use retention::{Dropped, Keep, MinFree};
+#[cfg(feature = "capture")]
+pub use rotation::{Policy, TraceDirectory};
+#[cfg(feature = "capture")]
+pub use seal::Sealed;
 pub use format::{MAJOR, MINOR};
 pub use reader::{Reading, TraceItem, TraceReader};
 pub use replay::{Replay, ReplayItem, Unusable};
