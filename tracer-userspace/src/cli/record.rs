@@ -18,11 +18,11 @@ use super::failure::Failure;
 use super::live_status::LiveStatus;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
-use crate::capture::clock::boot_time;
+use crate::capture::clock::{boot_time, clock_pair};
 use crate::capture::session::{Session, SessionConfig};
-use crate::output::{HumanOptions, Printer, ready::Ready, ready::ReadyPort};
-use crate::record::{HostBody, Record, tcp_state};
-use crate::trace::{TraceFile, sudo_group};
+use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort};
+use crate::record::{HostBody, Record, Start, tcp_state};
+use crate::trace::{Policy, TraceDirectory, refuse_if_taken, sudo_group};
 
 /// How often the stream gets a tick.
 const TICK: Duration = Duration::from_millis(250);
@@ -40,7 +40,10 @@ pub(super) fn run(args: &RecordArgs) -> Result<(), Failure> {
         Printer::human(HumanOptions { color, quiet: args.quiet, recording: true })
     };
     let status = !args.quiet && console::stderr_is_terminal();
-    capture(&args.capture, Some(&args.out), printer, status)
+    if let Err(busy) = refuse_if_taken(&args.out) {
+        return Err(anyhow::Error::from(busy).into());
+    }
+    capture(&args.capture, Some((&args.out, args.rotation.policy())), printer, status)
 }
 
 /// `wherefore watch`.
@@ -50,7 +53,7 @@ pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
     capture(&args.capture, None, printer, console::stderr_is_terminal())
 }
 
-fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: bool) -> Result<(), Failure> {
+fn capture(args: &CaptureArgs, out: Option<(&Path, Policy)>, printer: Printer, status: bool) -> Result<(), Failure> {
     let command = if out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
@@ -66,21 +69,34 @@ fn capture(args: &CaptureArgs, out: Option<&Path>, printer: Printer, status: boo
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
-        let file = out
-            .map(|directory| TraceFile::create(directory, session.start(), sudo_group()))
-            .transpose()
-            .map_err(anyhow::Error::from)?;
-        if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
-            console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
-        }
+        let traces = out.map(|(directory, policy)| traces(directory, policy, session.start())).transpose()?;
         let live = Live {
             session,
-            tee: Tee::new(file, Analysis::new(printer)),
+            tee: Tee::new(traces, Analysis::new(printer)),
             records: Vec::new(),
             status: status.then(LiveStatus::default),
         };
         live.run(args.duration).await
     })
+}
+
+/// The directory's files; with what there is to say about it.
+fn traces(directory: &Path, policy: Policy, start: &Start) -> anyhow::Result<TraceDirectory> {
+    let (traces, torn) = TraceDirectory::create(directory, start, sudo_group(), policy)?;
+    if let Some(error) = traces.group_error() {
+        console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
+    }
+    for torn in torn {
+        let path = torn.path.display().to_string();
+        let path = plain(&path);
+        let done = if torn.removed {
+            format!("{path} had not one whole record, its recorder was killed: it is removed")
+        } else {
+            format!("{path} was torn when its recorder was killed: its last {} bytes are cut off", torn.cut)
+        };
+        console::error_line(&format!("wherefore: {done}"));
+    }
+    Ok(traces)
 }
 
 /// A recording and where it goes.
@@ -107,7 +123,7 @@ impl Live {
                     self.session.tick(&mut self.records);
                     self.pass()?;
                     if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
-                        self.tee.flush();
+                        self.tee.flush(clock_pair());
                     }
                     if ticks.is_multiple_of(STATUS_EVERY_TICKS) {
                         self.show_status();
@@ -163,7 +179,7 @@ impl Live {
         super::notify::stopping();
         self.session.end(&mut self.records);
         self.pass()?;
-        self.tee.finish(&mut console::stdout())
+        self.tee.finish(clock_pair(), &mut console::stdout())
     }
 }
 

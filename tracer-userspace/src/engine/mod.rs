@@ -28,14 +28,14 @@ mod world;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 
 use attempts::Attempts;
 use counters::PortCounters;
 use fold::Fold;
-pub use output::{Counters, Damage, Latency, Output, PortSummary, Summary};
+pub use output::{Counters, Damage, Dropped, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
 use summary::Totals;
 use timers::Timers;

@@ -21,6 +21,9 @@ type Place = (u32, u16);
 /// An attempt's first SYN, as the packet itself has it: initial sequence number, ports.
 type Syn = (u32, u16, u16);
 
+/// A remote end, and the type and code with which it refused.
+type Refusal = ([u8; 16], u16, u8, u8);
+
 /// A listening socket and the records that told of it.
 #[derive(Debug)]
 struct Known {
@@ -57,7 +60,7 @@ pub(super) struct Knowledge {
     /// An ICMP error that was sent, and the dropped packet that it answered, once that was seen too.
     rejects: BTreeMap<(Place, bool), (Syn, Record, Option<Record>)>,
     /// The last refusal by ICMP from each remote end.
-    refusals: BTreeMap<([u8; 16], u16), Record>,
+    refusals: BTreeMap<Refusal, Record>,
 }
 
 impl Knowledge {
@@ -80,7 +83,10 @@ impl Knowledge {
                 make_room(&mut self.rejects, &key, |(_syn, sent, _drop)| sent.time());
                 self.rejects.insert(key, (syn, record, None));
             }
-            Record::Icmp(icmp) => keep(&mut self.refusals, (icmp.quoted.dst, icmp.quoted.dst_port), record),
+            Record::Icmp(icmp) => {
+                let key = (icmp.quoted.dst, icmp.quoted.dst_port, icmp.icmp_type, icmp.icmp_code);
+                keep(&mut self.refusals, key, record);
+            }
         }
     }
 

@@ -37,14 +37,14 @@ pub use file::{TraceFile, sudo_group};
 #[cfg(feature = "capture")]
 pub use lock::refuse_if_taken;
 #[cfg(feature = "capture")]
-pub use retention::{Dropped, Keep, MinFree};
+pub use retention::{Keep, MinFree};
 #[cfg(feature = "capture")]
 pub use rotation::{Policy, TraceDirectory};
 #[cfg(feature = "capture")]
 pub use seal::Sealed;
 pub use format::{MAJOR, MINOR};
 pub use reader::{Reading, TraceItem, TraceReader};
-pub use replay::{Replay, ReplayItem, Unusable};
+pub use replay::{Place, Replay, ReplayItem, Unusable};
 pub use writer::{Sink, TraceWriter};
 
 use crate::record::{BootTime, HostBody, HostRecord, Record, Start};

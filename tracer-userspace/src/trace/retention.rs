@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::engine::Dropped;
 use crate::record::{BootTime, ClockPair};
 
 /// How files of this program begin; others are left alone.
@@ -58,22 +59,6 @@ pub(super) fn room(directory: &Path) -> Option<Room> {
     Some(Room { free: bytes(found.f_bavail), all: bytes(found.f_blocks) })
 }
 
-/// What retention has removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Files.
-    pub files: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
-
-impl Dropped {
-    fn add(&mut self, bytes: u64) {
-        self.files = self.files.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(bytes);
-    }
-}
-
 /// A directory at one moment.
 pub(super) struct Sweep<'a> {
     pub(super) directory: &'a Path,
@@ -119,7 +104,8 @@ impl Sweep<'_> {
             }
             match fs::remove_file(&file.path) {
                 Ok(()) => {
-                    dropped.add(file.bytes);
+                    dropped.files = dropped.files.saturating_add(1);
+                    dropped.bytes = dropped.bytes.saturating_add(file.bytes);
                     bytes = bytes.saturating_sub(file.bytes);
                     is_full = false;
                 }

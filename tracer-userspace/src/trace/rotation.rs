@@ -12,8 +12,9 @@ use super::error::WriteError;
 use super::file::{TraceFile, make_directory};
 use super::lock::DirectoryLock;
 use super::repeat::{Repeat, flagged};
-use super::retention::{Dropped, Keep, Sweep, room};
+use super::retention::{Keep, Sweep, room};
 use super::seal::{Sealed, seal_torn};
+use crate::engine::Dropped;
 use crate::record::{BootTime, ClockPair, HostBody, HostRecord, Record, Start, record_flag};
 
 /// How often age and size of what is kept are looked at.
@@ -63,7 +64,7 @@ impl TraceDirectory {
         group: Option<u32>,
         policy: Policy,
     ) -> Result<(Self, Vec<Sealed>), WriteError> {
-        let start = Start { recording: start.clock.boot_ns, sequence: 0, begun: start.clock, ..start.clone() };
+        let start = Start { recording: start.clock.boot_ns.max(1), sequence: 0, begun: start.clock, ..start.clone() };
         make_directory(directory, group)?;
         let lock = DirectoryLock::take(directory)?;
         // what cannot be looked through now is told when the first file cannot be made
