@@ -47,7 +47,13 @@ pub use reader::{Reading, TraceItem, TraceReader};
 pub use replay::{Place, Replay, ReplayItem, Unusable};
 pub use writer::{Sink, TraceWriter};
 
+use std::time::Duration;
+
 use crate::record::{BootTime, HostBody, HostRecord, Record, Start};
+
+/// How much of the stream each file repeats of those before it: silence is decided 4.3 s after the
+/// first SYN, records may be 200 ms late, verdicts of one second are folded at its end.
+pub const REPEATED: Duration = Duration::from_secs(8);
 
 /// The record that a stream begins with. The writer puts it into the file by itself, and the reader
 /// keeps it back; who feeds an engine pushes this first, live and at replay.

@@ -259,9 +259,9 @@ fn record_flags(record: &[u8]) -> u32 {
 /// The record as it was in the stream.
 fn without_flags(mut record: Record) -> Record {
     match &mut record {
-        Record::Socket(record) => record.header.reserved = 0,
-        Record::Packet(record) => record.header.reserved = 0,
-        Record::Icmp(record) => record.header.reserved = 0,
+        Record::Socket(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Packet(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Icmp(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Host(_) => {}
     }
     record

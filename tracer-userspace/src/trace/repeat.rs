@@ -3,14 +3,11 @@
 //! attempt that is still undecided lies in that window whole.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use super::REPEATED as WINDOW;
 use super::known::Knowledge;
 use crate::record::{BootTime, DecodeError, HostBody, HostRecord, Loss, Record, record_flag};
 
-/// How much of the stream is repeated: silence is decided 4.3 s after the first SYN, records may be
-/// 200 ms late, verdicts of one second are folded at its end.
-pub(super) const WINDOW: Duration = Duration::from_secs(8);
 /// Most records of the window, some 7 MiB. In a flood the window is shorter.
 pub(super) const WINDOW_MAX: usize = 49_152;
 /// Cause of a [`Loss`] at the head of a file whose window was too short.

@@ -36,7 +36,7 @@ fn seal(path: PathBuf) -> io::Result<Option<Sealed>> {
     }
     let file = OpenOptions::new().read(true).write(true).open(&path)?;
     let len = file.metadata()?.len();
-    let Some(whole) = whole(&file, len)?.filter(|whole| *whole < len) else { return Ok(None) };
+    let Some(whole) = whole(&file, len)?.filter(|whole| *whole < len || *whole == 0) else { return Ok(None) };
     let cut = len.saturating_sub(whole);
     if whole == 0 {
         fs::remove_file(&path)?;

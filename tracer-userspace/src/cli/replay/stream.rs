@@ -1,5 +1,6 @@
 //! One recording, of one or several trace files, on its way through the engine to the printer.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use crate::cli::console;
 use crate::engine::{Damage, Output, Summary};
 use crate::output::{HumanOptions, Printer, WallClock, plain};
 use crate::record::{BootTime, HostBody, HostRecord, Loss, Record, Start};
-use crate::trace::{self, Reading, start_record};
+use crate::trace::{self, REPEATED, Reading, start_record};
+use crate::verdict::Slug;
 
 /// Cause under which unreadable frames stand in the summary's `lost`.
 const DAMAGE_CAUSE: &str = "trace-damage";
@@ -39,8 +41,11 @@ struct Pass {
     begun: bool,
     /// Totals of what came before a gap.
     before_gap: Option<Box<Summary>>,
-    /// A part of the recording ends here, not all of it.
-    goes_on: bool,
+    /// A part of the recording ends here, not all of it. What began since then is repeated by the
+    /// part to come, which says it if that is due.
+    handed_on_since: Option<BootTime>,
+    /// Verdicts that are left to the part to come.
+    handed_on: BTreeMap<Slug, u64>,
 }
 
 impl Pass {
@@ -51,6 +56,11 @@ impl Pass {
 
     fn check(&mut self, output: &mut Output) -> bool {
         match output {
+            Output::Verdict(verdict) if self.handed_on_since.is_some_and(|since| verdict.started >= since) => {
+                let count = self.handed_on.entry(verdict.slug).or_default();
+                *count = count.saturating_add(verdict.count);
+                false
+            }
             Output::Verdict(verdict) => {
                 let shows = self.filter.as_ref().is_none_or(|filter| filter.shows(verdict, self.clock));
                 self.shown = self.shown.saturating_add(u64::from(shows));
@@ -60,7 +70,12 @@ impl Pass {
                 if let Some(before) = self.before_gap.take() {
                     summary.join(&before);
                 }
-                if self.goes_on {
+                if self.handed_on_since.is_some() {
+                    for (slug, count) in std::mem::take(&mut self.handed_on) {
+                        let total = summary.verdicts.entry(slug).or_default();
+                        *total = total.saturating_sub(count);
+                    }
+                    summary.verdicts.retain(|_slug, count| *count > 0);
                     self.before_gap = Some(summary.clone());
                     return false;
                 }
@@ -91,7 +106,8 @@ impl Stream {
             damage: Damage::default(),
             begun: false,
             before_gap: None,
-            goes_on: false,
+            handed_on_since: None,
+            handed_on: BTreeMap::new(),
         };
         Self {
             analysis: Analysis::new(printer),
@@ -109,10 +125,10 @@ impl Stream {
 
     /// The recording goes on in a later file, with a gap before it: what it repeats stands in.
     pub(super) fn next_file_after_gap(&mut self, path: &Path, start: &Start, to: &mut impl Write) -> io::Result<()> {
-        self.pass.goes_on = true;
+        self.pass.handed_on_since = Some(BootTime::from_ns(start.begun.boot_ns).before(REPEATED));
         let pass = &mut self.pass;
         self.analysis.begin_again(to, &mut |output| pass.check(output))?;
-        self.pass.goes_on = false;
+        self.pass.handed_on_since = None;
         self.gap = None;
         self.next_file(path);
         self.begin(start, to)
