@@ -137,11 +137,10 @@ fn unix_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Nanoseconds since 1970 of an RFC 3339 time in UTC of today or yesterday: all that is compared is seconds.
+/// Since 1970.
 fn unix(time: &str) -> Result<Duration> {
-    let text = output(Command::new("date").args(["-u", "+%s.%N", "-d", time]))?;
-    let (seconds, nanoseconds) = text.trim().split_once('.').context("no time")?;
-    Ok(Duration::new(seconds.parse()?, nanoseconds.parse()?))
+    let time: jiff::Timestamp = time.parse()?;
+    Ok(Duration::from_nanos(u64::try_from(time.as_nanosecond())?))
 }
 
 /// Numbers from a seed.
