@@ -105,9 +105,9 @@ impl Bench {
         })
     }
 
-    fn replay(&self, path: &Path) -> Result<Replayed> {
+    fn replay(&self, paths: &[PathBuf]) -> Result<Replayed> {
         let mut command = Command::new(&self.tools.wherefore);
-        let mut running = Running::start(command.arg("replay").arg("--json").arg(path))?;
+        let mut running = Running::start(command.arg("replay").arg("--json").args(paths))?;
         let status = running.wait()?;
         let stderr = running.stderr.so_far();
         ensure!(status.code() == Some(0), "replay: {status}: {}", stderr.join(" | "));
@@ -159,15 +159,16 @@ fn killed(bench: &Bench) -> Result<()> {
         let mut recorder = bench.record(directory.path(), &["--rotate-size", "64KiB"])?;
         sealed += recorder.stderr.so_far().iter().filter(|line| line.contains("was killed")).count();
         let killed_at = bench.under_load(|count| {
-            let enough = 200 + random(&mut state) % 8_000;
+            let enough = 200 + random(&mut state) % 4_000;
             let loaded = || Ok(count.load(Ordering::Relaxed) >= enough);
             wait_until(Deadline::after(PATIENCE), "the load", loaded)?;
             let now = unix_now();
             recorder.stop(Signal::KILL)?;
             Ok(now)
         })?;
-        let newest = newest(directory.path())?;
-        let replayed = bench.replay(&newest)?;
+        let mut own = traces(directory.path())?;
+        own.retain(|path| path.to_string_lossy().contains(&format!("-{}", recorder.id())));
+        let replayed = bench.replay(&own)?;
         let summary = replayed.summaries.last().with_context(|| format!("kill {kill}: no summary"))?;
         let last = unix(summary["to"].as_str().context("no end")?)?;
         missing_max = missing_max.max(killed_at.saturating_sub(last));
@@ -177,7 +178,7 @@ fn killed(bench: &Bench) -> Result<()> {
     // the next start seals what the last kill tore
     let mut last = bench.record(directory.path(), &[])?;
     ensure!(last.stop(Signal::INT)?.code() == Some(0), "the last recorder fails: {:?}", last.stderr.so_far());
-    let whole = bench.replay(directory.path())?;
+    let whole = bench.replay(&[directory.path().to_owned()])?;
     let expected = usize::try_from(kills)? + 1;
     ensure!(whole.summaries.len() == expected, "{} recordings, not {expected}", whole.summaries.len());
     for summary in &whole.summaries {
@@ -202,12 +203,6 @@ fn traces(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "wft"));
     Ok(paths)
-}
-
-fn newest(directory: &Path) -> Result<PathBuf> {
-    let paths = traces(directory)?;
-    let modified = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-    paths.into_iter().max_by_key(modified).context("no trace was written")
 }
 
 /// A small filesystem, unmounted when dropped.
@@ -248,11 +243,21 @@ fn full_disk(bench: &Bench) -> Result<()> {
             Ok(traces(&traces_at)?.iter().any(|path| !before.contains(path)))
         })
     })?;
+    // the first attempt after the flood that is a line of its own
+    wait_until(Deadline::after(PATIENCE), "a single verdict", || {
+        let known = recorder.stdout.so_far().len();
+        bench.namespace.within(refused)?;
+        recorder.stdout.wait(Deadline::after(PATIENCE), |lines| {
+            of_type(lines.get(known..).unwrap_or_default(), "verdict").len() == 1
+        });
+        let last = of_type(&recorder.stdout.so_far(), "verdict").pop();
+        Ok(last.is_some_and(|last| last["count"] == 1 && last["confidence"] == "certain"))
+    })?;
     ensure!(recorder.stop(Signal::INT)?.code() == Some(0), "{:?}", recorder.stderr.so_far());
     let summary = of_type(&recorder.stdout.so_far(), "summary").pop().context("no summary")?;
     ensure!(summary["lost"]["trace-write"].as_u64() > Some(0), "nothing lost: {summary}");
     ensure!(summary["dropped"]["files"].as_u64() > Some(0), "nothing dropped: {summary}");
-    let replayed = bench.replay(&traces_at)?;
+    let replayed = bench.replay(&[traces_at])?;
     let live = of_type(&recorder.stdout.so_far(), "verdict");
     ensure!(live.last() == replayed.verdicts.last(), "the last verdict is not there after the disk had room again");
     println_summary(&format!(
@@ -272,16 +277,15 @@ fn removed_directory(bench: &Bench) -> Result<()> {
     let directory = root.path().join("traces");
     let mut recorder = bench.record(&directory, &[])?;
     bench.namespace.within(refused)?;
-    let first = traces(&directory)?;
     fs::remove_dir_all(&directory)?;
-    let back = || Ok(directory.is_dir() && traces(&directory)?.iter().any(|path| !first.contains(path)));
+    let back = || Ok(directory.is_dir() && !traces(&directory)?.is_empty());
     wait_until(Deadline::after(PATIENCE), "the directory to come back", back)?;
     bench.namespace.within(refused)?;
     let said = |lines: &[String]| of_type(lines, "verdict").len() >= 2;
     ensure!(recorder.stdout.wait(Deadline::after(PATIENCE), said), "no verdicts: {:?}", recorder.stdout.so_far());
     ensure!(recorder.stop(Signal::INT)?.code() == Some(0), "{:?}", recorder.stderr.so_far());
     let live = of_type(&recorder.stdout.so_far(), "verdict");
-    let replayed = bench.replay(&directory)?;
+    let replayed = bench.replay(&[directory.clone()])?;
     ensure!(replayed.verdicts.last() == live.last(), "the verdict from after it is not kept: {:?}", replayed.verdicts);
     ensure!(!directory.join(".wherefore.lock").exists(), "the lock is left behind");
     Ok(())
@@ -323,7 +327,7 @@ fn stopped(bench: &Bench) -> Result<()> {
     ensure!(recorder.stdout.wait(Deadline::after(PATIENCE), said), "verdicts: {:?}", recorder.stdout.so_far());
     ensure!(recorder.stop(Signal::INT)?.code() == Some(0), "{:?}", recorder.stderr.so_far());
     let live = of_type(&recorder.stdout.so_far(), "verdict");
-    let replayed = bench.replay(directory.path())?;
+    let replayed = bench.replay(&[directory.path().to_owned()])?;
     ensure!(replayed.verdicts == live, "replay says otherwise: {live:?} {:?}", replayed.verdicts);
     ensure!(replayed.summaries.len() == 1 && traces(directory.path())?.len() > 1, "{:?}", traces(directory.path()));
     Ok(())

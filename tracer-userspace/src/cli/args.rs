@@ -327,8 +327,7 @@ mod tests {
         assert_eq!(args.out, PathBuf::from("."));
         assert!(args.capture.netns.is_empty() && args.capture.duration.is_none());
         assert!(!args.json && !args.quiet && !args.capture.verbose);
-        let keep =
-            Keep { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400), min_free: MinFree::Percent(5) };
+        let keep = Keep { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400), min_free: MinFree::Percent(5) };
         let policy = Policy { rotate_bytes: 64 << 20, rotate_age: Duration::from_secs(3_600), keep };
         assert_eq!(args.rotation.policy(), policy);
     }

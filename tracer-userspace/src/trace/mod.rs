@@ -5,22 +5,22 @@
 //! records, not an error.
 
 mod error;
+mod format;
+mod frames;
 #[cfg(feature = "capture")]
 mod known;
 #[cfg(feature = "capture")]
 mod lock;
+mod reader;
 #[cfg(feature = "capture")]
 mod repeat;
+mod replay;
 #[cfg(feature = "capture")]
 mod retention;
 #[cfg(feature = "capture")]
 mod rotation;
 #[cfg(feature = "capture")]
 mod seal;
-mod format;
-mod frames;
-mod reader;
-mod replay;
 mod window;
 mod writer;
 
@@ -34,17 +34,17 @@ mod tests;
 pub use error::{Damage, DamageKind, TraceError, WriteError};
 #[cfg(feature = "capture")]
 pub use file::{TraceFile, sudo_group};
+pub use format::{MAJOR, MINOR};
 #[cfg(feature = "capture")]
 pub use lock::refuse_if_taken;
+pub use reader::{Reading, TraceItem, TraceReader};
+pub use replay::{Place, Replay, ReplayItem, Unusable};
 #[cfg(feature = "capture")]
 pub use retention::{Keep, MinFree};
 #[cfg(feature = "capture")]
 pub use rotation::{Policy, TraceDirectory};
 #[cfg(feature = "capture")]
 pub use seal::Sealed;
-pub use format::{MAJOR, MINOR};
-pub use reader::{Reading, TraceItem, TraceReader};
-pub use replay::{Place, Replay, ReplayItem, Unusable};
 pub use writer::{Sink, TraceWriter};
 
 use std::time::Duration;

@@ -20,6 +20,9 @@ use crate::record::{BootTime, ClockPair, HostBody, HostRecord, Record, Start, re
 /// How often age and size of what is kept are looked at.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
+/// A next file that cannot be made is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// When a new file is begun, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -46,6 +49,8 @@ pub struct TraceDirectory {
     /// Files on their way to the disk.
     finishing: Vec<JoinHandle<Result<PathBuf, WriteError>>>,
     next_sweep: BootTime,
+    /// Not before then: the last time it failed.
+    next_rotation: BootTime,
     /// Records that finished files have not got.
     lost: u64,
     dropped: Dropped,
@@ -82,6 +87,7 @@ impl TraceDirectory {
             finished: Vec::new(),
             finishing: Vec::new(),
             next_sweep: BootTime::default(),
+            next_rotation: BootTime::default(),
             lost: 0,
             dropped: Dropped::default(),
             bytes: Vec::with_capacity(1024),
@@ -161,16 +167,22 @@ impl TraceDirectory {
 
     fn is_due(&self, now: BootTime) -> bool {
         let begun = BootTime::from_ns(self.start.begun.boot_ns);
-        self.file.bytes_written() >= self.policy.rotate_bytes || now.since(begun) >= self.policy.rotate_age
+        let (bytes, age) = (self.file.bytes_written(), now.since(begun));
+        now >= self.next_rotation && (bytes >= self.policy.rotate_bytes || age >= self.policy.rotate_age)
     }
 
-    /// Seals the current file and begins the next one. If that cannot be made, the current one goes on.
+    /// Seals the current file and begins the next one. If that cannot be made, the current one goes on:
+    /// a seal that is not the last record is none.
     fn rotate(&mut self, now: ClockPair) -> Result<(), WriteError> {
-        let mut old = self.begin_next(now)?;
+        self.next_rotation = BootTime::from_ns(now.boot_ns).after(RETRY_AFTER);
         let end = HostRecord { time: self.repeat.newest(), netns: 0, body: HostBody::End };
         if flagged(&Record::Host(end), record_flag::CONTINUED, &mut self.bytes).is_ok() {
-            old.append(&self.bytes)?;
+            self.file.append(&self.bytes)?;
+            // before the next one is there: a kill in between must not leave both without an end
+            self.file.flush()?;
         }
+        let old = self.begin_next(now)?;
+        self.next_rotation = BootTime::default();
         self.finished.push((old.path().to_owned(), BootTime::from_ns(now.boot_ns)));
         // a slow disk may take seconds to have it all
         self.finishing.push(std::thread::spawn(move || old.finish()));
@@ -207,13 +219,7 @@ impl TraceDirectory {
 
     fn sweep(&mut self, now: ClockPair, is_full: bool) -> io::Result<()> {
         self.next_sweep = BootTime::from_ns(now.boot_ns).after(SWEEP_EVERY);
-        let sweep = Sweep {
-            directory: &self.directory,
-            current: self.file.path(),
-            own: &self.finished,
-            now,
-            is_full,
-        };
+        let sweep = Sweep { directory: &self.directory, current: self.file.path(), own: &self.finished, now, is_full };
         let swept = sweep.enforce(&self.policy.keep, || room(&self.directory), &mut self.dropped);
         self.finished.retain(|(path, _time)| path.exists());
         swept

@@ -109,7 +109,7 @@ fn lives() -> impl Strategy<Value = Vec<Life>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 
     #[test]
     fn many_files_say_what_one_does(lives in lives(), rotate_bytes in 1_u64..3_000) {
