@@ -32,6 +32,15 @@ pub mod kind {
     pub const HOST_KIND_FIRST: u16 = 0x80;
 }
 
+/// Bits of [`Header::reserved`], which only trace files know: zero in the stream.
+pub mod record_flag {
+    /// The record repeats what an earlier file of the same recording holds, or what the recorder knew
+    /// when this file began.
+    pub const REPEATED: u32 = 1 << 0;
+    /// On the record that ends a file: the recording goes on in another file.
+    pub const CONTINUED: u32 = 1 << 1;
+}
+
 /// TCP states as the kernel numbers them (include/net/tcp_states.h; a user-space ABI since they are
 /// printed in /proc/net/tcp, unchanged in 5.10 to 7.3).
 pub mod tcp_state {
@@ -94,7 +103,7 @@ pub struct Header {
     pub time_ns: u64,
     /// Inode of the network namespace the record speaks of; 0 where it speaks of none.
     pub netns: u32,
-    /// Zero.
+    /// Zero in the stream; [`record_flag`] in trace files.
     pub reserved: u32,
 }
 

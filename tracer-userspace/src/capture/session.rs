@@ -397,5 +397,6 @@ fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loa
         clock: clock_pair(),
         drop_reasons: types.drop_reasons,
         reset_reasons: types.reset_reasons,
+        ..Start::default()
     }
 }

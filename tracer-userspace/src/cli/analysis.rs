@@ -40,6 +40,28 @@ impl Analysis {
         }
     }
 
+    /// Feeds a record that the recording's earlier files hold as well: what follows from it was said
+    /// there, and is not said again.
+    pub fn repeat(&mut self, record: &Record) {
+        self.engine.push(record, &mut self.outputs);
+        self.outputs.clear();
+    }
+
+    /// What was repeated is over: from here on it counts.
+    pub fn count_from_here(&mut self) {
+        self.engine.count_from_here();
+    }
+
+    /// Ends the stream so far and begins anew behind a gap, for the same reader of the lines.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn begin_again(&mut self, to: &mut impl Write, pass: &mut impl FnMut(&mut Output) -> bool) -> io::Result<()> {
+        self.engine.finish(&mut self.outputs);
+        self.engine = Engine::new();
+        self.print(to, pass)
+    }
+
     /// Ends the stream: what is still open is decided or counted, and the summary printed.
     ///
     /// # Errors

@@ -10,7 +10,11 @@ use super::metrics::MetricsAddress;
 use super::moment::{Moment, span};
 use super::peer::Peer;
 use super::ports::PortList;
+#[cfg(feature = "capture")]
+use super::size::{min_free, size};
 use super::statuses::StatusList;
+#[cfg(feature = "capture")]
+use crate::trace::{Keep, MinFree, Policy};
 use crate::verdict::Slug;
 
 /// Says why requests to an app port failed, from what the kernel saw.
@@ -112,6 +116,7 @@ Examples:
   sudo wherefore record --port 8080 --duration 5m --json > verdicts.jsonl
   sudo wherefore record --port 8080 --netns blue --netns 812
   sudo wherefore record --config /etc/wherefore.toml --metrics 127.0.0.1:9435
+  sudo wherefore record --port 8080 --out /var/lib/wherefore --keep-size 10GiB --keep-age 30d
 
 Verdicts come on standard output, one line each, with a summary at the end;
 EXPECT is the status that a balancer or proxy in front will have answered.
@@ -127,9 +132,13 @@ pub struct RecordArgs {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Directory for the trace file [default: .]
+    /// Directory for the trace files; one recording at a time writes into it [default: .]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+
+    /// When and what of the traces is kept.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
 
     /// JSON lines on standard output: every verdict, the counters, the summary.
     #[arg(long)]
@@ -146,6 +155,50 @@ pub struct RecordArgs {
     #[cfg(feature = "capture")]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
+}
+
+/// When a new trace file is begun, and how much is kept. Replaying the directory reads all files of a
+/// recording as one.
+#[cfg(feature = "capture")]
+#[derive(Clone, Debug, Default, Args)]
+pub struct RotationArgs {
+    /// Begin a new trace file when one is this large [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub rotate_size: Option<u64>,
+
+    /// Begin a new trace file when one is this old [default: 1h]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub rotate_age: Option<Duration>,
+
+    /// Remove the oldest trace files in DIR when all are larger than this [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub keep_size: Option<u64>,
+
+    /// Remove trace files in DIR that were finished this long ago [default: 7d]
+    #[arg(long, value_name = "SPAN", value_parser = span)]
+    pub keep_age: Option<Duration>,
+
+    /// Remove the oldest trace files in DIR when the filesystem has less room than this left: a share
+    /// or a size [default: 5%]
+    #[arg(long, value_name = "SHARE|SIZE", value_parser = min_free)]
+    pub min_free: Option<MinFree>,
+}
+
+#[cfg(feature = "capture")]
+impl RotationArgs {
+    /// What was asked for, with its defaults.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            rotate_bytes: self.rotate_size.unwrap_or(64 << 20),
+            rotate_age: self.rotate_age.unwrap_or(Duration::from_hours(1)),
+            keep: Keep {
+                bytes: self.keep_size.unwrap_or(1 << 30),
+                age: self.keep_age.unwrap_or(Duration::from_hours(7 * 24)),
+                min_free: self.min_free.unwrap_or(MinFree::Percent(5)),
+            },
+        }
+    }
 }
 
 /// Arguments of `watch`.
@@ -171,8 +224,8 @@ Examples:
 Filters choose verdict lines; counters and summary are always of the whole
 trace. Damaged parts are named on standard error, the rest is replayed.")]
 pub struct ReplayArgs {
-    /// Trace files, or directories: then all their .wft files by name. Each is a recording of its
-    /// own, with its own summary.
+    /// Trace files, or directories: then all their .wft files. The files of one recording are read as
+    /// one, with one summary; several recordings come one after the other.
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
@@ -291,13 +344,17 @@ mod tests {
         assert_eq!(args.out(), PathBuf::from("."));
         assert!(args.capture.netns.is_empty() && args.capture.duration.is_none());
         assert!(!args.json && !args.quiet && !args.capture.verbose);
+        let keep = Keep { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400), min_free: MinFree::Percent(5) };
+        let policy = Policy { rotate_bytes: 64 << 20, rotate_age: Duration::from_secs(3_600), keep };
+        assert_eq!(args.rotation.policy(), policy);
     }
 
     #[cfg(feature = "capture")]
     #[test]
     fn record_takes_all_its_flags() {
         let line = "wherefore record --port 80 --netns blue --netns 812 --netns /proc/1/ns/net --out /tmp \
-                    --duration 1m30s --slow 500ms --status 404,5xx --json --quiet -v";
+                    --duration 1m30s --slow 500ms --status 404,5xx --json --quiet -v \
+                    --rotate-size 1MiB --rotate-age 10m --keep-size 2GiB --keep-age 1d --min-free 1GiB";
         let Command::Record(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else {
             panic!("not record");
         };
@@ -306,6 +363,9 @@ mod tests {
         assert_eq!(args.capture.slow, Some(Duration::from_millis(500)));
         assert_eq!(args.capture.statuses(), ["404", "5xx"]);
         assert!(args.json && args.quiet && args.capture.verbose);
+        let keep = Keep { bytes: 2 << 30, age: Duration::from_secs(86_400), min_free: MinFree::Bytes(1 << 30) };
+        let policy = Policy { rotate_bytes: 1 << 20, rotate_age: Duration::from_secs(600), keep };
+        assert_eq!(args.rotation.policy(), policy);
     }
 
     #[test]

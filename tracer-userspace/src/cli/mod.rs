@@ -25,6 +25,8 @@ pub mod ports;
 #[cfg(feature = "capture")]
 mod record;
 mod replay;
+#[cfg(feature = "capture")]
+pub mod size;
 pub mod statuses;
 #[cfg(feature = "capture")]
 mod tee;

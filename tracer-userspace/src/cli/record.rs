@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use super::metrics::{Metrics, MetricsAddress};
 use super::notify::Watchdog;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
-use crate::capture::clock::boot_time;
+use crate::capture::clock::{boot_time, clock_pair};
 use crate::capture::session::{Session, SessionConfig};
-use crate::output::{HumanOptions, Printer, ready::Ready, ready::ReadyPort};
-use crate::record::{HostBody, Record, tcp_state};
-use crate::trace::{TraceFile, sudo_group};
+use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort};
+use crate::record::{HostBody, Record, Start, tcp_state};
+use crate::trace::{Policy, TraceDirectory, refuse_if_taken, sudo_group};
 
 /// How often the stream gets a tick.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,9 +45,13 @@ pub(super) fn run(flags: &RecordArgs) -> Result<(), Failure> {
     };
     let status = !args.quiet && console::stderr_is_terminal();
     let reload = Reload::new(flags, args);
+    if let Err(busy) = refuse_if_taken(&args.out()) {
+        return Err(anyhow::Error::from(busy).into());
+    }
     // people find the path in the summary; programs read that too, but people start them
     let name_trace = args.json && !args.quiet;
-    let edges = Edges { out: Some(args.out()), metrics: args.metrics, reload, status, name_trace };
+    let out = Some((args.out(), args.rotation.policy()));
+    let edges = Edges { out, metrics: args.metrics, reload, status, name_trace };
     capture(&args.capture, edges, printer)
 }
 
@@ -62,14 +66,14 @@ pub(super) fn watch(args: &WatchArgs) -> Result<(), Failure> {
 /// Where a recording meets its surroundings.
 #[derive(Default)]
 struct Edges {
-    /// Directory of the trace file; none for `watch`.
-    out: Option<PathBuf>,
+    /// Directory of the trace files and how they are kept; none for `watch`.
+    out: Option<(PathBuf, Policy)>,
     metrics: Option<MetricsAddress>,
     /// What SIGHUP does; without it SIGHUP ends the recording.
     reload: Option<Reload>,
     /// Whether the status line is shown.
     status: bool,
-    /// Whether the trace file is named on standard error at the end.
+    /// Whether the trace is named on standard error at the end.
     name_trace: bool,
 }
 
@@ -89,30 +93,43 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
-        let file = edges
-            .out
-            .map(|directory| TraceFile::create(&directory, session.start(), sudo_group()))
-            .transpose()
-            .map_err(anyhow::Error::from)?;
-        if let Some(error) = file.as_ref().and_then(TraceFile::group_error) {
-            console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
-        }
-        let path = file.as_ref().map(|file| file.path().display().to_string());
+        let traces =
+            edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
+        let first = traces.as_ref().and_then(|traces| traces.files().into_iter().next());
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
-            tee: Tee::new(file, Analysis::new(printer)),
+            tee: Tee::new(traces, Analysis::new(printer)),
             records: Vec::new(),
             status: edges.status.then(LiveStatus::default),
             metrics,
             reload: edges.reload,
         };
         live.run(args.duration).await?;
-        if let Some(path) = path.filter(|_| edges.name_trace) {
-            console::error_line(&format!("recorded: wherefore replay {path}"));
+        if let Some(path) = first.filter(|_| edges.name_trace) {
+            console::error_line(&format!("recorded: wherefore replay {}", path.display()));
         }
         Ok(())
     })
+}
+
+/// The directory's files; with what there is to say about it.
+fn traces(directory: &Path, policy: Policy, start: &Start) -> anyhow::Result<TraceDirectory> {
+    let (traces, torn) = TraceDirectory::create(directory, start, sudo_group(), policy)?;
+    if let Some(error) = traces.group_error() {
+        console::error_line(&format!("wherefore: the trace file keeps root's group: {error}"));
+    }
+    for torn in torn {
+        let path = torn.path.display().to_string();
+        let path = plain(&path);
+        let done = if torn.removed {
+            format!("{path} had not one whole record, its recorder was killed: it is removed")
+        } else {
+            format!("{path} was torn when its recorder was killed: its last {} bytes are cut off", torn.cut)
+        };
+        console::error_line(&format!("wherefore: {done}"));
+    }
+    Ok(traces)
 }
 
 /// A recording and where it goes.
@@ -156,7 +173,7 @@ impl Live {
                     self.session.tick(&mut self.records);
                     self.pass()?;
                     if ticks.is_multiple_of(FLUSH_EVERY_TICKS) {
-                        self.tee.flush();
+                        self.tee.flush(clock_pair());
                         self.meter();
                     }
                     if ticks.is_multiple_of(STATUS_EVERY_TICKS) {
@@ -255,7 +272,7 @@ impl Live {
         super::notify::stopping();
         self.session.end(&mut self.records);
         self.pass()?;
-        self.tee.finish(&mut console::stdout())
+        self.tee.finish(clock_pair(), &mut console::stdout())
     }
 }
 

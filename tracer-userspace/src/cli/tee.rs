@@ -1,14 +1,13 @@
-//! The tee: one stream of records into the trace file and into the analysis, in the same order.
+//! The tee: one stream of records into the trace files and into the analysis, in the same order.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use anyhow::Context;
 
 use super::analysis::Analysis;
 use crate::engine::Output;
-use crate::record::{Record, Start};
-use crate::trace::{TraceFile, start_record};
+use crate::record::{ClockPair, Record, Start};
+use crate::trace::{TraceDirectory, start_record};
 use crate::verdict::{Role, Slug, Verdict};
 
 /// Cause under which the summary counts records that the file has not got.
@@ -16,9 +15,8 @@ const FILE_LOSS: &str = "trace-write";
 
 /// Where a live stream goes.
 pub(super) struct Tee {
-    file: Option<TraceFile>,
+    traces: Option<TraceDirectory>,
     analysis: Analysis,
-    bytes: Vec<u8>,
     file_fails: bool,
     /// Verdicts given since the last look: for the status line and the metrics.
     pub(super) told: Vec<Told>,
@@ -34,9 +32,9 @@ pub(super) struct Told {
 }
 
 impl Tee {
-    /// A tee into this file (none for `watch`) and this analysis.
-    pub(super) fn new(file: Option<TraceFile>, analysis: Analysis) -> Self {
-        Self { file, analysis, bytes: Vec::with_capacity(1024), file_fails: false, told: Vec::new() }
+    /// A tee into these files (none for `watch`) and this analysis.
+    pub(super) fn new(traces: Option<TraceDirectory>, analysis: Analysis) -> Self {
+        Self { traces, analysis, file_fails: false, told: Vec::new() }
     }
 
     /// Begins the stream. The file's writer has put the same record at its head by itself.
@@ -68,19 +66,15 @@ impl Tee {
     }
 
     fn write(&mut self, record: &Record) {
-        let Some(file) = &mut self.file else { return };
-        self.bytes.clear();
-        let written = match record.encode(&mut self.bytes) {
-            Ok(()) => file.append(&self.bytes).map_err(anyhow::Error::from),
-            Err(error) => Err(error.into()),
-        };
-        self.note(written);
+        if let Some(Err(error)) = self.traces.as_mut().map(|traces| traces.append(record)) {
+            self.note(Err(error.into()));
+        }
     }
 
-    /// Writes out what waits for the file; at least once a second.
-    pub(super) fn flush(&mut self) {
-        if let Some(file) = &mut self.file {
-            let flushed = file.flush().map_err(anyhow::Error::from);
+    /// Writes out what waits for the files; at least once a second. May go on in a new file.
+    pub(super) fn flush(&mut self, now: ClockPair) {
+        if let Some(traces) = &mut self.traces {
+            let flushed = traces.flush(now).map_err(anyhow::Error::from);
             self.note(flushed);
         }
     }
@@ -91,7 +85,7 @@ impl Tee {
             (Err(error), false) => {
                 self.file_fails = true;
                 super::console::error_line(&format!(
-                    "wherefore: verdicts go on, but the trace file misses records: {}",
+                    "wherefore: verdicts go on, but the trace files miss records: {}",
                     super::failure::chain(&error)
                 ));
             }
@@ -102,12 +96,12 @@ impl Tee {
 
     /// Records that the file has not got.
     pub(super) fn lost(&self) -> u64 {
-        self.file.as_ref().map_or(0, TraceFile::lost)
+        self.traces.as_ref().map_or(0, TraceDirectory::lost)
     }
 
-    /// Bytes in the file so far.
+    /// Bytes written so far, all files together.
     pub(super) fn bytes_written(&self) -> u64 {
-        self.file.as_ref().map_or(0, TraceFile::bytes_written)
+        self.traces.as_ref().map_or(0, TraceDirectory::bytes_written)
     }
 
     /// Ends the stream: the engine's last words, the file complete on disk. The summary names the file
@@ -115,25 +109,26 @@ impl Tee {
     ///
     /// # Errors
     /// What writing to `out` says, or the disk.
-    pub(super) fn finish(mut self, out: &mut impl Write) -> Result<(), super::Failure> {
-        self.flush();
-        let lost = self.lost();
-        let path: Option<PathBuf> = self.file.as_ref().map(|file| file.path().to_owned());
-        let complete = |output: &mut Output| {
-            if let Output::Summary(summary) = output {
-                summary.files.extend(path.iter().map(|path| path.display().to_string()));
+    pub(super) fn finish(mut self, now: ClockPair, out: &mut impl Write) -> Result<(), super::Failure> {
+        self.flush(now);
+        let Self { traces, analysis, .. } = self;
+        let mut complete = |output: &mut Output| {
+            if let (Output::Summary(summary), Some(traces)) = (output, &traces) {
+                summary.files.extend(traces.files().iter().map(|path| path.display().to_string()));
                 let count = summary.lost.entry(FILE_LOSS.to_owned()).or_default();
-                *count = count.saturating_add(lost);
+                *count = count.saturating_add(traces.lost());
+                summary.dropped = traces.dropped();
             }
             true
         };
-        let mut complete = complete;
-        self.analysis.finish(out, &mut complete).map_err(super::Failure::output)?;
+        analysis.finish(out, &mut complete).map_err(super::Failure::output)?;
         out.flush().map_err(super::Failure::output)?;
-        if let Some(file) = self.file {
-            let shown = file.path().display().to_string();
-            file.finish().map(drop).with_context(|| format!("{shown} is not complete on disk"))?;
+        if let Some(traces) = traces {
+            traces.finish().context("the traces are not complete on disk")?;
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

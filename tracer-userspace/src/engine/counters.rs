@@ -60,6 +60,14 @@ impl PortCounters {
         }
     }
 
+    /// Forgets what the ports did, not which are watched.
+    pub(super) fn count_from_here(&mut self) {
+        for port in self.ports.values_mut() {
+            *port = Port::default();
+        }
+        self.connections = 0;
+    }
+
     /// Connections made, at all ports.
     pub(super) fn connections(&self) -> u64 {
         self.connections

@@ -28,14 +28,14 @@ mod world;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 
 use attempts::Attempts;
 use counters::PortCounters;
 use fold::Fold;
-pub use output::{Counters, Damage, Latency, Output, PortSummary, Summary};
+pub use output::{Counters, Damage, Dropped, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
 use summary::Totals;
 use timers::Timers;
@@ -103,6 +103,13 @@ impl Engine {
             self.release(oldest, out);
         }
         self.run_timers(watermark, out);
+    }
+
+    /// Whatever was counted so far is not this stream's: what follows is counted from zero. What is
+    /// known of attempts and of the host stays.
+    pub fn count_from_here(&mut self) {
+        self.totals = Totals::default();
+        self.counters.count_from_here();
     }
 
     /// The stream ended: direct evidence decides, mere silence is counted as undecided. Appends the

@@ -85,10 +85,48 @@ pub struct Summary {
     pub ports: BTreeMap<u16, PortSummary>,
     /// What could not be read; filled by replay.
     pub damage: Damage,
+    /// Trace files that retention removed while recording; filled at the edges.
+    pub dropped: Dropped,
     /// Trace files written or read; filled at the edges.
     pub files: Vec<String>,
     /// Verdict lines shown where filters left some out; filled at the edges.
     pub shown: Option<u64>,
+}
+
+impl Summary {
+    /// Takes in the totals of an earlier part of the same recording.
+    pub fn join(&mut self, earlier: &Self) {
+        self.from = self.from.min(earlier.from);
+        self.to = self.to.max(earlier.to);
+        let sums = [
+            (&mut self.records, earlier.records),
+            (&mut self.connections, earlier.connections),
+            (&mut self.exchanges, earlier.exchanges),
+            (&mut self.undecided, earlier.undecided),
+            (&mut self.abandoned, earlier.abandoned),
+            (&mut self.late, earlier.late),
+            (&mut self.suppressed, earlier.suppressed),
+        ];
+        for (total, more) in sums {
+            *total = total.saturating_add(more);
+        }
+        join(&mut self.lost, &earlier.lost);
+        join(&mut self.verdicts, &earlier.verdicts);
+        join(&mut self.recovered, &earlier.recovered);
+        for (number, port) in &earlier.ports {
+            let total = self.ports.entry(*number).or_default();
+            total.syn = total.syn.saturating_add(port.syn);
+            total.health_check_syn = total.health_check_syn.saturating_add(port.health_check_syn);
+            total.last_syn = total.last_syn.max(port.last_syn);
+        }
+    }
+}
+
+fn join<K: Ord + Clone>(totals: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+    for (key, count) in more {
+        let total = totals.entry(key.clone()).or_default();
+        *total = total.saturating_add(*count);
+    }
 }
 
 /// Totals of one port.
@@ -102,6 +140,15 @@ pub struct PortSummary {
     pub last_syn: Option<BootTime>,
     /// Whether something listened on it when the stream ended.
     pub listener: bool,
+}
+
+/// Trace files that are no longer there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Files.
+    pub files: u64,
+    /// Bytes.
+    pub bytes: u64,
 }
 
 /// What of a trace could not be read.

@@ -47,7 +47,7 @@ const FATES: [Fate; 13] = [
 ];
 
 #[derive(Clone, Debug)]
-struct Life {
+pub(crate) struct Life {
     fate: Fate,
     start_ms: u64,
     v6: bool,
@@ -57,8 +57,13 @@ struct Life {
 }
 
 fn life() -> impl Strategy<Value = Life> {
+    life_within(6_000)
+}
+
+/// A life that begins within so many milliseconds.
+pub(crate) fn life_within(ms: u64) -> impl Strategy<Value = Life> {
     let fate = prop::sample::select(FATES.to_vec());
-    (fate, 0_u64..6000, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+    (fate, 0..ms, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
         |(fate, start_ms, v6, server_seen, client_seen)| Life { fate, start_ms, v6, server_seen, client_seen },
     )
 }
@@ -107,8 +112,13 @@ fn live(number: u16, life: &Life) -> Vec<Record> {
 
 /// All lives in one stream, in order of time, every record at a time of its own, with ticks.
 fn stream(lives: &[Life]) -> Vec<Record> {
+    stream_until(lives, 12_000)
+}
+
+/// The same, with ticks up to so many milliseconds.
+pub(crate) fn stream_until(lives: &[Life], end_ms: u64) -> Vec<Record> {
     let mut records: Vec<Record> = lives.iter().zip(1..).flat_map(|(life, number)| live(number, life)).collect();
-    for ms in (0..12_000).step_by(250) {
+    for ms in (0..end_ms).step_by(250) {
         records.extend(script().at(ms).tick().records.pop());
     }
     records.sort_by_key(Record::time);

@@ -198,6 +198,7 @@ struct SummaryLine<'a> {
     suppressed: u64,
     ports: BTreeMap<u16, PortObject>,
     damage: DamageObject,
+    dropped: DroppedObject,
     files: &'a [String],
     shown: Option<u64>,
 }
@@ -220,6 +221,7 @@ impl<'a> SummaryLine<'a> {
             suppressed: summary.suppressed,
             ports: ports.collect(),
             damage: DamageObject { frames: summary.damage.frames, bytes: summary.damage.bytes },
+            dropped: DroppedObject { files: summary.dropped.files, bytes: summary.dropped.bytes },
             files: &summary.files,
             shown: summary.shown,
         }
@@ -243,6 +245,12 @@ impl PortObject {
             listener: totals.listener,
         }
     }
+}
+
+#[derive(Serialize)]
+struct DroppedObject {
+    files: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]

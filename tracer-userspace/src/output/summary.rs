@@ -142,6 +142,11 @@ fn losses(summary: &Summary, text: &mut Block) {
 }
 
 fn ends(summary: &Summary, recording: bool, text: &mut Block) {
+    let dropped = summary.dropped;
+    if dropped.files > 0 {
+        let amount = format!("{}, {}", counted(dropped.files, "trace file"), counted(dropped.bytes, "byte"));
+        text.line("dropped", &format!("{amount} removed by --keep-size, --keep-age or --min-free"));
+    }
     for (index, file) in summary.files.iter().enumerate() {
         text.line(if index == 0 { "files" } else { "" }, &plain(file));
     }
@@ -208,6 +213,7 @@ lost       nothing
             lost: BTreeMap::from([("ring-full".to_owned(), 31), ("late\x1b[m".to_owned(), 0)]),
             suppressed: 1,
             damage: Damage { frames: 1, bytes: 8_192 },
+            dropped: crate::engine::Dropped { files: 2, bytes: 134_217_728 },
             shown: Some(3),
             files: vec!["a b.wft".to_owned(), "c.wft".to_owned()],
             ..samples::summary()
@@ -225,6 +231,7 @@ undecided  1 silent when recording ended, 0 given up by the client too early to 
 lost       31 (late\u{1b}[m 0, ring-full 31): verdicts near these are likely, not certain
 suppressed 1 record left out by flood limits; totals stay exact
 damage     1 frame, 8192 bytes could not be read
+dropped    2 trace files, 134217728 bytes removed by --keep-size, --keep-age or --min-free
 files      a b.wft
            c.wft
 replay     wherefore replay 'a b.wft' c.wft

@@ -124,6 +124,19 @@ pub struct Start {
     /// `sk_rst_reason` of the running kernel, without the `SK_RST_REASON_` prefix.
     #[n(14)]
     pub reset_reasons: Vec<(u32, String)>,
+    /// Names the recording on its host and boot, the same in all its files; 0 in files of before there
+    /// were several.
+    #[n(15)]
+    #[cbor(default)]
+    pub recording: u64,
+    /// Number of this file in its recording, from 0.
+    #[n(16)]
+    #[cbor(default)]
+    pub sequence: u32,
+    /// When this file was begun; `clock` stays that of the recording.
+    #[n(17)]
+    #[cbor(default)]
+    pub begun: ClockPair,
 }
 
 /// Time passed.

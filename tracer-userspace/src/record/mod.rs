@@ -9,7 +9,8 @@ pub use host::{
 };
 pub use time::BootTime;
 pub use tracer_ebpf::{
-    Header, IcmpRecord, PacketRecord, SocketRecord, Tuple, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+    Header, IcmpRecord, PacketRecord, SocketRecord, Tuple, kind, packet_flag, record_flag, socket_flag, tcp_flag,
+    tcp_state,
 };
 
 use thiserror::Error;

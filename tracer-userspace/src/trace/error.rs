@@ -71,6 +71,22 @@ pub enum WriteError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another recorder writes into the output directory.
+    #[error("{path} is being recorded into by {}: stop that one, or give this one another directory with --out", process(*.pid))]
+    Busy {
+        /// The directory.
+        path: PathBuf,
+        /// The other recorder's process id, if its lock file tells it.
+        pid: Option<u32>,
+    },
+    /// Retention cannot remove a file.
+    #[error("cannot remove old traces from {path}")]
+    Drop {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A header, a frame or the final sync failed. The writer can go on after it.
     #[error("cannot write the trace, {lost} records are lost so far")]
     Write {
@@ -93,9 +109,13 @@ pub enum WriteError {
         /// How many were given.
         len: usize,
     },
-    /// The start record cannot be written.
-    #[error("the start record cannot be encoded")]
+    /// A record cannot be written: the start record, or another one that is too long.
+    #[error("a record cannot be encoded")]
     Start(#[source] DecodeError),
+}
+
+fn process(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// A part of a trace that could not be read.

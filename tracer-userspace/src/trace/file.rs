@@ -7,8 +7,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, fchown, l
 use std::path::{Path, PathBuf};
 
 use super::error::WriteError;
+use super::lock::is_at;
 use super::writer::TraceWriter;
-use crate::record::Start;
+use crate::record::{ClockPair, Start};
 
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
@@ -37,12 +38,10 @@ impl TraceFile {
     /// # Errors
     /// [`WriteError`] if a directory or the file cannot be made, or the header cannot be written.
     pub fn create(directory: &Path, start: &Start, group: Option<u32>) -> Result<Self, WriteError> {
-        let made = create_directory(directory)?;
+        let directory_error = make_directory(directory, group)?;
         let (file, path) = create_file(directory, start)?;
-        let group_error = group.and_then(|group| {
-            let directories = made.iter().try_for_each(|made| lchown(made, None, Some(group)));
-            directories.and_then(|()| fchown(&file, None, Some(group))).err()
-        });
+        let file_error = group.and_then(|group| fchown(&file, None, Some(group)).err());
+        let group_error = directory_error.or(file_error);
         match TraceWriter::create(file, start) {
             Ok(writer) => Ok(Self { path, writer, group_error }),
             Err(error) => {
@@ -82,14 +81,19 @@ impl TraceFile {
         self.writer.flush()
     }
 
+    /// Bytes of it on disk.
+    pub fn bytes_written(&self) -> u64 {
+        self.writer.bytes_written()
+    }
+
+    /// Whether it is still what its path names.
+    pub(super) fn is_in_place(&self) -> bool {
+        is_at(self.writer.sink(), &self.path)
+    }
+
     /// Records that could not be written.
     pub fn lost(&self) -> u64 {
         self.writer.lost()
-    }
-
-    /// Bytes written so far.
-    pub fn bytes_written(&self) -> u64 {
-        self.writer.bytes_written()
     }
 
     /// Writes what waits, makes file and directory entry outlast a crash, and returns the path.
@@ -106,6 +110,12 @@ impl TraceFile {
         }
         Ok(self.path)
     }
+}
+
+/// Makes `directory` and what is missing above it; what was made takes `group`, or why it did not is returned.
+pub(super) fn make_directory(directory: &Path, group: Option<u32>) -> Result<Option<io::Error>, WriteError> {
+    let made = create_directory(directory)?;
+    Ok(group.and_then(|group| made.iter().try_for_each(|made| lchown(made, None, Some(group))).err()))
 }
 
 /// Makes `directory` and what is missing above it; returns what was made.
@@ -151,7 +161,8 @@ fn create_file(directory: &Path, start: &Start) -> Result<(File, PathBuf), Write
 fn stem(start: &Start) -> String {
     let host: String = start.host.chars().map(|c| if is_plain(c) { c } else { '-' }).take(HOST_MAX).collect();
     let host = if host.is_empty() { "unknown" } else { &host };
-    let begun = jiff::Timestamp::from_nanosecond(i128::from(start.clock.unix_ns)).unwrap_or_default();
+    let begun = if start.begun == ClockPair::default() { start.clock } else { start.begun };
+    let begun = jiff::Timestamp::from_nanosecond(i128::from(begun.unix_ns)).unwrap_or_default();
     format!("wherefore-{host}-{}-{}", begun.strftime("%Y%m%dT%H%M%SZ"), std::process::id())
 }
 

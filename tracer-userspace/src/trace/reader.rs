@@ -4,17 +4,21 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use zerocopy::FromBytes;
+
 use super::error::{Damage, DamageKind, TraceError};
 use super::format::{FILE_HEADER_LEN, Opening, RECOVERY_MAX, header_body, opening};
 use super::frames::{FrameItem, Frames};
 use super::window::Window;
-use crate::record::{DecodeError, HEADER_LEN, HostBody, HostRecord, Record, Start};
+use crate::record::{DecodeError, HEADER_LEN, Header, HostBody, HostRecord, Record, Start, record_flag};
 
 /// One element of a trace.
 #[derive(Debug, PartialEq)]
 pub enum TraceItem {
     /// A record.
     Record(Record),
+    /// A record that the file begins with, so that it can be read without the file before it.
+    Repeated(Record),
     /// Something between the records could not be read.
     Damage(Damage),
 }
@@ -32,8 +36,12 @@ pub struct Reading {
     pub damaged_frames: u64,
     /// Bytes that were passed over.
     pub damaged_bytes: u64,
+    /// Records of them that the file only repeats.
+    pub repeated: u64,
     /// Whether the record handed out last is `End`: the recording ended in order.
     pub ended: bool,
+    /// Whether the file ends in order and says that the recording goes on in the next one.
+    pub continued: bool,
 }
 
 /// Reads one trace: an iterator of [`TraceItem`]. After an error it ends.
@@ -168,15 +176,15 @@ impl<R: Read> TraceReader<R> {
             }
             match Record::decode(rest) {
                 Ok(decoded) => {
+                    let flags = record_flags(rest);
                     self.position = self.position.saturating_add(decoded.len);
                     let is_first = std::mem::take(&mut self.copy_expected);
                     match decoded.record {
                         Some(Record::Host(HostRecord { body: HostBody::Start(_), .. })) if is_first => {}
                         Some(record) => {
-                            self.reading.records = self.reading.records.saturating_add(1);
-                            self.reading.ended =
-                                matches!(&record, Record::Host(HostRecord { body: HostBody::End, .. }));
-                            return Ok(Some(TraceItem::Record(record)));
+                            if let Some(item) = self.hand_out(record, flags) {
+                                return Ok(Some(item));
+                            }
                         }
                         None => self.reading.unknown = self.reading.unknown.saturating_add(1),
                     }
@@ -195,11 +203,28 @@ impl<R: Read> TraceReader<R> {
         }
     }
 
+    /// Counts a record; `None` if it only seals the file.
+    fn hand_out(&mut self, record: Record, flags: u32) -> Option<TraceItem> {
+        let is_end = matches!(&record, Record::Host(HostRecord { body: HostBody::End, .. }));
+        self.reading.continued = is_end && flags & record_flag::CONTINUED != 0;
+        self.reading.ended = is_end && !self.reading.continued;
+        if self.reading.continued {
+            return None;
+        }
+        self.reading.records = self.reading.records.saturating_add(1);
+        if flags & record_flag::REPEATED == 0 {
+            return Some(TraceItem::Record(record));
+        }
+        self.reading.repeated = self.reading.repeated.saturating_add(1);
+        Some(TraceItem::Repeated(without_flags(record)))
+    }
+
     fn report(&mut self, damage: Damage) -> TraceItem {
         self.reading.damaged_frames = self.reading.damaged_frames.saturating_add(damage.frames);
         self.reading.damaged_bytes = self.reading.damaged_bytes.saturating_add(damage.bytes);
         // what is torn off may have been more records
         self.reading.ended = false;
+        self.reading.continued = false;
         TraceItem::Damage(damage)
     }
 }
@@ -224,6 +249,22 @@ fn leading_start(records: &[u8]) -> Option<(Start, usize)> {
         Some(Record::Host(HostRecord { body: HostBody::Start(start), .. })) => Some((*start, decoded.len)),
         _ => None,
     }
+}
+
+/// What the file says of the record at the front of `record`.
+fn record_flags(record: &[u8]) -> u32 {
+    Header::read_from_prefix(record).map_or(0, |(header, _body)| header.reserved)
+}
+
+/// The record as it was in the stream.
+fn without_flags(mut record: Record) -> Record {
+    match &mut record {
+        Record::Socket(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Packet(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Icmp(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Host(_) => {}
+    }
+    record
 }
 
 /// Length that the header of a record tells; it was checked by the decoder. Never zero, so that reading goes on.

@@ -10,24 +10,79 @@ use crate::record::{Record, Start};
 /// Suffix of trace files.
 const SUFFIX: &str = "wft";
 
+/// What the files of one recording have in common, the wall-clock time of its start first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Recording {
+    begun_ns: i64,
+    /// 0: the file is a recording of its own.
+    id: u64,
+    boot_id: String,
+    host: String,
+}
+
+impl Recording {
+    fn of(start: &Start) -> Self {
+        Self {
+            begun_ns: start.clock.unix_ns,
+            id: start.recording,
+            boot_id: start.boot_id.clone(),
+            host: start.host.clone(),
+        }
+    }
+}
+
+/// A file that is still to be read.
+struct Waiting {
+    recording: Recording,
+    sequence: u32,
+    path: PathBuf,
+    /// What can be read only once, a pipe, is open already.
+    reader: Option<TraceReader<File>>,
+}
+
+impl Waiting {
+    fn order(&self) -> (&Recording, u32, &Path) {
+        (&self.recording, self.sequence, &self.path)
+    }
+}
+
 /// One element of a replay.
 #[derive(Debug)]
 pub enum ReplayItem {
-    /// A file begins: a stream of its own.
+    /// A file begins.
     Start {
         /// The file.
         path: PathBuf,
         /// What it is.
         start: Box<Start>,
+        /// Whether it is of the same recording as the file before.
+        place: Place,
     },
     /// A record of the file.
     Record(Record),
+    /// A record that the file repeats, so that it can be read without the file before it. Handed out
+    /// only where that file is missing or does not end in order.
+    Repeated(Record),
     /// A part of the file could not be read.
     Damage(Damage),
     /// The file could not be read any further. `End` follows, if `Start` came before.
     Failed(Unusable),
     /// The file ends.
     End(Reading),
+}
+
+/// Where a file is in its recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The first one that is there.
+    First {
+        /// The last one that is there.
+        last: PathBuf,
+    },
+    /// It goes on where the file before ended.
+    Next,
+    /// Something is missing between the file before and this one.
+    AfterGap,
 }
 
 /// A path that cannot be replayed, or not any further.
@@ -43,9 +98,13 @@ pub struct Unusable {
 /// The records of several files, in the order of the files' start: an iterator of [`ReplayItem`]. One file is open at
 /// a time, pipes apart.
 pub struct Replay {
-    /// The last one comes first. What can be read only once, a pipe, is open already.
-    waiting: Vec<(PathBuf, Option<TraceReader<File>>)>,
+    /// The last one comes first.
+    waiting: Vec<Waiting>,
     current: Option<(PathBuf, TraceReader<File>)>,
+    /// Of which recording the file before was, which number it had, and whether it ended in order.
+    before: Option<(Recording, u32, bool)>,
+    /// Whether what the current file repeats was read in the file before.
+    knows_repeated: bool,
     /// Bytes of the files that are done with.
     finished_bytes: u64,
 }
@@ -73,23 +132,21 @@ impl Replay {
             known.push(identity);
             match TraceReader::open(&path) {
                 Ok(reader) => {
-                    let begun = reader.start().clock.unix_ns;
+                    let recording = Recording::of(reader.start());
+                    let sequence = reader.start().sequence;
                     let only_once = fs::metadata(&path).is_ok_and(|found| !found.is_file());
-                    ordered.push((begun, path, only_once.then_some(reader)));
+                    ordered.push(Waiting { recording, sequence, path, reader: only_once.then_some(reader) });
                 }
                 Err(source) => unusable.push(Unusable { path, source }),
             }
         }
-        ordered.sort_unstable_by(|(begun, path, _), (other_begun, other_path, _)| {
-            (other_begun, other_path).cmp(&(begun, path))
-        });
-        let waiting = ordered.into_iter().map(|(_begun, path, reader)| (path, reader)).collect();
-        (Self { waiting, current: None, finished_bytes: 0 }, unusable)
+        ordered.sort_unstable_by(|one, other| other.order().cmp(&one.order()));
+        (Self { waiting: ordered, current: None, before: None, knows_repeated: false, finished_bytes: 0 }, unusable)
     }
 
     /// The files that are still to be read, in order; all of them before the first item.
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
-        self.waiting.iter().rev().map(|(path, _reader)| path.as_path())
+        self.waiting.iter().rev().map(|waiting| waiting.path.as_path())
     }
 
     /// Bytes of all files that are read and done with.
@@ -99,15 +156,30 @@ impl Replay {
     }
 
     fn begin(&mut self) -> Option<ReplayItem> {
-        let (path, reader) = self.waiting.pop()?;
+        let Waiting { recording, path, reader, .. } = self.waiting.pop()?;
         match reader.map_or_else(|| TraceReader::open(&path), Ok) {
             Ok(reader) => {
                 let start = Box::new(reader.start().clone());
+                let place = match &self.before {
+                    Some((before, sequence, in_order)) if *before == recording && recording.id != 0 => {
+                        let follows = sequence.checked_add(1) == Some(start.sequence);
+                        if follows && *in_order { Place::Next } else { Place::AfterGap }
+                    }
+                    _ => Place::First { last: self.last_of(&recording).unwrap_or_else(|| path.clone()) },
+                };
+                self.knows_repeated = place == Place::Next;
+                self.before = Some((recording, start.sequence, false));
                 self.current = Some((path.clone(), reader));
-                Some(ReplayItem::Start { path, start })
+                Some(ReplayItem::Start { path, start, place })
             }
             Err(source) => Some(ReplayItem::Failed(Unusable { path, source })),
         }
+    }
+
+    /// The last file of a recording that is still to be read.
+    fn last_of(&self, recording: &Recording) -> Option<PathBuf> {
+        let last = self.waiting.iter().find(|waiting| waiting.recording == *recording && recording.id != 0);
+        last.map(|waiting| waiting.path.clone())
     }
 }
 
@@ -116,12 +188,22 @@ impl Iterator for Replay {
 
     fn next(&mut self) -> Option<ReplayItem> {
         let Some((path, reader)) = &mut self.current else { return self.begin() };
-        Some(match reader.next() {
+        let item = loop {
+            match reader.next() {
+                Some(Ok(TraceItem::Repeated(_))) if self.knows_repeated => {}
+                item => break item,
+            }
+        };
+        Some(match item {
             Some(Ok(TraceItem::Record(record))) => ReplayItem::Record(record),
+            Some(Ok(TraceItem::Repeated(record))) => ReplayItem::Repeated(record),
             Some(Ok(TraceItem::Damage(damage))) => ReplayItem::Damage(damage),
             Some(Err(source)) => ReplayItem::Failed(Unusable { path: path.clone(), source }),
             None => {
                 let reading = reader.reading();
+                if let Some((_recording, _sequence, in_order)) = &mut self.before {
+                    *in_order = reading.continued;
+                }
                 self.finished_bytes = self.finished_bytes.saturating_add(reader.bytes_read());
                 self.current = None;
                 ReplayItem::End(reading)

@@ -172,6 +172,11 @@ impl<W: Sink> TraceWriter<W> {
         self.lost
     }
 
+    /// What is written to.
+    pub fn sink(&self) -> &W {
+        &self.out
+    }
+
     /// Bytes of the file so far.
     pub fn bytes_written(&self) -> u64 {
         self.len

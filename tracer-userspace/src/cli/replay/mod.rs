@@ -12,9 +12,9 @@ use anyhow::anyhow;
 use super::args::ReplayArgs;
 use super::console;
 use super::failure::{Failure, chain};
-use crate::output::WallClock;
-use crate::record::BootTime;
-use crate::trace::{Replay, ReplayItem, TraceItem, TraceReader, Unusable};
+use crate::output::{WallClock, plain};
+use crate::record::{BootTime, Start};
+use crate::trace::{Place, Replay, ReplayItem, TraceItem, TraceReader, Unusable};
 use filter::Filter;
 use progress::Progress;
 use stream::Stream;
@@ -66,20 +66,20 @@ impl Session<'_> {
             self.item(item, out)?;
             self.progress.at(&replay, out).map_err(Failure::output)?;
         }
-        Ok(())
+        self.end(out)
     }
 
     fn item(&mut self, item: ReplayItem, out: &mut impl Write) -> Result<(), Failure> {
         match item {
-            ReplayItem::Start { path, start } => {
-                let filter = self.filter(&path, WallClock::new(start.clock))?;
-                let mut stream = Stream::new(self.args.json, &path, &start, filter);
-                stream.begin(&start, out).map_err(Failure::output)?;
-                self.stream = Some(stream);
-            }
+            ReplayItem::Start { path, start, place } => return self.begin(&path, &start, &place, out),
             ReplayItem::Record(record) => {
                 if let Some(stream) = &mut self.stream {
                     stream.record(&record, out).map_err(Failure::output)?;
+                }
+            }
+            ReplayItem::Repeated(record) => {
+                if let Some(stream) = &mut self.stream {
+                    stream.repeated(&record);
                 }
             }
             ReplayItem::Damage(damage) => {
@@ -93,19 +93,51 @@ impl Session<'_> {
             }
             ReplayItem::End(reading) => {
                 self.records = self.records.saturating_add(reading.records);
-                if let Some(stream) = self.stream.take() {
+                if let Some(stream) = &mut self.stream {
                     for line in stream.remarks(reading) {
                         self.progress.aside(&line);
                     }
-                    stream.finish(reading, out).map_err(Failure::output)?;
-                    self.progress.flush(out).map_err(Failure::output)?;
+                    stream.end_file(reading);
                 }
             }
         }
         Ok(())
     }
 
-    /// The filters for one file; it is read once more if they are told from its end.
+    /// A file begins: a recording of its own, or the next part of the one before.
+    fn begin(&mut self, path: &Path, start: &Start, place: &Place, out: &mut impl Write) -> Result<(), Failure> {
+        match (place, &mut self.stream) {
+            (Place::Next, Some(stream)) => stream.next_file(path),
+            (Place::AfterGap, Some(stream)) => {
+                let line = format!(
+                    "wherefore: {}: what was recorded just before it is missing: it goes on with what it repeats",
+                    plain(&path.display().to_string())
+                );
+                self.progress.aside(&line);
+                stream.next_file_after_gap(path, start, out).map_err(Failure::output)?;
+            }
+            _ => {
+                self.end(out)?;
+                let last = if let Place::First { last } = place { last } else { path };
+                let filter = self.filter(last, WallClock::new(start.clock))?;
+                let mut stream = Stream::new(self.args.json, path, start, filter);
+                stream.begin(start, out).map_err(Failure::output)?;
+                self.stream = Some(stream);
+            }
+        }
+        Ok(())
+    }
+
+    /// The recording that is being read is over.
+    fn end(&mut self, out: &mut impl Write) -> Result<(), Failure> {
+        if let Some(stream) = self.stream.take() {
+            stream.finish(out).map_err(Failure::output)?;
+            self.progress.flush(out).map_err(Failure::output)?;
+        }
+        Ok(())
+    }
+
+    /// The filters for one recording; its last file is read once more if they are told from its end.
     fn filter(&self, path: &Path, clock: WallClock) -> Result<Option<Filter>, Failure> {
         if !Filter::is_given(self.args) {
             return Ok(None);
@@ -120,10 +152,27 @@ fn last_time(path: &Path) -> BootTime {
     // what cannot be read is told when the file is replayed
     let items = TraceReader::open(path).into_iter().flatten().flatten();
     let times = items.filter_map(|item| match item {
-        TraceItem::Record(record) => Some(record.time()),
+        TraceItem::Record(record) | TraceItem::Repeated(record) => Some(record.time()),
         TraceItem::Damage(_) => None,
     });
     times.max().unwrap_or_default()
+}
+
+/// What a replay of these files and directories prints as JSON lines, for tests of what was recorded.
+#[cfg(test)]
+pub(super) fn json_lines(paths: &[PathBuf]) -> Vec<String> {
+    use clap::Parser;
+    let words = ["wherefore".into(), "replay".into(), "--json".into()].into_iter();
+    let line = words.chain(paths.iter().map(|path| path.as_os_str().to_owned()));
+    let super::args::Command::Replay(args) = super::args::Cli::try_parse_from(line).unwrap().command else {
+        panic!("not replay")
+    };
+    let (replay, unusable) = Replay::open(&args.paths);
+    assert!(unusable.is_empty(), "{unusable:?}");
+    let mut session = Session { args: &args, stream: None, records: 0, progress: Progress::new(&[]) };
+    let mut out = Vec::new();
+    session.read(replay, &mut out).unwrap();
+    String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[cfg(test)]

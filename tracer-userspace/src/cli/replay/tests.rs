@@ -245,7 +245,7 @@ wherefore: a\u{1b}.wft: the recording did not end in order: what came last may b
 }
 
 #[test]
-fn several_files_are_recordings_of_their_own() {
+fn files_of_several_recordings_have_a_summary_each() {
     let directory = TempDir::new().unwrap();
     for name in ["a.wft", "b.wft"] {
         fs::write(directory.path().join(name), trace(&frames()).0).unwrap();

@@ -68,7 +68,7 @@ fn none_is_counted_even_when_zero() {
 
 #[test]
 fn a_summary() {
-    insta::assert_snapshot!(printed(&Output::Summary(Box::new(samples::summary()))), @r#"{"type":"summary","from":"2026-11-21T12:03:41.000000000Z","to":"2026-11-21T12:07:33.500000000Z","records":1204,"lost":{"attempts-full":0,"ring-full":0},"connections":1201,"exchanges":0,"verdicts":{"process-down":18,"security-group-drop":1},"undecided":1,"abandoned":0,"late":0,"recovered":{"firewall-drop":2},"suppressed":0,"ports":{"8080":{"syn":252,"health_check_syn":12,"last_syn":"2026-11-21T12:07:31.120000000Z","listener":true},"8443":{"syn":0,"health_check_syn":0,"last_syn":null,"listener":false}},"damage":{"frames":0,"bytes":0},"files":["/var/lib/wherefore/web-1.wft"],"shown":null}"#);
+    insta::assert_snapshot!(printed(&Output::Summary(Box::new(samples::summary()))), @r#"{"type":"summary","from":"2026-11-21T12:03:41.000000000Z","to":"2026-11-21T12:07:33.500000000Z","records":1204,"lost":{"attempts-full":0,"ring-full":0},"connections":1201,"exchanges":0,"verdicts":{"process-down":18,"security-group-drop":1},"undecided":1,"abandoned":0,"late":0,"recovered":{"firewall-drop":2},"suppressed":0,"ports":{"8080":{"syn":252,"health_check_syn":12,"last_syn":"2026-11-21T12:07:31.120000000Z","listener":true},"8443":{"syn":0,"health_check_syn":0,"last_syn":null,"listener":false}},"damage":{"frames":0,"bytes":0},"dropped":{"files":0,"bytes":0},"files":["/var/lib/wherefore/web-1.wft"],"shown":null}"#);
 }
 
 #[test]

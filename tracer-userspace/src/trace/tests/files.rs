@@ -94,6 +94,7 @@ fn replayed(replay: Replay) -> Vec<String> {
         .map(|item| match item {
             ReplayItem::Start { start, .. } => start.host.clone(),
             ReplayItem::Record(record) => format!("record {}", record.time().as_ns()),
+            ReplayItem::Repeated(record) => format!("repeated {}", record.time().as_ns()),
             ReplayItem::Damage(damage) => format!("{:?} {}", damage.kind, damage.bytes),
             ReplayItem::Failed(failed) => format!("failed {failed}"),
             ReplayItem::End(reading) => format!("end {} {}", reading.records, reading.ended),

@@ -84,7 +84,7 @@ pub(super) fn read(input: impl Read) -> Result<Outcome, TraceError> {
     let mut result = Outcome::default();
     for item in &mut reader {
         match item? {
-            TraceItem::Record(record) => result.records.push(record),
+            TraceItem::Record(record) | TraceItem::Repeated(record) => result.records.push(record),
             TraceItem::Damage(damage) => result.damage.push(damage),
         }
     }

@@ -12,6 +12,8 @@ fn of_random_bytes<T: FromBytes + IntoBytes + Immutable + KnownLayout>(kind: u16
     }
     let header = Header::mut_from_prefix(&mut bytes[..]).unwrap().0;
     header.kind = kind;
+    // flags would make it another item of the file
+    header.reserved = 0;
     header.len = size_of::<T>().try_into().unwrap();
     T::read_from_bytes(&bytes).unwrap()
 }
