@@ -4,6 +4,7 @@ mod endings;
 mod ports;
 mod privileges;
 mod program;
+mod service;
 mod traces;
 mod usage;
 
@@ -24,7 +25,7 @@ fn main() -> ExitCode {
         drop(scratch::sweep());
         scratch::clean_up_when_interrupted();
     }
-    let tests = [usage::TESTS, ports::TESTS, privileges::TESTS, endings::TESTS, traces::TESTS].concat();
+    let tests = [usage::TESTS, ports::TESTS, privileges::TESTS, endings::TESTS, traces::TESTS, service::TESTS].concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::ignorable_test(name, move || {
             if let Some(reason) = tools::missing() {

@@ -1,0 +1,160 @@
+//! What a service manager and an operator do with a recording that goes on.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use wherefore_tests::process::Running;
+use wherefore_tests::recorder::only_trace;
+use wherefore_tests::scratch;
+use wherefore_tests::tools::Tools;
+use wherefore_tests::wait::{Deadline, PATIENCE};
+
+use crate::Test;
+use crate::program::wherefore;
+
+pub(crate) const TESTS: &[Test] = &[
+    ("sighup-reloads-ports-and-the-trace-knows", reload),
+    ("metrics-are-scraped", scrape),
+    ("a-service-manager-is-told", notify),
+];
+
+/// Ports that no other test uses.
+const FIRST: u16 = 18_471;
+const SECOND: u16 = 18_472;
+
+fn said(running: &Running, what: &str) -> Result<()> {
+    let there = |lines: &[String]| lines.iter().any(|line| line.contains(what));
+    ensure!(running.stderr.wait(Deadline::after(PATIENCE), there), "no `{what}`: {:?}", running.stderr.so_far());
+    Ok(())
+}
+
+/// A connection that nobody takes, on loopback.
+fn refused(port: u16) -> Result<()> {
+    let tried = TcpStream::connect(("127.0.0.1", port));
+    ensure!(tried.is_err(), "something listens on port {port}");
+    Ok(())
+}
+
+/// Verdicts by the port of `local`, in the order in which they were said.
+fn ports(lines: &[String]) -> Vec<u16> {
+    let values = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let verdicts = values.filter(|value| value["type"] == "verdict");
+    verdicts.filter_map(|verdict| verdict.get("local")?.as_str()?.rsplit(':').next()?.parse().ok()).collect()
+}
+
+fn verdicts(running: &Running, count: usize) -> Result<()> {
+    let enough = |lines: &[String]| ports(lines).len() >= count;
+    ensure!(running.stdout.wait(Deadline::after(PATIENCE), enough), "{:?}", running.stdout.so_far());
+    Ok(())
+}
+
+fn reload(tools: &Tools) -> Result<()> {
+    let directory = scratch::directory()?;
+    let (config, out) = (directory.path().join("wherefore.toml"), directory.path().join("out"));
+    fs::write(&config, format!("port = {FIRST}\njson = true\nduration = \"300s\"\n"))?;
+    let mut command = Command::new(&tools.wherefore);
+    let mut running = Running::start(command.args(["record", "--config"]).arg(&config).arg("--out").arg(&out))?;
+    said(&running, "ready:")?;
+    refused(SECOND)?;
+    refused(FIRST)?;
+    verdicts(&running, 1)?;
+
+    // a listener that was there before its port is watched, and goes afterwards
+    let listener = TcpListener::bind(("127.0.0.1", SECOND))?;
+    fs::write(&config, format!("port = [{FIRST}, {SECOND}]\njson = true\nslow = \"3s\"\n"))?;
+    running.signal(Signal::HUP)?;
+    said(&running, &format!("reloaded: watching {FIRST},{SECOND}"))?;
+    said(&running, "only when recording begins anew: duration, slow")?;
+    drop(TcpStream::connect(("127.0.0.1", SECOND))?);
+    drop(listener);
+    refused(SECOND)?;
+    refused(FIRST)?;
+    verdicts(&running, 3)?;
+
+    fs::write(&config, format!("port = {SECOND}\n"))?;
+    running.signal(Signal::HUP)?;
+    said(&running, &format!("reloaded: watching {SECOND}"))?;
+    refused(FIRST)?;
+    refused(SECOND)?;
+    verdicts(&running, 4)?;
+
+    fs::write(&config, "prot = 1\n")?;
+    running.signal(Signal::HUP)?;
+    said(&running, ":1: unknown key prot")?;
+    let status = running.stop(Signal::TERM)?;
+    ensure!(status.code() == Some(0), "{status}: {:?}", running.stderr.so_far());
+    let live = running.stdout.so_far();
+    let mut found = ports(&live);
+    // the order of two that were decided at the same time is theirs
+    found.get_mut(1..3).context("too few verdicts")?.sort_unstable();
+    ensure!(found == [FIRST, FIRST, SECOND, SECOND], "{found:?}: {live:?}");
+
+    let replayed = Command::new(&tools.wherefore).arg("replay").arg(only_trace(&out)?).arg("--json").output()?;
+    let replayed = String::from_utf8(replayed.stdout)?;
+    let is_verdict = |line: &&str| line.contains("\"type\":\"verdict\"");
+    let live: Vec<&str> = live.iter().map(String::as_str).filter(is_verdict).collect();
+    let again: Vec<&str> = replayed.lines().filter(is_verdict).collect();
+    ensure!(live == again, "the replay says something else:\n{live:#?}\n{again:#?}");
+    Ok(())
+}
+
+fn scrape(tools: &Tools) -> Result<()> {
+    let directory = scratch::directory()?;
+    let mut command = Command::new(&tools.wherefore);
+    command.args(["record", "--json", "--port", "18473", "--duration", "300s", "--metrics", "127.0.0.1:0", "--out"]);
+    let mut running = Running::start(command.arg(directory.path()))?;
+    said(&running, "ready:")?;
+    refused(18_473)?;
+    verdicts(&running, 1)?;
+    let stderr = running.stderr.so_far();
+    let address = stderr.iter().find_map(|line| line.split_once("http://")?.1.strip_suffix("/metrics"));
+    let mut stream = TcpStream::connect(address.context("no address of the metrics")?)?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    for line in [
+        "wherefore_verdicts_total{slug=\"process-down\",role=\"inbound\",port=\"18473\"} 1",
+        "wherefore_hook_attached{hook=\"raw_tracepoint/inet_sock_set_state\"} 1",
+        "wherefore_losses_total{cause=\"ring-full\"} 0",
+    ] {
+        ensure!(answer.lines().any(|found| found == line), "no `{line}`: {answer}");
+    }
+    ensure!(answer.ends_with("# EOF\n"), "{answer}");
+    let taken = format!("127.0.0.1:{}", address.and_then(|address| address.rsplit(':').next()).unwrap_or_default());
+    let out = directory.path().to_string_lossy().into_owned();
+    let second = wherefore(tools, &["record", "--port", "18473", "--metrics", &taken, "--out", &out])?;
+    second.says(1, &["metrics cannot be served on", &taken])?;
+    ensure!(running.stop(Signal::TERM)?.code() == Some(0), "{:?}", running.stderr.so_far());
+    Ok(())
+}
+
+fn notify(tools: &Tools) -> Result<()> {
+    let directory = scratch::directory()?;
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut command = Command::new(&tools.wherefore);
+    command.args(["record", "--json", "--port", "18474", "--duration", "300s", "--out"]).arg(directory.path());
+    let mut running = Running::start(command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000"))?;
+    let next = || -> Result<String> {
+        let mut bytes = [0; 4096];
+        let length = socket.recv(&mut bytes).context("nothing more is told")?;
+        Ok(String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).trim().to_owned())
+    };
+    ensure!(next()? == "READY=1", "not ready first");
+    ensure!(next()? == "WATCHDOG=1" && next()? == "WATCHDOG=1", "the watchdog is not fed");
+    running.signal(Signal::TERM)?;
+    let mut told = next()?;
+    while told == "WATCHDOG=1" {
+        told = next()?;
+    }
+    ensure!(told == "STOPPING=1", "{told}");
+    ensure!(running.wait()?.code() == Some(0), "{:?}", running.stderr.so_far());
+    Ok(())
+}
