@@ -147,6 +147,8 @@ impl Live {
         self.session.snapshot(&mut self.records);
         let ready = ready(&self.session, &self.records);
         self.pass()?;
+        // from here on a kill leaves a trace that can be replayed
+        self.tee.flush(clock_pair());
         console::error_line(&ready.line());
         super::notify::ready();
         Ok(())
