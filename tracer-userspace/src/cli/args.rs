@@ -344,8 +344,8 @@ mod tests {
         assert_eq!(args.out(), PathBuf::from("."));
         assert!(args.capture.netns.is_empty() && args.capture.duration.is_none());
         assert!(!args.json && !args.quiet && !args.capture.verbose);
-        let keep = Keep { bytes: 1 << 30, age: Duration::from_secs(7 * 86_400), min_free: MinFree::Percent(5) };
-        let policy = Policy { rotate_bytes: 64 << 20, rotate_age: Duration::from_secs(3_600), keep };
+        let keep = Keep { bytes: 1 << 30, age: Duration::from_hours(7 * 24), min_free: MinFree::Percent(5) };
+        let policy = Policy { rotate_bytes: 64 << 20, rotate_age: Duration::from_hours(1), keep };
         assert_eq!(args.rotation.policy(), policy);
     }
 
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(args.capture.slow, Some(Duration::from_millis(500)));
         assert_eq!(args.capture.statuses(), ["404", "5xx"]);
         assert!(args.json && args.quiet && args.capture.verbose);
-        let keep = Keep { bytes: 2 << 30, age: Duration::from_secs(86_400), min_free: MinFree::Bytes(1 << 30) };
+        let keep = Keep { bytes: 2 << 30, age: Duration::from_hours(24), min_free: MinFree::Bytes(1 << 30) };
         let policy = Policy { rotate_bytes: 1 << 20, rotate_age: Duration::from_secs(600), keep };
         assert_eq!(args.rotation.policy(), policy);
     }

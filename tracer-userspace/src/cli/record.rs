@@ -93,8 +93,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
-        let traces =
-            edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
+        let traces = edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
         let first = traces.as_ref().and_then(|traces| traces.files().into_iter().next());
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
@@ -201,6 +200,8 @@ impl Live {
         for lack in self.session.lacks() {
             console::error_line(&format!("wherefore: {lack}"));
         }
+        // from here on a kill leaves a trace that can be replayed
+        self.tee.flush(clock_pair());
         console::error_line(&ready.line());
         super::notify::ready();
         Ok(())

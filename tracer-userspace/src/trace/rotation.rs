@@ -49,6 +49,8 @@ pub struct TraceDirectory {
     /// Files on their way to the disk.
     finishing: Vec<JoinHandle<Result<PathBuf, WriteError>>>,
     next_sweep: BootTime,
+    /// Bytes of the current file's head.
+    head_bytes: u64,
     /// Not before then: the last time it failed.
     next_rotation: BootTime,
     /// Records that finished files have not got.
@@ -89,6 +91,7 @@ impl TraceDirectory {
             finished: Vec::new(),
             finishing: Vec::new(),
             next_sweep: BootTime::default(),
+            head_bytes: 0,
             next_rotation: BootTime::default(),
             lost: 0,
             finished_bytes: 0,
@@ -135,7 +138,12 @@ impl TraceDirectory {
             return Err(error);
         }
         if self.is_due(boot) {
-            self.rotate(now)?;
+            if let Err(error) = self.rotate(now) {
+                if is_full(&error) {
+                    self.sweep(now, true).unwrap_or_default();
+                }
+                return Err(error);
+            }
             self.sweep(now, false).unwrap_or_default();
         }
         finished.and(swept.map_err(|source| WriteError::Drop { path: self.directory.clone(), source }))
@@ -179,7 +187,9 @@ impl TraceDirectory {
 
     fn is_due(&self, now: BootTime) -> bool {
         let begun = BootTime::from_ns(self.start.begun.boot_ns);
-        let (bytes, age) = (self.file.bytes_written(), now.since(begun));
+        // what a file repeats must not bring on the next one
+        let bytes = self.file.bytes_written().saturating_sub(self.head_bytes);
+        let age = now.since(begun);
         now >= self.next_rotation && (bytes >= self.policy.rotate_bytes || age >= self.policy.rotate_age)
     }
 
@@ -224,6 +234,7 @@ impl TraceDirectory {
             return Err(error);
         }
         self.start = start;
+        self.head_bytes = next.bytes_written();
         let old = std::mem::replace(&mut self.file, next);
         self.lost = self.lost.saturating_add(old.lost());
         self.finished_bytes = self.finished_bytes.saturating_add(old.bytes_written());

@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::values::{duration, joined, list};
+use super::values::{bytes, duration, joined, list, share_or_bytes};
 use crate::cli::args::RecordArgs;
 use crate::cli::metrics::MetricsAddress;
 use crate::cli::ports::PortList;
 use crate::cli::statuses::StatusList;
+use crate::trace::MinFree;
 
 /// What a file may say: one key for each flag of `record`.
 #[derive(Debug, Default, Deserialize)]
@@ -27,6 +28,16 @@ pub(super) struct FileConfig {
     #[serde(default, deserialize_with = "joined")]
     status: Option<StatusList>,
     out: Option<PathBuf>,
+    #[serde(default, deserialize_with = "bytes")]
+    rotate_size: Option<u64>,
+    #[serde(default, deserialize_with = "duration")]
+    rotate_age: Option<Duration>,
+    #[serde(default, deserialize_with = "bytes")]
+    keep_size: Option<u64>,
+    #[serde(default, deserialize_with = "duration")]
+    keep_age: Option<Duration>,
+    #[serde(default, deserialize_with = "share_or_bytes")]
+    min_free: Option<MinFree>,
     #[serde(default, deserialize_with = "joined")]
     metrics: Option<MetricsAddress>,
     #[serde(default)]
@@ -52,6 +63,12 @@ impl FileConfig {
         capture.status = capture.status.take().or(self.status);
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
+        let rotation = &mut args.rotation;
+        rotation.rotate_size = rotation.rotate_size.or(self.rotate_size);
+        rotation.rotate_age = rotation.rotate_age.or(self.rotate_age);
+        rotation.keep_size = rotation.keep_size.or(self.keep_size);
+        rotation.keep_age = rotation.keep_age.or(self.keep_age);
+        rotation.min_free = rotation.min_free.or(self.min_free);
         args.metrics = args.metrics.or(self.metrics);
         args.json |= self.json;
         args.quiet |= self.quiet;

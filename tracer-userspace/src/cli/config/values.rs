@@ -8,6 +8,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 use crate::cli::moment::span;
+use crate::cli::size::{min_free, size};
+use crate::trace::MinFree;
 
 /// One item of a list.
 #[derive(Deserialize)]
@@ -60,4 +62,14 @@ where
 /// `"10s"`.
 pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     span(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// `"64MiB"`.
+pub(super) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    size(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
+}
+
+/// `"5%"` or `"2GiB"`.
+pub(super) fn share_or_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MinFree>, D::Error> {
+    min_free(&String::deserialize(from)?).map(Some).map_err(D::Error::custom)
 }

@@ -112,7 +112,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
 
     #[test]
-    fn many_files_say_what_one_does(lives in lives(), rotate_bytes in 1_u64..3_000) {
+    fn many_files_say_what_one_does(lives in lives(), rotate_bytes in 1_u64..1_500) {
         let stream = stream_until(&lives, 36_000);
         let one = recorded(&stream, rotate_at(u64::MAX), |_, _| {});
         let many = recorded(&stream, rotate_at(rotate_bytes), |_, _| {});
@@ -127,7 +127,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_alone_says_what_was_said_while_it_was_written(lives in lives(), rotate_bytes in 1_u64..3_000) {
+    fn a_file_alone_says_what_was_said_while_it_was_written(lives in lives(), rotate_bytes in 1_u64..1_500) {
         let stream = stream_until(&lives, 36_000);
         let many = recorded(&stream, rotate_at(rotate_bytes), |_, _| {});
         for number in 0..many.files.len() {
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn what_retention_left_says_what_was_said_since(
         lives in lives(),
-        rotate_bytes in 1_u64..3_000,
+        rotate_bytes in 1_u64..1_500,
         gone in any::<prop::sample::Index>(),
     ) {
         let stream = stream_until(&lives, 36_000);
@@ -159,7 +159,7 @@ proptest! {
     #[test]
     fn a_missing_file_costs_what_was_said_in_it(
         lives in lives(),
-        rotate_bytes in 1_u64..3_000,
+        rotate_bytes in 1_u64..1_500,
         missing in any::<prop::sample::Index>(),
     ) {
         let stream = stream_until(&lives, 36_000);
@@ -210,7 +210,7 @@ fn a_directory_that_is_removed_is_made_again() {
 #[test]
 fn the_oldest_files_go_and_are_counted() {
     let stream = busy_stream(60);
-    let keep = Keep { bytes: 60_000, ..keep_all() };
+    let keep = Keep { bytes: 40_000, ..keep_all() };
     let policy = Policy { rotate_bytes: 2_000, rotate_age: Duration::MAX, keep };
     let recorded = recorded(&stream, policy, |_, _| {});
     let left: Vec<&PathBuf> = recorded.files.iter().filter(|file| file.exists()).collect();
