@@ -5,6 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a key that a JSON value lacks reads as null")]
 
 use std::fs;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -236,9 +237,13 @@ fn full_disk(bench: &Bench) -> Result<()> {
         drop(fs::write(&ballast, vec![1; 16 << 20]));
         let full = |lines: &[String]| lines.iter().any(|line| line.contains("trace files miss records"));
         ensure!(recorder.stderr.wait(Deadline::after(PATIENCE), full), "not full: {:?}", recorder.stderr.so_far());
-        // whatever room the oldest files leave is taken as well
-        let more = count.load(Ordering::Relaxed) + 2_000;
-        wait_until(Deadline::after(PATIENCE), "more load", || Ok(count.load(Ordering::Relaxed) >= more))?;
+        // whatever room the oldest files leave is taken as well, until frames find none
+        let more = count.load(Ordering::Relaxed) + 40_000;
+        wait_until(Deadline::after(PATIENCE), "a disk without room", || {
+            let mut file = fs::OpenOptions::new().append(true).create(true).open(&ballast)?;
+            drop(file.write_all(&[1; 1 << 20]));
+            Ok(traces(&traces_at)?.len() == 1 && count.load(Ordering::Relaxed) >= more)
+        })?;
         fs::remove_file(&ballast)?;
         let before = traces(&traces_at)?;
         wait_until(Deadline::after(PATIENCE), "a new file", || {
