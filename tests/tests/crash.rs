@@ -1,7 +1,6 @@
 //! What becomes of the traces when things go wrong: kills, full disks, directories that go away.
 //!
 //! `WHEREFORE_KILLS=100` kills as many recorders; without it, ten.
-#![expect(clippy::indexing_slicing, reason = "a JSON value gives null for a key that is not there")]
 
 #![expect(clippy::indexing_slicing, reason = "a key that a JSON value lacks reads as null")]
 

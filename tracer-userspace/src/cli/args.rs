@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(args.capture.statuses(), ["404", "5xx"]);
         assert!(args.json && args.quiet && args.capture.verbose);
         let keep = Keep { bytes: 2 << 30, age: Duration::from_hours(24), min_free: MinFree::Bytes(1 << 30) };
-        let policy = Policy { rotate_bytes: 1 << 20, rotate_age: Duration::from_secs(600), keep };
+        let policy = Policy { rotate_bytes: 1 << 20, rotate_age: Duration::from_mins(10), keep };
         assert_eq!(args.rotation.policy(), policy);
     }
 

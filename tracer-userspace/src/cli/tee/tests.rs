@@ -80,7 +80,7 @@ fn recorded(stream: &[Record], policy: Policy, mut each_flush: impl FnMut(&Path,
     let mut said = Vec::new();
     let mut next_flush = 0;
     let mut files = vec![tee.traces.as_ref().unwrap().files().pop().unwrap()];
-    let count = |out: &Vec<u8>| out.iter().filter(|byte| **byte == b'\n').count();
+    let count = |out: &Vec<u8>| memchr::memchr_iter(b'\n', out).count();
     for record in &stream[1..] {
         tee.pass(&mut vec![with_len(record.clone())], &mut out).unwrap();
         let boot_ns = record.time().as_ns();
@@ -152,7 +152,7 @@ proptest! {
         let left = json_lines(&many.files[gone..]);
         let said: Vec<&String> = (gone..many.files.len()).flat_map(|file| many.said_in(file)).collect();
         prop_assert_eq!(verdicts(&left), said);
-        let counted: u64 = summary(&left)["verdicts"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
+        let counted: u64 = summary(&left)["verdicts"].as_object().unwrap().values().filter_map(serde_json::Value::as_u64).sum();
         prop_assert_eq!(counted, u64::try_from(verdicts(&left).len()).unwrap());
     }
 
