@@ -241,7 +241,7 @@ fn full_disk(bench: &Bench) -> Result<()> {
         let more = count.load(Ordering::Relaxed) + 40_000;
         wait_until(Deadline::after(PATIENCE), "a disk without room", || {
             let mut file = fs::OpenOptions::new().append(true).create(true).open(&ballast)?;
-            drop(file.write_all(&[1; 1 << 20]));
+            drop(file.write_all(&vec![1; 1 << 20]));
             Ok(traces(&traces_at)?.len() == 1 && count.load(Ordering::Relaxed) >= more)
         })?;
         fs::remove_file(&ballast)?;
@@ -292,7 +292,7 @@ fn removed_directory(bench: &Bench) -> Result<()> {
     ensure!(recorder.stdout.wait(Deadline::after(PATIENCE), said), "no verdicts: {:?}", recorder.stdout.so_far());
     ensure!(recorder.stop(Signal::INT)?.code() == Some(0), "{:?}", recorder.stderr.so_far());
     let live = of_type(&recorder.stdout.so_far(), "verdict");
-    let replayed = bench.replay(&[directory.clone()])?;
+    let replayed = bench.replay(std::slice::from_ref(&directory))?;
     ensure!(replayed.verdicts.last() == live.last(), "the verdict from after it is not kept: {:?}", replayed.verdicts);
     ensure!(!directory.join(".wherefore.lock").exists(), "the lock is left behind");
     Ok(())
