@@ -9,6 +9,7 @@ pub mod host;
 mod kernel_maps;
 pub mod load;
 mod lookups;
+mod made_records;
 mod modules;
 pub mod object;
 pub mod plan;

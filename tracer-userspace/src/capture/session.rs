@@ -1,6 +1,5 @@
 //! A recording under way: from the ring and the look-ups to one stream of records.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -16,13 +15,12 @@ use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
+use super::made_records::{hook_records, host_record, start_record, unsent_record};
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{
-    BootTime, Hook, HostBody, HostRecord, Loss, PortCounts, Record, SocketRecord, Start, Tick, Watched, kind,
-};
+use crate::record::{BootTime, Hook, HostBody, Loss, PortCounts, Record, Start, Tick, Watched};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -337,66 +335,5 @@ fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {
 fn lift_memlock_limit() {
     if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
         log::debug!("the limit of locked memory stays: {error}");
-    }
-}
-
-fn host_record(time: BootTime, body: HostBody) -> Record {
-    Record::Host(HostRecord { time, netns: 0, body })
-}
-
-fn unsent_record(unsent: &super::kernel_maps::UnsentConnect, now: BootTime) -> SocketRecord {
-    use tracer_ebpf::{Header, Tuple, socket_flag, tcp_state};
-    let connect = &unsent.connect;
-    SocketRecord {
-        header: Header {
-            kind: kind::CONNECT_UNSENT,
-            len: u16::try_from(size_of::<SocketRecord>()).unwrap_or(0),
-            cpu: u32::MAX,
-            time_ns: now.as_ns(),
-            netns: connect.netns,
-            reserved: 0,
-        },
-        tuple: Tuple { dst: connect.dst, dst_port: connect.dst_port, ..Tuple::default() },
-        started_ns: connect.time_ns,
-        flags: socket_flag::HAS_TASK | if connect.v6_socket == 0 { 0 } else { socket_flag::V6_SOCKET },
-        pid: unsent.pid,
-        comm: connect.comm,
-        old_state: tcp_state::CLOSE,
-        new_state: tcp_state::CLOSE,
-        ..SocketRecord::default()
-    }
-}
-
-fn hook_records(plan: &Plan, loaded: &Loaded) -> Vec<Hook> {
-    let mut hooks = plan.hook_records(|program| loaded.attached.contains(program));
-    for hook in &mut hooks {
-        let program = hook.name.rsplit('/').next().unwrap_or_default();
-        if let Some(why) = loaded.refused.get(program) {
-            hook.note.clone_from(why);
-        }
-    }
-    hooks
-}
-
-fn start_record(config: &SessionConfig, facts: &Facts, plan: &Plan, loaded: &Loaded, netns: Vec<u32>) -> Start {
-    let types = facts.types.clone().unwrap_or_default();
-    let blind: BTreeSet<String> = plan.blind().into_iter().map(|slug| slug.as_str().to_owned()).collect();
-    Start {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        boot_id: std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
-        kernel: facts.kernel.clone(),
-        machine: facts.machine.clone(),
-        ports: config.ports.clone(),
-        slow_ns: config.slow_ns,
-        slow_given: config.slow_given,
-        statuses: config.statuses.clone(),
-        netns,
-        hooks: hook_records(plan, loaded),
-        blind: blind.into_iter().collect(),
-        clock: clock_pair(),
-        drop_reasons: types.drop_reasons,
-        reset_reasons: types.reset_reasons,
-        ..Start::default()
     }
 }

@@ -137,6 +137,7 @@ pub struct RecordArgs {
     pub out: Option<PathBuf>,
 
     /// When and what of the traces is kept.
+    #[cfg(feature = "capture")]
     #[command(flatten)]
     pub rotation: RotationArgs,
 
