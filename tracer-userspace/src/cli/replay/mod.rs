@@ -159,7 +159,8 @@ fn last_time(path: &Path) -> BootTime {
 }
 
 /// What a replay of these files and directories prints as JSON lines, for tests of what was recorded.
-#[cfg(all(test, feature = "capture"))]
+#[cfg(feature = "capture")]
+#[cfg(test)]
 pub(super) fn json_lines(paths: &[PathBuf]) -> Vec<String> {
     use clap::Parser;
     let words = ["wherefore".into(), "replay".into(), "--json".into()].into_iter();
