@@ -6,6 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Most ports that can be watched in one run.
 pub const PORT_SLOTS: u32 = 64;
 
+/// Bytes of the ring buffer.
+pub const RING_BYTES: u32 = 8 * 1024 * 1024;
+
 /// Slot of the self-test's port: the one after the watched ones.
 pub const SELF_TEST_SLOT: u32 = PORT_SLOTS;
 

@@ -2,7 +2,7 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{Layout, PORT_SLOTS, PendingConnect, PortTotals, loss};
+use tracer_ebpf::{Layout, PORT_SLOTS, PendingConnect, PortTotals, RING_BYTES, loss};
 
 use super::attempt::{Attempt, Initiator};
 
@@ -19,9 +19,9 @@ macro_rules! layout {
 }
 pub(super) use layout;
 
-/// All records, 8 MiB at most; user space may make it smaller.
+/// All records.
 #[map]
-pub(super) static RECORDS: RingBuf = RingBuf::with_byte_size(8 * 1024 * 1024, 0);
+pub(super) static RECORDS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// Port (host order) to its slot plus one; 0 where it is not watched.
 #[map]

@@ -8,6 +8,7 @@ use aya_log::EbpfLogger;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
+use tracer_ebpf::RING_BYTES;
 
 use super::clock::{boot_time, clock_pair};
 use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
@@ -20,10 +21,14 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{BootTime, Hook, HostBody, Loss, PortCounts, Record, Start, Tick, Watched};
+use crate::record::{BootTime, Hook, HostBody, Loss, PacketRecord, PortCounts, Record, Start, Tick, Watched};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
+
+/// Drains that take all of a full ring: what was in it when a tick began is out after these, however
+/// fast it fills again. Each record takes 8 bytes of the ring's own beside its smallest layout.
+const DRAINS_PER_TICK: usize = RING_BYTES as usize / (size_of::<PacketRecord>() + 8) / DRAIN_AT_MOST + 1;
 
 /// A connect() that has not sent its SYN this long after it was called never will: between the two the
 /// kernel waits for nothing.
@@ -203,12 +208,22 @@ impl Session {
         true
     }
 
+    /// Takes all that was in the ring at the call, and never more than it holds: a flood that fills it
+    /// faster than it is emptied must not keep this from ending.
+    fn drain_what_is_there(&mut self, stream: &mut Vec<Record>) {
+        for _ in 0..DRAINS_PER_TICK {
+            if !self.drain(stream) {
+                return;
+            }
+        }
+    }
+
     /// What is due now and then: all of the ring up to this moment, connects that came back without a
     /// SYN, totals, losses, new namespaces; then the tick itself, with the time from before all that.
     pub fn tick(&mut self, stream: &mut Vec<Record>) {
         let clock = clock_pair();
         let now = BootTime::from_ns(clock.boot_ns);
-        while self.drain(stream) {}
+        self.drain_what_is_there(stream);
         for unsent in self.maps.take_unsent(now.before(UNSENT_AFTER)) {
             self.lookups.pass(Record::Socket(unsent_record(&unsent, now)), stream);
         }
@@ -240,7 +255,7 @@ impl Session {
     pub fn set_ports(&mut self, ports: &[u16], stream: &mut Vec<Record>) -> Result<(), LoadError> {
         // read first: nothing of a new port is older
         let now = boot_time();
-        while self.drain(stream) {}
+        self.drain_what_is_there(stream);
         let counts = self.maps.set_ports(ports)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
         if !counts.is_empty() {
