@@ -127,7 +127,8 @@ fn scrape(tools: &Tools) -> Result<()> {
     }
     ensure!(answer.ends_with("# EOF\n"), "{answer}");
     let taken = format!("127.0.0.1:{}", address.and_then(|address| address.rsplit(':').next()).unwrap_or_default());
-    let out = directory.path().to_string_lossy().into_owned();
+    // the first one's directory is its own
+    let out = directory.path().join("second").to_string_lossy().into_owned();
     let second = wherefore(tools, &["record", "--port", "18473", "--metrics", &taken, "--out", &out])?;
     second.says(1, &["metrics cannot be served on", &taken])?;
     ensure!(running.stop(Signal::TERM)?.code() == Some(0), "{:?}", running.stderr.so_far());
