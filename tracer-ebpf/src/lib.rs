@@ -13,9 +13,17 @@
 #![no_std]
 
 mod config;
+mod flow;
+mod handshake;
+mod latency;
 mod layout;
+mod process;
 mod records;
 
 pub use config::*;
+pub use flow::*;
+pub use handshake::*;
+pub use latency::*;
 pub use layout::*;
+pub use process::*;
 pub use records::*;

@@ -20,6 +20,7 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
+            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -27,7 +28,15 @@ impl Engine {
     fn host(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
         match &record.body {
             // taken over as they come: what they say has no time
-            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End => {}
+            HostBody::Start(_)
+            | HostBody::Symbol(_)
+            | HostBody::End
+            | HostBody::Exchange(_)
+            | HostBody::Exchanges(_)
+            | HostBody::Pressure(_)
+            | HostBody::Rule(_)
+            | HostBody::Publications(_)
+            | HostBody::HealthCheckers(_) => {}
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),

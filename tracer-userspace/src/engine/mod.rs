@@ -87,7 +87,12 @@ impl Engine {
                 return;
             }
             Record::Host(_) => {}
-            Record::Socket(_) | Record::Packet(_) | Record::Icmp(_) => {
+            Record::Socket(_)
+            | Record::Packet(_)
+            | Record::Icmp(_)
+            | Record::Flow(_)
+            | Record::Handshake(_)
+            | Record::Process(_) => {
                 self.totals.records = self.totals.records.saturating_add(1);
             }
         }

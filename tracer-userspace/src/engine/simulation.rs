@@ -135,6 +135,9 @@ fn set_time(record: &mut Record, time_ns: u64) {
         Record::Socket(record) => record.header.time_ns = time_ns,
         Record::Packet(record) => record.header.time_ns = time_ns,
         Record::Icmp(record) => record.header.time_ns = time_ns,
+        Record::Flow(record) => record.header.time_ns = time_ns,
+        Record::Handshake(record) => record.header.time_ns = time_ns,
+        Record::Process(record) => record.header.time_ns = time_ns,
         Record::Host(record) => record.time = BootTime::from_ns(time_ns),
     }
 }

@@ -9,6 +9,8 @@ use std::net::IpAddr;
 use minicbor::{Decode, Encode};
 use tracer_ebpf::kind::HOST_KIND_FIRST;
 
+use super::{Exchange, ExchangeCounts, HealthCheckers, Pressure, Publications, Rule};
+
 /// Body of a host record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HostBody {
@@ -32,6 +34,18 @@ pub enum HostBody {
     Loss(Loss),
     /// The watched ports change.
     Watched(Watched),
+    /// What was read of an exchange's heads.
+    Exchange(Box<Exchange>),
+    /// What clean exchanges counted.
+    Exchanges(ExchangeCounts),
+    /// What a namespace, or the host, has too much of.
+    Pressure(Pressure),
+    /// The firewall rule that a packet matched.
+    Rule(Box<Rule>),
+    /// The published ports of a namespace.
+    Publications(Publications),
+    /// Health checkers of a namespace.
+    HealthCheckers(HealthCheckers),
     /// Recording ended in order.
     End,
 }
@@ -47,6 +61,12 @@ const PORTS: u16 = HOST_KIND_FIRST + 7;
 const LOSS: u16 = HOST_KIND_FIRST + 8;
 const END: u16 = HOST_KIND_FIRST + 9;
 const WATCHED: u16 = HOST_KIND_FIRST + 10;
+const EXCHANGE: u16 = HOST_KIND_FIRST + 11;
+const EXCHANGES: u16 = HOST_KIND_FIRST + 12;
+const PRESSURE: u16 = HOST_KIND_FIRST + 13;
+const RULE: u16 = HOST_KIND_FIRST + 14;
+const PUBLICATIONS: u16 = HOST_KIND_FIRST + 15;
+const HEALTH_CHECKERS: u16 = HOST_KIND_FIRST + 16;
 
 /// One moment on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -358,6 +378,12 @@ impl HostBody {
             LOSS => Self::Loss(minicbor::decode(bytes)?),
             END => Self::End,
             WATCHED => Self::Watched(minicbor::decode(bytes)?),
+            EXCHANGE => Self::Exchange(minicbor::decode(bytes)?),
+            EXCHANGES => Self::Exchanges(minicbor::decode(bytes)?),
+            PRESSURE => Self::Pressure(minicbor::decode(bytes)?),
+            RULE => Self::Rule(minicbor::decode(bytes)?),
+            PUBLICATIONS => Self::Publications(minicbor::decode(bytes)?),
+            HEALTH_CHECKERS => Self::HealthCheckers(minicbor::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -379,6 +405,12 @@ impl HostBody {
             Self::Loss(body) => append(LOSS, body, out),
             Self::End => Ok(END),
             Self::Watched(body) => append(WATCHED, body, out),
+            Self::Exchange(body) => append(EXCHANGE, body, out),
+            Self::Exchanges(body) => append(EXCHANGES, body, out),
+            Self::Pressure(body) => append(PRESSURE, body, out),
+            Self::Rule(body) => append(RULE, body, out),
+            Self::Publications(body) => append(PUBLICATIONS, body, out),
+            Self::HealthCheckers(body) => append(HEALTH_CHECKERS, body, out),
         }
     }
 }

@@ -1,16 +1,21 @@
 //! The record stream: kernel records and host records, in the order of the ring.
 
+mod exchange;
 mod host;
+mod pressure;
 mod time;
 
+pub use exchange::{Exchange, ExchangeCount, ExchangeCounts, HealthChecker, HealthCheckers};
 pub use host::{
     ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,
     ProcessInfo, Start, Symbol, Tick, Watched,
 };
+pub use pressure::{Pressure, Publication, Publications, Rule};
 pub use time::BootTime;
 pub use tracer_ebpf::{
-    Header, IcmpRecord, PacketRecord, SocketRecord, Tuple, kind, packet_flag, record_flag, socket_flag, tcp_flag,
-    tcp_state,
+    BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, HandshakeRecord, Header, IcmpRecord, PacketRecord, ProcessRecord,
+    SocketRecord, Tuple, flow_event, flow_flag, handshake_flag, kind, packet_flag, process_flag, record_flag,
+    socket_flag, stage, tcp_flag, tcp_state,
 };
 
 use thiserror::Error;
@@ -28,6 +33,12 @@ pub enum Record {
     Packet(PacketRecord),
     /// An ICMP error and the packet it quotes.
     Icmp(IcmpRecord),
+    /// An established connection at a telling moment.
+    Flow(FlowRecord),
+    /// A handshake that a listener takes part in.
+    Handshake(HandshakeRecord),
+    /// A process that serves a watched port.
+    Process(ProcessRecord),
     /// What the capture side looked up.
     Host(HostRecord),
 }
@@ -94,6 +105,9 @@ impl Record {
             kind::SOCKET_STATE..=kind::CONNECT_UNSENT => Some(Self::Socket(fit(whole))),
             kind::PACKET_DROP..=kind::NETFILTER_RESET => Some(Self::Packet(fit(whole))),
             kind::ICMP_SENT | kind::ICMP_RECEIVED => Some(Self::Icmp(fit(whole))),
+            kind::FLOW => Some(Self::Flow(fit(whole))),
+            kind::SYN_ACK_RETRANSMIT | kind::LISTENER_FULL => Some(Self::Handshake(fit(whole))),
+            kind::PROCESS_EXIT..=kind::OOM_VICTIM => Some(Self::Process(fit(whole))),
             host_kind if host_kind >= kind::HOST_KIND_FIRST => {
                 let body = whole.get(HEADER_LEN..).unwrap_or_default();
                 HostBody::decode(host_kind, body)
@@ -116,6 +130,9 @@ impl Record {
             Self::Socket(record) => out.extend_from_slice(record.as_bytes()),
             Self::Packet(record) => out.extend_from_slice(record.as_bytes()),
             Self::Icmp(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Flow(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Handshake(record) => out.extend_from_slice(record.as_bytes()),
+            Self::Process(record) => out.extend_from_slice(record.as_bytes()),
             Self::Host(record) => return record.encode(out),
         }
         Ok(())
@@ -128,6 +145,9 @@ impl Record {
             Self::Socket(record) => record.header.time_ns,
             Self::Packet(record) => record.header.time_ns,
             Self::Icmp(record) => record.header.time_ns,
+            Self::Flow(record) => record.header.time_ns,
+            Self::Handshake(record) => record.header.time_ns,
+            Self::Process(record) => record.header.time_ns,
             Self::Host(record) => return record.time,
         })
     }

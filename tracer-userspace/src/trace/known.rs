@@ -87,6 +87,7 @@ impl Knowledge {
                 let key = (icmp.quoted.dst, icmp.quoted.dst_port, icmp.icmp_type, icmp.icmp_code);
                 keep(&mut self.refusals, key, record);
             }
+            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
         }
     }
 

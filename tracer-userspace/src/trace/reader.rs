@@ -262,6 +262,9 @@ fn without_flags(mut record: Record) -> Record {
         Record::Socket(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Packet(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Icmp(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Flow(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Handshake(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::Process(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Host(_) => {}
     }
     record

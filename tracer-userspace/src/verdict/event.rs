@@ -50,6 +50,60 @@ pub enum Event {
     OtherFlowsProgress,
     /// Records were lost meanwhile.
     RecordsLost,
+    /// The firewall rule that matched.
+    FirewallRule,
+    /// The destination that the SYN had before address translation.
+    OriginalDestination,
+    /// A SYN or last ACK reached a listener whose accept queue was full.
+    AcceptQueueFull,
+    /// A SYN-ACK was sent again.
+    SynAckRetransmitted,
+    /// The connection tracking table was full, or nearly.
+    ConntrackFull,
+    /// Something of the host was exhausted meanwhile.
+    HostPressure,
+    /// A SYN came back to its own sender.
+    SynReturned,
+    /// The health checkers of the port stopped.
+    HealthCheckersStopped,
+    /// A process ended.
+    ProcessExited,
+    /// The OOM killer chose a process.
+    OomKill,
+    /// The connection was established.
+    Established,
+    /// Nothing had passed on the connection since then.
+    Idle,
+    /// A request began.
+    RequestStarted,
+    /// A request was whole.
+    RequestReceived,
+    /// A request was sent again, or data: nothing acknowledged it.
+    DataRetransmitted,
+    /// How far the request got: not accepted, not read, processing.
+    RequestStage,
+    /// The head of a response was sent.
+    ResponseStarted,
+    /// The last byte of a response that was seen.
+    ResponseCut,
+    /// What was sent where a response was due is none.
+    ResponseMalformed,
+    /// This end sent a FIN.
+    FinSent,
+    /// The peer sent a FIN.
+    FinReceived,
+    /// The socket gave up on its peer.
+    TimedOut,
+    /// A request waited too long.
+    StillWaiting,
+    /// What the client began with.
+    ProtocolSeen,
+    /// A packet of the connection was dropped.
+    PacketDropped,
+    /// Several attempts of the process fit as the cause.
+    CauseCandidates,
+    /// connect() failed.
+    ConnectFailed,
 }
 
 /// One item of a verdict's evidence.

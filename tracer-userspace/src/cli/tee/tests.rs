@@ -62,7 +62,7 @@ fn with_len(mut record: Record) -> Record {
         Record::Socket(record) => record.header.len = 128,
         Record::Packet(record) => record.header.len = 96,
         Record::Icmp(record) => record.header.len = 104,
-        Record::Host(_) => {}
+        Record::Flow(_) | Record::Handshake(_) | Record::Process(_) | Record::Host(_) => {}
     }
     record
 }

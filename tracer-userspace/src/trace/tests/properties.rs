@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::*;
-use crate::record::{Header, IcmpRecord, Loss, PacketRecord, SocketRecord};
+use crate::record::{
+    FlowRecord, HandshakeRecord, Header, IcmpRecord, Loss, PacketRecord, ProcessRecord, SocketRecord, kind,
+};
 
 /// A kernel record of random bytes behind a right header.
 fn of_random_bytes<T: FromBytes + IntoBytes + Immutable + KnownLayout>(kind: u16, random: &[u8]) -> T {
@@ -24,6 +26,11 @@ fn record() -> impl Strategy<Value = Record> {
         (1_u16..=5, random()).prop_map(|(kind, random)| Record::Socket(of_random_bytes::<SocketRecord>(kind, &random))),
         (6_u16..=8, random()).prop_map(|(kind, random)| Record::Packet(of_random_bytes::<PacketRecord>(kind, &random))),
         (9_u16..=10, random()).prop_map(|(kind, random)| Record::Icmp(of_random_bytes::<IcmpRecord>(kind, &random))),
+        random().prop_map(|random| Record::Flow(of_random_bytes::<FlowRecord>(kind::FLOW, &random))),
+        (13_u16..=14, random())
+            .prop_map(|(kind, random)| Record::Handshake(of_random_bytes::<HandshakeRecord>(kind, &random))),
+        (15_u16..=17, random())
+            .prop_map(|(kind, random)| Record::Process(of_random_bytes::<ProcessRecord>(kind, &random))),
         (any::<u64>(), any::<u32>(), ".{0,40}", any::<u64>()).prop_map(|(time, netns, cause, count)| {
             let body = HostBody::Loss(Loss { cause, count });
             Record::Host(HostRecord { time: BootTime::from_ns(time), netns, body })
