@@ -6,6 +6,7 @@
 //! vantage watch the same traffic, and compares what each of them said ([`check`]), live and replayed.
 
 pub mod app;
+pub mod bench;
 pub mod check;
 pub mod client;
 pub mod demo;

@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::lab::Family;
 use wherefore_tests::scenario::Scenario;
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, demo, run, scenarios, scratch};
+use wherefore_tests::{app, bench, demo, run, scenarios, scratch};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -45,6 +45,24 @@ enum Command {
         /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
+    },
+    /// Measure what watching costs, against a real nginx; prints Markdown
+    Bench {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Rounds with and without it, for each load
+        #[arg(long, default_value = "30")]
+        pairs: u32,
+        /// How many of them also have tcpdump, tcpstates and tcplife
+        #[arg(long, default_value = "5")]
+        others: u32,
+        /// Rounds in which the kernel takes the time of the programs
+        #[arg(long, default_value = "3")]
+        timed: u32,
+        /// Seconds of load in a round
+        #[arg(long, default_value = "2")]
+        seconds: u32,
     },
     /// The test app that scenarios start
     #[command(hide = true)]
@@ -91,6 +109,17 @@ fn obey(command: Command) -> Result<ExitCode> {
             scratch::sweep()?;
             scratch::clean_up_when_interrupted();
             demo::run(&tools, &mut io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench { wherefore, pairs, others, timed, seconds } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let size = bench::rounds::Size { pairs, others, timed, seconds };
+            bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
