@@ -8,6 +8,7 @@
 pub mod app;
 pub mod check;
 pub mod client;
+pub mod cut;
 pub mod demo;
 pub mod firewall;
 pub mod flow;
@@ -20,5 +21,6 @@ pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
+pub mod shared;
 pub mod tools;
 pub mod wait;
