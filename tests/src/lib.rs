@@ -14,6 +14,7 @@ pub mod flow;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod privileges;
 pub mod process;
 pub mod recorder;
 pub mod run;

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::lab::Family;
+use wherefore_tests::privileges::{self, Check};
 use wherefore_tests::scenario::Scenario;
 use wherefore_tests::tools::{self, Tools};
 use wherefore_tests::{app, demo, run, scenarios, scratch};
@@ -99,21 +100,63 @@ fn obey(command: Command) -> Result<ExitCode> {
 
 fn list() -> Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for scenario in scenarios::all() {
-        writeln!(out, "{}", scenario.title())?;
+    for item in all() {
+        writeln!(out, "{}", item.title())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(names: &[String], family: Option<FamilyArgument>) -> Result<Vec<Scenario>> {
+/// What can be run.
+enum Item {
+    Scenario(Box<Scenario>),
+    Check(Check),
+}
+
+impl Item {
+    fn title(&self) -> String {
+        match self {
+            Self::Scenario(scenario) => scenario.title(),
+            Self::Check((name, _check)) => (*name).to_owned(),
+        }
+    }
+
+    fn is_of(&self, family: Family) -> bool {
+        match self {
+            Self::Scenario(scenario) => scenario.family == family,
+            Self::Check(_) => true,
+        }
+    }
+
+    /// What is missing here to run it.
+    fn missing(&self) -> Option<String> {
+        match self {
+            Self::Scenario(scenario) => run::missing(scenario),
+            Self::Check(_) => None,
+        }
+    }
+
+    fn run(&self, tools: &Tools) -> Result<()> {
+        match self {
+            Self::Scenario(scenario) => run::run(tools, scenario),
+            Self::Check((_name, check)) => check(tools),
+        }
+    }
+}
+
+fn all() -> Vec<Item> {
+    let scenarios = scenarios::all().into_iter().map(|scenario| Item::Scenario(Box::new(scenario)));
+    scenarios.chain(privileges::CHECKS.iter().copied().map(Item::Check)).collect()
+}
+
+fn chosen(names: &[String], family: Option<FamilyArgument>) -> Result<Vec<Item>> {
     let family = family.map(|family| match family {
         FamilyArgument::V4 => Family::V4,
         FamilyArgument::V6 => Family::V6,
     });
-    let mut chosen = scenarios::all();
-    chosen.retain(|scenario| {
-        family.is_none_or(|family| scenario.family == family)
-            && (names.is_empty() || names.iter().any(|name| scenario.title().contains(name.as_str())))
+    let mut chosen = all();
+    chosen.retain(|item| {
+        family.is_none_or(|family| item.is_of(family))
+            && (names.is_empty() || names.iter().any(|name| item.title().contains(name.as_str())))
     });
     if chosen.is_empty() {
         bail!("no scenario has such a name; `wherefore-lab list` prints them");
@@ -128,23 +171,23 @@ struct Tally {
     skipped: usize,
 }
 
-fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Result<ExitCode> {
+fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<ExitCode> {
     let nothing_runs = tools::missing();
     if nothing_runs.is_none() {
         scratch::sweep()?;
         scratch::clean_up_when_interrupted();
     }
-    let queue = Mutex::new(scenarios.into_iter());
+    let queue = Mutex::new(items.into_iter());
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(scenario) = next.filter(|_| !scratch::is_interrupted()) else { break };
-                    let skipped = nothing_runs.clone().or_else(|| run::missing(&scenario));
-                    let outcome = skipped.map_or_else(|| Ok(run::run(tools, &scenario)), Err);
-                    say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &scenario, outcome);
+                    let Some(item) = next.filter(|_| !scratch::is_interrupted()) else { break };
+                    let skipped = nothing_runs.clone().or_else(|| item.missing());
+                    let outcome = skipped.map_or_else(|| Ok(item.run(tools)), Err);
+                    say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &item, outcome);
                 }
             });
         }
@@ -158,11 +201,11 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
 }
 
 /// Counts an outcome and prints its line.
-fn say(tally: &mut Tally, scenario: &Scenario, outcome: Result<Result<()>, String>) {
+fn say(tally: &mut Tally, item: &Item, outcome: Result<Result<()>, String>) {
     if scratch::is_interrupted() {
         return;
     }
-    let title = scenario.title();
+    let title = item.title();
     let line = match outcome {
         Ok(Ok(())) => {
             tally.passed += 1;

@@ -22,6 +22,7 @@ use super::notify::Watchdog;
 use super::tee::Tee;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
+use crate::capture::privileges::{Files, give_up, names};
 use crate::capture::session::{Session, SessionConfig};
 use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort};
 use crate::record::{HostBody, Record, Start, tcp_state};
@@ -93,6 +94,10 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
+        let files = Files {
+            directory: edges.out.as_ref().map(|(directory, _policy)| directory.clone()),
+            take_group: sudo_group().is_some(),
+        };
         let traces = edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
         let first = traces.as_ref().and_then(|traces| traces.files().into_iter().next());
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
@@ -104,6 +109,8 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
             metrics,
             reload: edges.reload,
         };
+        let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
+        log::info!("capabilities kept: {}", names(kept).join(", "));
         live.run(args.duration).await?;
         if let Some(path) = first.filter(|_| edges.name_trace) {
             console::error_line(&format!("recorded: wherefore replay {}", path.display()));

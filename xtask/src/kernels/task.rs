@@ -18,7 +18,7 @@ const LAB: &str = "wherefore-lab";
 const PROGRAM: &str = "wherefore";
 
 /// What is run on every change: each verdict once, of both families, in a few minutes.
-const CI: [&str; 7] = [
+const CI: [&str; 10] = [
     "process-down-never-listened/ipv4",
     "wrong-bind-address-loopback/ipv6",
     "firewall-reject-nft-icmp-port-unreachable/ipv4",
@@ -26,6 +26,9 @@ const CI: [&str; 7] = [
     "firewall-drop-input-iptables-legacy/ipv4",
     "security-group-drop-2500ms/ipv6",
     "benign-requests/ipv4",
+    "privileges-look-ups-go-on",
+    "privileges-without-root",
+    "privileges-too-few",
 ];
 
 /// The task for all guests, and the lab's scenarios in its order, if it can be asked here; builds the
