@@ -113,7 +113,7 @@ pub const PRIVILEGES: &[Privilege] = &[
         "CAP_DAC_READ_SEARCH",
         Until::End,
         true,
-        "reads tracefs, other users' files in /proc, and the configuration file",
+        "reads other users' files in /proc, and the configuration file",
     ),
     privilege(
         CapabilitySet::SYS_PTRACE,

@@ -239,7 +239,7 @@ impl Live {
     /// The configuration is read again. If it makes no sense, all stays as it is.
     fn reload(&mut self) -> Result<(), Failure> {
         let Some(reload) = &self.reload else { return Ok(()) };
-        let Reloaded { ports, later } = match reload.read() {
+        let Reloaded { ports, policy, later } = match reload.read() {
             Ok(reloaded) => reloaded,
             Err(failure) => {
                 let line = failure.line().unwrap_or_default();
@@ -247,6 +247,7 @@ impl Live {
                 return Ok(());
             }
         };
+        self.tee.set_policy(policy);
         self.session.set_ports(&ports, &mut self.records).map_err(anyhow::Error::from)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.watch(&ports);
@@ -264,7 +265,8 @@ impl Live {
     /// What the metrics cannot see in the stream.
     fn meter(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.file(self.tee.bytes_written(), self.tee.lost());
+            let (begun, dropped) = self.tee.file_counts();
+            metrics.files(self.tee.bytes_written(), self.tee.lost(), begun, dropped);
             metrics.hooks(&self.session.hook_records());
         }
     }

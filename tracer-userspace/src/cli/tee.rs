@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::analysis::Analysis;
 use crate::engine::Output;
 use crate::record::{BootTime, ClockPair, Record, Start};
-use crate::trace::{TraceDirectory, start_record};
+use crate::trace::{Policy, TraceDirectory, start_record};
 use crate::verdict::{Role, Slug, Verdict};
 
 /// Cause under which the summary counts records that the file has not got.
@@ -107,9 +107,21 @@ impl Tee {
         }
     }
 
+    /// Rotates and keeps the files by this from now on.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        if let Some(traces) = &mut self.traces {
+            traces.set_policy(policy);
+        }
+    }
+
     /// Records that the file has not got.
     pub(super) fn lost(&self) -> u64 {
         self.traces.as_ref().map_or(0, TraceDirectory::lost)
+    }
+
+    /// Files begun so far, and files that retention has removed.
+    pub(super) fn file_counts(&self) -> (u64, u64) {
+        self.traces.as_ref().map_or((0, 0), |traces| (traces.begun(), traces.dropped().files))
     }
 
     /// Bytes written so far, all files together.
