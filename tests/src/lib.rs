@@ -21,5 +21,6 @@ pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
+pub mod soak;
 pub mod tools;
 pub mod wait;

@@ -6,6 +6,7 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,7 +14,7 @@ use wherefore_tests::lab::Family;
 use wherefore_tests::privileges::{self, Check};
 use wherefore_tests::scenario::Scenario;
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, demo, run, scenarios, scratch};
+use wherefore_tests::{app, demo, run, scenarios, scratch, soak};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -44,6 +45,15 @@ enum Command {
     /// Break a real nginx in five ways and show what `wherefore` says of each
     Demo {
         /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+    },
+    /// Let connections, listeners and namespaces come and go, and see whether what the recorder takes grows
+    Soak {
+        /// How long
+        #[arg(long, default_value = "20")]
+        minutes: NonZero<u64>,
+        /// The program under test [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
     },
@@ -93,6 +103,17 @@ fn obey(command: Command) -> Result<ExitCode> {
             scratch::clean_up_when_interrupted();
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Soak { minutes, wherefore } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let report = soak::run(&tools, Duration::from_secs(minutes.get() * 60))?;
+            write!(io::stdout(), "{}", report.markdown()).context("writing the report")?;
+            report.verdict().map(|()| ExitCode::SUCCESS)
         }
         Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
     }

@@ -12,6 +12,7 @@ mod lint;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod test;
 #[path = "../../tracer-userspace/build/toolchain.rs"]
 mod toolchain;
@@ -42,6 +43,7 @@ enum Command {
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
     Dist(dist::Arguments),
+    Soak(soak::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
+        Command::Soak(arguments) => soak::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {
