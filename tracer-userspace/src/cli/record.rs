@@ -24,7 +24,7 @@ use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
 use crate::capture::privileges::{Files, give_up, names};
 use crate::capture::session::{Session, SessionConfig};
-use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort};
+use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort, replay_command};
 use crate::record::{HostBody, Record, Start, tcp_state};
 use crate::trace::{Policy, TraceDirectory, refuse_if_taken, sudo_group};
 
@@ -99,7 +99,6 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
             take_group: sudo_group().is_some(),
         };
         let traces = edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
-        let first = traces.as_ref().and_then(|traces| traces.files().into_iter().next());
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
@@ -111,9 +110,9 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         };
         let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
         log::info!("capabilities kept: {}", names(kept).join(", "));
-        live.run(args.duration).await?;
-        if let Some(path) = first.filter(|_| edges.name_trace) {
-            console::error_line(&format!("recorded: wherefore replay {}", path.display()));
+        let files = live.run(args.duration).await?;
+        if edges.name_trace && !files.is_empty() {
+            console::error_line(&format!("recorded: {}", replay_command(&files)));
         }
         Ok(())
     })
@@ -160,7 +159,8 @@ fn serve_metrics(address: MetricsAddress, session: &Session) -> anyhow::Result<M
 }
 
 impl Live {
-    async fn run(mut self, duration: Option<Duration>) -> Result<(), Failure> {
+    /// Until it is to end; returns the trace files.
+    async fn run(mut self, duration: Option<Duration>) -> Result<Vec<String>, Failure> {
         let mut stop = pin!(stop_signal(duration, self.reload.is_none())?);
         let mut reload = self.reload.is_some().then(|| listen(SignalKind::hangup())).transpose()?;
         let watchdog = Watchdog::new(TICK);
@@ -278,7 +278,7 @@ impl Live {
         }
     }
 
-    fn end(mut self) -> Result<(), Failure> {
+    fn end(mut self) -> Result<Vec<String>, Failure> {
         super::notify::stopping();
         self.session.end(&mut self.records);
         self.pass()?;

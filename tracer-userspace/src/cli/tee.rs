@@ -130,16 +130,18 @@ impl Tee {
     }
 
     /// Ends the stream: the engine's last words, the file complete on disk. The summary names the file
-    /// and what it lacks.
+    /// and what it lacks. Returns the files.
     ///
     /// # Errors
     /// What writing to `out` says, or the disk.
-    pub(super) fn finish(mut self, now: ClockPair, out: &mut impl Write) -> Result<(), super::Failure> {
+    pub(super) fn finish(mut self, now: ClockPair, out: &mut impl Write) -> Result<Vec<String>, super::Failure> {
         self.flush(now);
         let Self { traces, analysis, .. } = self;
+        let paths = traces.as_ref().map(TraceDirectory::files).unwrap_or_default();
+        let files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let mut complete = |output: &mut Output| {
             if let (Output::Summary(summary), Some(traces)) = (output, &traces) {
-                summary.files.extend(traces.files().iter().map(|path| path.display().to_string()));
+                summary.files.extend_from_slice(&files);
                 let count = summary.lost.entry(FILE_LOSS.to_owned()).or_default();
                 *count = count.saturating_add(traces.lost());
                 summary.dropped = traces.dropped();
@@ -151,7 +153,7 @@ impl Tee {
         if let Some(traces) = traces {
             traces.finish().context("the traces are not complete on disk")?;
         }
-        Ok(())
+        Ok(files)
     }
 }
 
