@@ -13,6 +13,7 @@ mod lint;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod test;
 #[path = "../../tracer-userspace/build/toolchain.rs"]
 mod toolchain;
@@ -44,6 +45,7 @@ enum Command {
     Kernels(kernels::Arguments),
     Dist(dist::Arguments),
     Bench(bench::Arguments),
+    Soak(soak::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Kernels(arguments) => kernels::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
         Command::Bench(arguments) => bench::command(&arguments),
+        Command::Soak(arguments) => soak::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {

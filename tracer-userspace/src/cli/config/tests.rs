@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::*;
 use crate::cli::args::{Cli, Command};
 use crate::cli::ports::PortList;
+use crate::trace::{Keep, Policy};
 
 /// Arguments of `record` with these flags and a file with this text; or the failure, with FILE for the
 /// file's path.
@@ -121,9 +122,13 @@ fn a_reload_reads_ports_and_names_what_waits() {
     let line = format!("wherefore record --slow 1s --config {}", file.path().display());
     let Command::Record(flags) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("not record") };
     let reload = Reload::new(&flags, &flags.with_config().unwrap()).unwrap();
-    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![80, 443], later: vec![] });
-    std::fs::write(file.path(), "port = [443, 8080]\nslow = \"9s\"\nout = \"/tmp\"\n").unwrap();
-    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![443, 8080], later: vec!["out", "json"] });
+    let policy = flags.rotation.policy();
+    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![80, 443], policy, later: vec![] });
+    let text = "port = [443, 8080]\nslow = \"9s\"\nout = \"/tmp\"\nrotate-size = \"1MiB\"\nkeep-age = \"1h\"\n";
+    std::fs::write(file.path(), text).unwrap();
+    let keep = Keep { age: Duration::from_hours(1), ..policy.keep };
+    let policy = Policy { rotate_bytes: 1 << 20, keep, ..policy };
+    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![443, 8080], policy, later: vec!["out", "json"] });
     std::fs::write(file.path(), "port = []\n").unwrap();
     assert!(matches!(reload.read().unwrap_err(), Failure::Usage(_)));
     let without = Cli::try_parse_from(["wherefore", "record", "--port", "80"]).unwrap();

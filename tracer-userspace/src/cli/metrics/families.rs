@@ -55,6 +55,8 @@ pub(super) struct Families {
     pub(super) losses: Family<CauseLabel, Counter>,
     pub(super) records: Counter,
     pub(super) trace_written: Counter,
+    pub(super) trace_files: Counter,
+    pub(super) trace_files_dropped: Counter,
     pub(super) hook_attached: Family<HookLabel, Gauge>,
 }
 
@@ -80,6 +82,12 @@ impl Families {
         registry.register("losses", "What was lost, by cause", self.losses.clone());
         registry.register("records", "Records from the kernel", self.records.clone());
         registry.register_with_unit("trace_written", "Written to trace files", Unit::Bytes, self.trace_written.clone());
+        registry.register("trace_files", "Trace files begun", self.trace_files.clone());
+        registry.register(
+            "trace_files_dropped",
+            "Trace files that retention has removed",
+            self.trace_files_dropped.clone(),
+        );
         registry.register("hook_attached", "Whether a hook is attached: 1 or 0", self.hook_attached.clone());
     }
 }

@@ -1,8 +1,9 @@
-//! `--metrics`: what a recording counts, in OpenMetrics text for Prometheus to scrape.
+//! `--metrics`: what a recording counts, in OpenMetrics text or Prometheus' older one, for scrapers.
 
 mod address;
 mod families;
 mod own;
+mod plain;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -127,9 +128,12 @@ impl Metrics {
         self.families.verdicts.get_or_create_owned(&labels).inc_by(verdict.count);
     }
 
-    /// The trace file: bytes written, and records that it has not got, both since the start.
-    pub(super) fn file(&self, bytes: u64, lost: u64) {
+    /// The trace files since the start: bytes written, records that they have not got, files begun, and
+    /// files that retention has removed.
+    pub(super) fn files(&self, bytes: u64, lost: u64, begun: u64, dropped: u64) {
         raise(&self.families.trace_written, bytes);
+        raise(&self.families.trace_files, begun);
+        raise(&self.families.trace_files_dropped, dropped);
         let cause = CauseLabel { cause: Cow::Borrowed(FILE_LOSS) };
         raise(&self.families.losses.get_or_create_owned(&cause), lost);
     }
