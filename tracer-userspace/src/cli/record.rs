@@ -20,6 +20,7 @@ use super::live_status::LiveStatus;
 use super::metrics::{Metrics, MetricsAddress};
 use super::notify::Watchdog;
 use super::tee::Tee;
+use super::unread::UnreadNotes;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
 use crate::capture::privileges::{Files, give_up, names};
@@ -107,6 +108,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
             status: edges.status.then(LiveStatus::default),
             metrics,
             reload: edges.reload,
+            unread: UnreadNotes::default(),
         };
         let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
         log::info!("capabilities kept: {}", names(kept).join(", "));
@@ -145,6 +147,7 @@ struct Live {
     status: Option<LiveStatus>,
     metrics: Option<Metrics>,
     reload: Option<Reload>,
+    unread: UnreadNotes,
 }
 
 /// Serves metrics from now on, and says where.
@@ -221,6 +224,9 @@ impl Live {
         }
         if let Some(metrics) = &mut self.metrics {
             metrics.note(&self.records);
+        }
+        for line in self.unread.note(&self.records) {
+            console::error_line(&line);
         }
         let mut out = console::stdout();
         self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;

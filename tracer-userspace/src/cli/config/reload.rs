@@ -49,6 +49,7 @@ fn later(begun: &RecordArgs, now: &RecordArgs) -> Vec<&'static str> {
         ("duration", before.duration != after.duration),
         ("slow", before.slow != after.slow),
         ("status", before.status != after.status),
+        ("client-header", before.client_header != after.client_header),
         ("verbose", before.verbose != after.verbose),
         ("out", begun.out != now.out),
         ("metrics", begun.metrics != now.metrics),

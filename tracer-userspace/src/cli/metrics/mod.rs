@@ -1,6 +1,7 @@
 //! `--metrics`: what a recording counts, in OpenMetrics text or Prometheus' older one, for scrapers.
 
 mod address;
+mod exchanges;
 mod families;
 mod own;
 mod plain;
@@ -70,9 +71,13 @@ impl Metrics {
 
     /// These ports are watched from now on. Counts of others stay as they are.
     pub(super) fn watch(&mut self, ports: &[u16]) {
+        for left in self.open.keys().filter(|port| !ports.contains(port)) {
+            self.families.exchanges.leave(*left);
+        }
         for port in ports {
             self.open.entry(*port).or_default();
             self.count(&PortCount { port: *port, ..PortCount::default() });
+            self.families.exchanges.watch(*port);
         }
     }
 
@@ -93,6 +98,9 @@ impl Metrics {
             };
             match &host.body {
                 HostBody::Ports(moved) => moved.ports.iter().for_each(|count| self.count(count)),
+                HostBody::Exchanges(moved) => {
+                    moved.ports.iter().for_each(|count| self.families.exchanges.count(count));
+                }
                 HostBody::Loss(loss) => {
                     let cause = CauseLabel { cause: Cow::Owned(loss.cause.clone()) };
                     self.families.losses.get_or_create_owned(&cause).inc_by(loss.count);

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::output::samples;
-use crate::record::{BootTime, HostRecord, Loss, PacketRecord, PortCounts};
+use crate::record::{BootTime, ExchangeCount, ExchangeCounts, HostRecord, Loss, PacketRecord, PortCounts};
 use crate::verdict::Slug;
 
 fn host(body: HostBody) -> Record {
@@ -36,9 +36,21 @@ fn metrics() -> Metrics {
         filtered: 1,
         last_syn_ns: 9,
     };
+    let exchanges = ExchangeCount {
+        port: 8080,
+        statuses: vec![(0, 1), (200, 7), (502, 2), (700, 1)],
+        latency: vec![(3, 9), (tracer_ebpf::latency_bucket(1000).try_into().unwrap(), 1)],
+        latency_max_us: 1000,
+        slow: 1,
+        waiting: 2,
+        tls: 3,
+        http2: 4,
+        not_http: 5,
+    };
     metrics.note(&[
         Record::Packet(PacketRecord::default()),
         host(HostBody::Ports(PortCounts { ports: vec![count, count] })),
+        host(HostBody::Exchanges(ExchangeCounts { ports: vec![exchanges.clone(), exchanges] })),
         host(HostBody::Loss(Loss { cause: "ring-full".to_owned(), count: 5 })),
     ]);
     metrics.verdict(&Told { slug: Slug::ProcessDown, role: Role::Inbound, port: 8080, count: 4 });
@@ -84,6 +96,21 @@ async fn a_scrape_tells_all_that_was_counted() {
         r#"wherefore_connections_total{port="8080",role="inbound"} 6"#,
         r#"wherefore_connections_total{port="8080",role="outbound"} 2"#,
         r#"wherefore_connections_open{port="8080"} 4"#,
+        r#"wherefore_exchanges_total{port="8080",status="none"} 2"#,
+        r#"wherefore_exchanges_total{port="8080",status="200"} 14"#,
+        r#"wherefore_exchanges_total{port="8080",status="502"} 4"#,
+        r#"wherefore_exchanges_total{port="8080",status="other"} 2"#,
+        r#"wherefore_exchange_latency_seconds_bucket{le="0.000256",port="8080"} 18"#,
+        r#"wherefore_exchange_latency_seconds_bucket{le="0.000512",port="8080"} 18"#,
+        r#"wherefore_exchange_latency_seconds_bucket{le="0.001024",port="8080"} 20"#,
+        r#"wherefore_exchange_latency_seconds_bucket{le="+Inf",port="8080"} 20"#,
+        r#"wherefore_exchange_latency_seconds_count{port="8080"} 20"#,
+        r#"wherefore_exchange_latency_seconds_count{port="8443"} 0"#,
+        r#"wherefore_exchanges_slow_total{port="8080"} 2"#,
+        r#"wherefore_exchanges_waiting{port="8080"} 2"#,
+        r#"wherefore_connections_unread_total{port="8080",protocol="tls"} 6"#,
+        r#"wherefore_connections_unread_total{port="8080",protocol="http2"} 8"#,
+        r#"wherefore_connections_unread_total{port="8443",protocol="other"} 0"#,
         r#"wherefore_losses_total{cause="ring-full"} 5"#,
         r#"wherefore_losses_total{cause="trace-write"} 2"#,
         "wherefore_records_total 1",
@@ -130,6 +157,10 @@ fn ports_that_are_watched_later_start_at_zero() {
     let text = text(&metrics);
     assert!(text.contains("wherefore_syns_total{port=\"9000\"} 0"), "{text}");
     assert!(text.contains("wherefore_syns_total{port=\"8080\"} 14"), "{text}");
+    assert!(text.contains("wherefore_exchanges_slow_total{port=\"9000\"} 0"), "{text}");
+    assert!(text.contains("wherefore_exchanges_waiting{port=\"8080\"} 2"), "{text}");
+    metrics.watch(&[9000]);
+    assert!(self::text(&metrics).contains("wherefore_exchanges_waiting{port=\"8080\"} 0"));
 }
 
 /// Names as a scraper stores them: with `_total` for counters.
