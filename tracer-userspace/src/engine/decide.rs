@@ -52,6 +52,9 @@ impl Engine {
             self.counters.watch(*port);
         }
         self.world.listeners.keep_ports(ports);
+        let world = &self.world;
+        let gone = self.flows.keep(|port| world.watches(port));
+        self.totals.undecided = self.totals.undecided.saturating_add(gone);
         for id in self.attempts.all_under_way() {
             let Some(attempt) = self.attempts.under_way(id) else { continue };
             if attempt.port.is_none_or(|port| self.world.watches(port)) {
@@ -173,9 +176,19 @@ fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
 
 /// What was seen and looked up, in order; if there is too much, the middle of what was seen goes.
 fn all_evidence(case: &Case<'_>, added: Vec<Evidence>) -> Vec<Evidence> {
-    let mut evidence = text::evidence(case);
-    let mut added = added;
-    added.extend(lost(case.world, case.attempt.started, case.now));
+    with_losses(text::evidence(case), added, case.world, case.attempt.started, case.now)
+}
+
+/// Evidence, what was added to it, and what was lost in that time; at most as much as a verdict holds.
+pub(super) fn with_losses(
+    mut evidence: Vec<Evidence>,
+    mut added: Vec<Evidence>,
+    world: &World,
+    from: BootTime,
+    to: BootTime,
+) -> Vec<Evidence> {
+    evidence.sort_by_key(|item| item.time);
+    added.extend(lost(world, from, to));
     let room = MAX_EVIDENCE.saturating_sub(added.len());
     if evidence.len() > room {
         let first = room / 2;

@@ -20,7 +20,9 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
-            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
+            Record::Flow(record) => self.flow(record),
+            Record::Process(record) => self.world.exits.learn(record),
+            Record::Handshake(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -31,12 +33,12 @@ impl Engine {
             HostBody::Start(_)
             | HostBody::Symbol(_)
             | HostBody::End
-            | HostBody::Exchange(_)
             | HostBody::Exchanges(_)
             | HostBody::Pressure(_)
             | HostBody::Rule(_)
             | HostBody::Publications(_)
             | HostBody::HealthCheckers(_) => {}
+            HostBody::Exchange(heads) => self.flows.read(heads),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),
@@ -150,6 +152,7 @@ impl Engine {
 
     fn packet_drop(&mut self, record: &PacketRecord) {
         if record.tcp_flags & tcp_flag::SYN == 0 {
+            self.connection_packet_drop(record);
             return;
         }
         let time = BootTime::from_ns(record.header.time_ns);
