@@ -3,8 +3,9 @@
 //!
 //! A record goes through `reorder`, then `intake` makes it a fact of its attempt (`attempts`),
 //! of its connection's exchange (`flows`), or of the `world`; `timing` says when an attempt is decided
-//! and `exchanges` when an exchange is, `rules` and `exchange_rules` say what it was, and `fold` what of that is printed one by one. Nothing here depends on when or in what pieces
-//! records are pushed: the same stream always gives the same outputs.
+//! and `exchanges` when an exchange is, `rules` and `exchange_rules` say what it was, and `fold` what of
+//! that is printed one by one. Nothing here depends on when or in what pieces records are pushed: the
+//! same stream always gives the same outputs.
 
 mod attempt;
 mod attempts;
@@ -30,6 +31,8 @@ mod timers;
 mod timing;
 mod world;
 
+#[cfg(test)]
+mod flow_script;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
