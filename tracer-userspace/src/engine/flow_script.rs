@@ -57,6 +57,20 @@ impl Script {
         self
     }
 
+    /// What follows is an attempt of this process to connect to another port of its host.
+    pub(super) fn connects(self, n: u16, pid: u32, port: u16) -> Self {
+        let mut script = self.attempt(n).in_ns(SERVER).to(&format!("127.0.0.1:{port}"));
+        script.client.set_ip("127.0.0.1".parse().unwrap());
+        script.pid = pid;
+        script
+    }
+
+    /// Back to what the script began with.
+    pub(super) fn usual_ends(mut self) -> Self {
+        self.client = "10.9.1.2:40000".parse().unwrap();
+        self.to("10.9.2.2:8080")
+    }
+
     /// The records to come differ from the usual.
     pub(super) fn with_flow(mut self, set: impl FnOnce(&mut FlowRecord)) -> Self {
         set(&mut self.flow);

@@ -1,7 +1,7 @@
 //! Records in: each becomes a fact of its attempt, or of the world around.
 
 use super::Engine;
-use super::attempt::errno;
+use super::attempt::{Task, errno};
 use super::attempts::{Evicted, Found, Id, Outcome};
 use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, IcmpError, What, is_v4};
 use super::icmp::meaning;
@@ -78,7 +78,7 @@ impl Engine {
             _ => return,
         };
         let flow = Flow::from_initiator(&record.tuple);
-        if !self.world.watches(flow.responder.port) {
+        if !self.world.watches(flow.responder.port) && Task::of(record).is_none() {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
@@ -163,9 +163,6 @@ impl Engine {
         } else {
             (Flow::from_initiator(&record.tuple), record.seq)
         };
-        if !self.world.watches(flow.responder.port) {
-            return;
-        }
         let has_reason = record.flags & packet_flag::HAS_REASON != 0;
         let mut class = self.world.classify(record);
         if class == DropClass::NoSocket && !has_reason {

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod attempts;
+mod causes;
 mod counters;
 mod decide;
 mod evidence;
@@ -32,6 +33,8 @@ mod timing;
 mod world;
 
 #[cfg(test)]
+mod causes_tests;
+#[cfg(test)]
 mod flow_script;
 #[cfg(test)]
 mod script;
@@ -41,6 +44,7 @@ pub(crate) mod simulation;
 mod tests;
 
 use attempts::{Attempts, Id};
+use causes::Causes;
 use counters::PortCounters;
 use flows::{ExchangeId, Flows};
 use fold::Fold;
@@ -64,6 +68,7 @@ pub struct Engine {
     timers: Timers<Id>,
     flows: Flows,
     exchange_timers: Timers<ExchangeId>,
+    causes: Causes,
     fold: Fold,
     counters: PortCounters,
     totals: Totals,

@@ -100,8 +100,9 @@ impl<'a> Case<'a> {
     /// That process, with what is known of its end.
     pub(super) fn process(&self, record: &FlowRecord) -> Option<Process> {
         let pid = self.owner(record);
-        let comm = if record.pid == pid { record.comm } else { [0; 16] };
-        flow_text::process(self.world, pid, comm)
+        let ended = || self.world.exits.last(pid, self.now).map(|exit| exit.comm);
+        let comm = if record.pid == pid { Some(record.comm) } else { ended() };
+        flow_text::process(self.world, pid, comm.unwrap_or_default())
     }
 
     /// How it is named in a sentence.

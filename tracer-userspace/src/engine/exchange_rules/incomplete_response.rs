@@ -3,7 +3,7 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{body, has, is_cut, stalled};
+use crate::engine::flows::{CLOSES, body, has, is_cut, is_open, stalled};
 use crate::engine::text;
 use crate::engine::timing::PATIENCE;
 use crate::record::{BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, flow_event, flow_flag};
@@ -12,6 +12,11 @@ use crate::verdict::{Confidence, Role, Slug};
 /// The peer lost patience.
 pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
     let record = case.first_of(&[flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_RECEIVED])?;
+    if record.event == flow_event::FIN_RECEIVED && stalled(record) < case.slow() {
+        // it may have been half a close
+        let end = case.first_of(&[flow_event::RESET_RECEIVED]).or_else(|| case.first_of(&CLOSES));
+        end.filter(|end| is_open(end))?;
+    }
     found(case, record)
 }
 

@@ -53,6 +53,8 @@ pub(in crate::engine) struct Connection {
     ids: [Option<u64>; 2],
     exchanges: BTreeMap<Part, State>,
     last: BootTime,
+    /// The last reader at its accepting end; 0 if not known.
+    pid: u32,
 }
 
 #[derive(Debug)]
@@ -99,14 +101,14 @@ impl Flows {
     /// and whether another connection's evidence had to make room.
     pub(in crate::engine) fn learn(&mut self, record: &FlowRecord) -> (Option<ExchangeId>, bool) {
         let (number, evicted) = self.connection_of(record);
-        let part = match record.event {
-            flow_event::LATE_DATA => Part::LateData,
-            _ => Part::Exchange(record.exchange),
-        };
+        let part = self.part_of(number, record);
         let heads = self.heads.take(&(record.id, record.exchange));
         let said = self.said.get(&(record.id, part)).is_some();
         let Some(connection) = self.connections.get_mut(&number) else { return (None, evicted) };
         connection.last = connection.last.max(time(record));
+        if is_inbound(record) && record.pid != 0 {
+            connection.pid = record.pid;
+        }
         let state = connection.exchanges.entry(part).or_insert_with(|| State::Pending(Box::default(), None));
         if said {
             *state = State::Decided;
@@ -187,14 +189,25 @@ impl Flows {
         self.connections.get(&id.connection)
     }
 
-    /// All that are not decided, oldest connection first.
+    /// The process that answered an exchange, if it is known.
+    pub(in crate::engine) fn owner(&self, id: ExchangeId, record: &FlowRecord) -> u32 {
+        let known = self.connections.get(&id.connection).map_or(0, |connection| connection.pid);
+        if record.pid == 0 { known } else { record.pid }
+    }
+
+    /// All that are not decided, in the order in which they would be looked at.
     pub(in crate::engine) fn all_pending(&self) -> Vec<ExchangeId> {
-        let of = |(number, connection): (&u64, &Connection)| {
-            let pending = connection.exchanges.iter().filter(|(_, state)| matches!(state, State::Pending(..)));
-            let number = *number;
-            pending.map(move |(part, _)| ExchangeId { connection: number, part: *part }).collect::<Vec<_>>()
-        };
-        self.connections.iter().flat_map(of).collect()
+        let mut all = Vec::new();
+        for (number, connection) in &self.connections {
+            for (part, state) in &connection.exchanges {
+                if let State::Pending(_, timer) = state {
+                    let id = ExchangeId { connection: *number, part: *part };
+                    all.push((timer.unwrap_or(BootTime::from_ns(u64::MAX)), id));
+                }
+            }
+        }
+        all.sort_unstable();
+        all.into_iter().map(|(_, id)| id).collect()
     }
 
     /// Forgets the pending exchanges of ports that are no longer watched. Gives how many.
@@ -267,7 +280,7 @@ impl Flows {
         let number = self.begun;
         let ids = if side == 0 { [Some(record.id), None] } else { [None, Some(record.id)] };
         let last = time(record);
-        let connection = Connection { flow, isn: record.isn, ids, exchanges: BTreeMap::new(), last };
+        let connection = Connection { flow, isn: record.isn, ids, exchanges: BTreeMap::new(), last, pid: 0 };
         self.connections.insert(number, connection);
         self.by_id.insert(record.id, number);
         if record.isn != 0 {
@@ -278,6 +291,22 @@ impl Flows {
         }
         self.forget.push_back((last.after(REMEMBERED), number));
         (number, evicted)
+    }
+
+    /// What of its connection a record is about. The end that had closed gives late data no number, the
+    /// end that sent it does: it is the same request, the last that the connection sees.
+    fn part_of(&self, connection: u64, record: &FlowRecord) -> Part {
+        let known = self.connections.get(&connection).map(|connection| &connection.exchanges);
+        let late = known.is_some_and(|known| known.contains_key(&Part::LateData));
+        if record.event != flow_event::LATE_DATA {
+            return if late && !is_inbound(record) { Part::LateData } else { Part::Exchange(record.exchange) };
+        }
+        let of_other_end = |state: &State| match state {
+            State::Pending(exchange, _) => exchange.inbound.is_none() && exchange.outbound.is_some(),
+            State::Decided => false,
+        };
+        let sent = known.and_then(|known| known.iter().next_back()).filter(|(_, state)| of_other_end(state));
+        sent.map_or(Part::LateData, |(part, _)| *part)
     }
 
     /// Throws the oldest out where there are too many; true if something of it was pending.
