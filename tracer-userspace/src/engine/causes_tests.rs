@@ -40,7 +40,8 @@ fn a_502_names_the_upstream_that_is_down() {
 #[test]
 fn a_504_names_what_took_so_long() {
     // its connect was silent until it gave up; nothing of that port is printed
-    let silent = script().at(20).connects(50, NGINX, UPSTREAM).at(1020).retransmit().at(2020).closed(0);
+    let silent =
+        script().at(20).connects(50, NGINX, UPSTREAM).to("10.9.3.3:9090").at(1020).retransmit().at(2020).closed(0);
     let chain = asked(silent, 1, 10, 2021, "/a", 504);
     let drop = "security-group-drop outbound likely 504 or firewall-drop firewall-reject remote-down return-path-drop";
     check(chain, &[&format!("app-status inbound certain 504 by proxy <- {drop}")]);
@@ -71,7 +72,10 @@ fn a_relayed_answer_is_the_upstreams() {
     // another path, but the same trace id; then the same path, but another id
     let traced = passed_on(script(), 50, 12, "/rewritten").trace_id("Root=1").at(13).answers(503);
     let traced = traced.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").trace_id("Root=1");
-    check(traced.at(14).answers(503), &["app-status inbound certain 503 by upstream <- app-status outbound certain 503"]);
+    check(
+        traced.at(14).answers(503),
+        &["app-status inbound certain 503 by upstream <- app-status outbound certain 503"],
+    );
     let other = passed_on(script(), 50, 12, "/a").trace_id("Root=2").at(13).answers(503);
     let other = other.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").trace_id("Root=1");
     check(other.at(14).answers(503), &["app-status inbound certain 503 by proxy"]);
@@ -80,25 +84,25 @@ fn a_relayed_answer_is_the_upstreams() {
 #[test]
 fn its_own_answers_have_no_cause() {
     // nobody was asked
-    check(asked(script(), 1, 10, 14, "/a", 403), &["app-status inbound certain 403 by app"]);
+    check(asked(script(), 1, 10, 14, "/a", 403), &["app-status inbound certain 403"]);
     let forwards = script().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").flags(flag::FORWARDS);
     check(forwards.at(14).answers(403), &["app-status inbound certain 403 by proxy"]);
     // an app that asks others is no proxy for that
     let app = script().at(10).inbound(1).get("/a").flags(flag::FORWARDS);
-    check(app.at(14).answers(500), &["app-status inbound certain 500 by app"]);
+    check(app.at(14).answers(500), &["app-status inbound certain 500"]);
     // a failed connect is no reason for a 403
     let chain = asked(refused(script(), 50, 12, 13), 1, 10, 14, "/a", 403);
     check(chain, &["app-status inbound certain 403 by proxy"]);
     // another process's
     let others = script().at(12).connects(50, APP, UPSTREAM).at(13).reset_received().closed(111);
-    check(asked(others, 1, 10, 14, "/a", 502), &["app-status inbound certain 502 by app"]);
+    check(asked(others, 1, 10, 14, "/a", 502), &["app-status inbound certain 502"]);
     // another request's, by path and by time
     let other = passed_on(script(), 50, 12, "/b").at(13).answers(503);
     check(asked(other, 1, 10, 14, "/a", 503), &["app-status inbound certain 503 by proxy"]);
     let before = refused(script(), 50, 5, 6);
     check(asked(before, 1, 10, 14, "/a", 502), &["app-status inbound certain 502 by proxy"]);
     let after = refused(asked(script(), 1, 10, 14, "/a", 502), 50, 300, 301);
-    check(after, &["app-status inbound certain 502 by app"]);
+    check(after, &["app-status inbound certain 502 by proxy"]);
     // nobody knows who answered
     let unknown = script().at(10).inbound(1).owned_by(0, "").get("/a").at(14).answers(502);
     check(unknown, &["app-status inbound certain 502"]);
@@ -109,15 +113,22 @@ fn a_retry_that_succeeded_elsewhere_is_no_cause() {
     // the first upstream was down, the second answered
     let first = refused(script(), 50, 12, 13);
     let second = passed_on(first, 51, 14, "/a").at(15).answers(500);
-    check(asked(second, 1, 10, 16, "/a", 500), &["app-status inbound certain 500 by upstream <- app-status outbound certain 500"]);
+    check(
+        asked(second, 1, 10, 16, "/a", 500),
+        &["app-status inbound certain 500 by upstream <- app-status outbound certain 500"],
+    );
     // two of one request, one after the other: the last decided
     let both = refused(refused(script(), 50, 12, 13), 51, 14, 15);
-    let out = check(asked(both, 1, 10, 16, "/a", 502), &[&format!("app-status inbound certain 502 by proxy <- {DOWN}")]);
+    let out =
+        check(asked(both, 1, 10, 16, "/a", 502), &[&format!("app-status inbound certain 502 by proxy <- {DOWN}")]);
     assert_eq!(verdicts(&out)[0].cause.as_ref().unwrap().isn, Some(5051));
     // an exchange that failed, then one that was answered so
     let cut = passed_on(script(), 50, 12, "/a").at(13).tells(event::FIN_RECEIVED);
     let then = passed_on(cut, 51, 14, "/a").at(15).answers(502);
-    check(asked(then, 1, 10, 16, "/a", 502), &["app-status inbound certain 502 by upstream <- app-status outbound certain 502"]);
+    check(
+        asked(then, 1, 10, 16, "/a", 502),
+        &["app-status inbound certain 502 by upstream <- app-status outbound certain 502"],
+    );
 }
 
 #[test]
@@ -179,7 +190,7 @@ fn several_hops_on_one_host() {
     let mut s = server;
     s.records.extend(client.records);
     let chain = asked(s, 1, 10, 14, "/a", 503);
-    let app = "app-status inbound certain 503 by app";
+    let app = "app-status inbound certain 503";
     check(chain, &[app, &format!("app-status inbound certain 503 by upstream <- {app}")]);
     // the app crashed
     let (server, client) = both_ends(script(), 50, 12, "/a");
@@ -218,9 +229,9 @@ fn a_chain_has_an_end() {
         }
     }
     let out = super::script::run(&Vec::<Record>::from(s));
-    let deepest = verdicts(&out).into_iter().map(|verdict| {
-        std::iter::successors(verdict.cause.as_deref(), |cause| cause.cause.as_deref()).count()
-    });
+    let deepest = verdicts(&out)
+        .into_iter()
+        .map(|verdict| std::iter::successors(verdict.cause.as_deref(), |cause| cause.cause.as_deref()).count());
     assert_eq!(deepest.max(), Some(4));
     assert!(verdicts(&out).iter().all(|verdict| verdict.port == PORT));
 }

@@ -9,7 +9,8 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_unanswered, moment, port_of, stalled, time, waited,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_unanswered, moment, port_of, stalled, time,
+    waited,
 };
 use super::fold::Brief;
 use super::output::Output;
@@ -199,7 +200,7 @@ impl Engine {
             return Answer::default();
         }
         let found = self.causes.take(pid, id);
-        let origin = origin(record, &found);
+        let origin = origin(finding, &found);
         let cause = found.cause.map(|failure| match failure {
             Failure::Exchange(verdict) => verdict.clone(),
             Failure::Attempt(attempt, finding) => {
@@ -248,13 +249,24 @@ fn may_have_cause(finding: &Finding) -> bool {
 
 /// Programs whose purpose is to pass requests on.
 const PROXIES: [&[u8]; 12] = [
-    b"nginx", b"haproxy", b"envoy", b"traefik", b"caddy", b"apache2", b"httpd", b"varnishd", b"squid", b"kong",
-    b"openresty", b"angie",
+    b"nginx",
+    b"haproxy",
+    b"envoy",
+    b"traefik",
+    b"caddy",
+    b"apache2",
+    b"httpd",
+    b"varnishd",
+    b"squid",
+    b"kong",
+    b"openresty",
+    b"angie",
 ];
 
 /// Who answered: the upstream, the proxy itself, or an app.
-fn origin(record: &FlowRecord, found: &Found<'_>) -> Option<&'static str> {
-    if record.status == 0 {
+fn origin(finding: &Finding, found: &Found<'_>) -> Option<&'static str> {
+    let record = &finding.record;
+    if !matches!(finding.slug, Slug::AppStatus | Slug::HealthCheckFailed) {
         return None;
     }
     let comm = record.comm.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -343,7 +355,13 @@ fn verdict(case: &Case<'_>, finding: &Finding, answer: Answer) -> Verdict {
         process,
         http,
         cause: answer.cause,
-        evidence: with_losses(flow_text::evidence(case, finding), evidence, case.world, case.exchange.started(), case.now),
+        evidence: with_losses(
+            flow_text::evidence(case, finding),
+            evidence,
+            case.world,
+            case.exchange.started(),
+            case.now,
+        ),
         summary,
         next,
     }

@@ -103,11 +103,8 @@ impl Script {
         self.flow.flags |= flow_flag::REQUEST_COMPLETE;
         self.flow.flags &= !flow_flag::RESPONSE_COMPLETE;
         self.flow.stage = stage::PROCESSING;
-        self.heads = Some(Exchange {
-            method: Some("GET".to_owned()),
-            path: Some(path.to_owned()),
-            ..Exchange::default()
-        });
+        self.heads =
+            Some(Exchange { method: Some("GET".to_owned()), path: Some(path.to_owned()), ..Exchange::default() });
         self
     }
 

@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
-    BootTime, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace, PacketRecord,
-    PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple, Watched, kind,
-    packet_flag, socket_flag, tcp_flag, tcp_state,
+    BootTime, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace,
+    PacketRecord, PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple,
+    Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -464,7 +464,7 @@ pub(super) fn summary(out: &[Output]) -> &Summary {
 }
 
 /// A verdict in one line: slug, role, confidence, expected status, then what makes it differ: stage,
-/// health check, alternatives, count, who answered, cause.
+/// health check, alternatives, count, who answered but the app, cause.
 fn line(verdict: &Verdict) -> String {
     let mut line = format!("{} {:?} {:?}", verdict.slug, verdict.role, verdict.confidence).to_lowercase();
     write!(line, " {}", verdict.expected_status.unwrap_or(0)).unwrap();
@@ -481,7 +481,7 @@ fn line(verdict: &Verdict) -> String {
     if verdict.count != 1 {
         write!(line, " x{}", verdict.count).unwrap();
     }
-    if let Some(origin) = &verdict.http.origin {
+    if let Some(origin) = verdict.http.origin.as_ref().filter(|origin| *origin != "app") {
         write!(line, " by {origin}").unwrap();
     }
     if let Some(cause) = &verdict.cause {

@@ -24,7 +24,8 @@ pub(super) fn sent(case: &Case<'_>) -> Option<Finding> {
 /// The peer's.
 pub(super) fn received(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESET_RECEIVED)?;
-    let left = has(record, flow_flag::FIN_SENT) || case.first_of(&CLOSES).is_some_and(|end| end.header.time_ns < record.header.time_ns);
+    let left = has(record, flow_flag::FIN_SENT)
+        || case.first_of(&CLOSES).is_some_and(|end| end.header.time_ns < record.header.time_ns);
     if left || after_peers_fin(record) || case.of(flow_event::FIN_RECEIVED).is_some() || !is_open(record) {
         return None;
     }
@@ -40,7 +41,9 @@ fn words_sent(case: &Case<'_>, finding: &Finding) -> Words {
     let how = if has(record, flow_flag::UNREAD_DATA) { "closed with unread data" } else { "closed without lingering" };
     let how_far = if is_cut(record) { "in the middle of its response to" } else { "before it answered" };
     let summary = match record.stage {
-        stage::NOT_ACCEPTED => format!("The listener was closed before anyone accepted {request}: the kernel reset it."),
+        stage::NOT_ACCEPTED => {
+            format!("The listener was closed before anyone accepted {request}: the kernel reset it.")
+        }
         _ => format!("{name} reset the connection {how_far} {request}: it {how}."),
     };
     let next = format!("Look into the log of {name} at that time for a request that it refused or gave up.");

@@ -21,7 +21,8 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
     let (request, name, port) = (flow_text::request(case.exchange), case.name(record), record.tuple.src_port);
     let (status, after) = (record.status, flow_text::after(record));
-    let summary = format!("The health check {request} of {} was answered with {status} by {name}{after}.", case.peer(record));
+    let summary =
+        format!("The health check {request} of {} was answered with {status} by {name}{after}.", case.peer(record));
     let path = flow_text::path(case.exchange);
     let enter = case.world.namespaces.enter(record.header.netns);
     let next = match status {

@@ -43,7 +43,8 @@ fn words_outbound(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
     let (request, name) = (flow_text::request(case.exchange), case.name(record));
     let (peer, idle) = (case.peer(record), text::duration(idle(record)));
-    let summary =
-        format!("{peer} had closed the kept-alive connection on which {name} sent {request}, {idle} after it was last used.");
+    let summary = format!(
+        "{peer} had closed the kept-alive connection on which {name} sent {request}, {idle} after it was last used."
+    );
     case.words(record, summary, format!("Give the app at {peer} a {NEXT}, or let {name} drop idle connections sooner."))
 }

@@ -79,7 +79,9 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         }
         _ => (
             "The kernel",
-            format!("Look up the reason {why}: `{enter}nstat -az` counts drops, and `wherefore explain kernel-drop` helps."),
+            format!(
+                "Look up the reason {why}: `{enter}nstat -az` counts drops, and `wherefore explain kernel-drop` helps."
+            ),
         ),
     };
     let summary = format!("{who} dropped packets from {from} to {to} in the middle of {what} ({why}).");

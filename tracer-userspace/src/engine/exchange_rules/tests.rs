@@ -30,6 +30,7 @@ fn app_status() {
     assert_eq!((verdict.http.duration_us, verdict.http.path.as_deref()), (Some(12_000), Some("/orders/7")));
     assert_eq!(verdict.summary, "gunicorn (pid 812) answered GET /orders/7 with 500 after 12 ms.");
     assert_eq!(verdict.local.unwrap().to_string(), "10.9.2.2:8080");
+    assert_eq!(verdict.http.origin.as_deref(), Some("app"));
     // both ends on this host: one verdict
     let both = request().at(22).answers(500).outbound(1).at(10).get("/orders/7").at(22).answers(500);
     check(both, &["app-status inbound certain 500"]);
@@ -66,7 +67,10 @@ fn health_checks() {
     check(check_request().at(22).answers(200), &[]);
     // its other failures: no client saw them
     check(check_request().at(22).tells(event::FIN_SENT), &["premature-close inbound certain 0 health-check"]);
-    check(check_request().at(11_000).tells(event::RESET_RECEIVED), &["app-timeout inbound certain 0 processing health-check"]);
+    check(
+        check_request().at(11_000).tells(event::RESET_RECEIVED),
+        &["app-timeout inbound certain 0 processing health-check"],
+    );
 }
 
 #[test]
@@ -123,7 +127,8 @@ fn app_reset() {
     let received = "app-reset outbound likely 502 or idle-flow-expired process-crashed";
     check(our_request().at(22).tells(event::RESET_RECEIVED), &[received]);
     check(our_request().at(22).responds(200, 10).at(30).tells(event::RESET_RECEIVED), &[received]);
-    let both = our_request().at(22).tells(event::RESET_RECEIVED).inbound(1).at(10).get("/").at(21).tells(event::RESET_SENT);
+    let both =
+        our_request().at(22).tells(event::RESET_RECEIVED).inbound(1).at(10).get("/").at(21).tells(event::RESET_SENT);
     check(both, &[reset]);
     // after a whole response
     check(request().at(22).responds(200, 0).at(30).tells(event::RESET_SENT), &[]);
@@ -171,12 +176,12 @@ fn process_crashed_near_misses() {
     check(request().at(22).tells(event::FIN_SENT).at(25).killed(APP + 1, 9), &[early]);
     check(request().at(22).tells(event::FIN_SENT).at(25).exited(APP, 0), &[early]);
     // stopped after it had finished its requests
-    check(request().at(22).responds(200, 0).flags(flag::TASK_EXITING).at(30).tells(event::FIN_SENT).killed(APP, 15), &[]);
-    // the client had gone before
     check(
-        request().at(22).tells(event::RESET_RECEIVED).at(30).killed(APP, 9),
-        &["client-abort inbound certain 460"],
+        request().at(22).responds(200, 0).flags(flag::TASK_EXITING).at(30).tells(event::FIN_SENT).killed(APP, 15),
+        &[],
     );
+    // the client had gone before
+    check(request().at(22).tells(event::RESET_RECEIVED).at(30).killed(APP, 9), &["client-abort inbound certain 460"]);
 }
 
 #[test]
@@ -196,7 +201,8 @@ fn client_abort() {
     check(request().at(22).responds(200, 10).at(30).tells(event::RESET_RECEIVED), &[abort]);
     check(request().at(22).responds(200, 10).flags(flag::UNSENT_DATA).at(9000).tells(event::RESET_RECEIVED), &[abort]);
     // both ends
-    let both = our_request().at(500).tells(event::RESET_SENT).inbound(1).at(10).get("/").at(500).tells(event::RESET_RECEIVED);
+    let both =
+        our_request().at(500).tells(event::RESET_SENT).inbound(1).at(10).get("/").at(500).tells(event::RESET_RECEIVED);
     check(both, &[abort]);
 }
 
@@ -224,7 +230,10 @@ fn app_timeout() {
     let timeout = "app-timeout inbound certain 504 processing";
     check(request().at(10_010).tells(event::RESET_RECEIVED), &[timeout]);
     check(request().at(10_010).tells(event::FIN_RECEIVED), &[timeout]);
-    check(request().at(10_010).tells(event::FIN_RECEIVED).at(20_000).responds(200, 0).tells(event::FIN_SENT), &[timeout]);
+    check(
+        request().at(10_010).tells(event::FIN_RECEIVED).at(20_000).responds(200, 0).tells(event::FIN_SENT),
+        &[timeout],
+    );
     check(request().at(60_010).tells(event::WAITING), &[timeout]);
     check(request().at(60_010).tells(event::WAITING).at(99_000).tells(event::RESET_RECEIVED), &[timeout]);
     let stage = |stage| request().without(flag::REQUEST_COMPLETE).with_flow(move |flow| flow.stage = stage);
@@ -337,8 +346,14 @@ fn idle_flow_expired() {
 fn peer_vanished() {
     let inbound = "peer-vanished inbound certain 504";
     check(request().at(22).responds(200, 10).at(9000).tells(event::TIMED_OUT), &[inbound]);
-    check(request().at(22).responds(200, 10).at(900).tells(event::UNANSWERED).at(5000).tells(event::FIN_SENT), &[inbound]);
-    check(our_request().at(900).tells(event::UNANSWERED).at(5000).tells(event::FIN_SENT), &["peer-vanished outbound certain 504"]);
+    check(
+        request().at(22).responds(200, 10).at(900).tells(event::UNANSWERED).at(5000).tells(event::FIN_SENT),
+        &[inbound],
+    );
+    check(
+        our_request().at(900).tells(event::UNANSWERED).at(5000).tells(event::FIN_SENT),
+        &["peer-vanished outbound certain 504"],
+    );
     check(our_request().at(9000).tells(event::TIMED_OUT), &["peer-vanished outbound certain 504"]);
     // keep-alive probes of an idle connection asked for nothing
     check(request().at(22).responds(200, 0).at(9_000_000).tells(event::TIMED_OUT), &[]);
@@ -404,7 +419,10 @@ fn protocol_mismatch() {
     check(began(flag::HTTP2).tells(event::RESET_SENT), &["protocol-mismatch inbound likely 502 or app-reset"]);
     // it had worked before; it was answered; another error
     check(began(flag::TLS | flag::SUCCEEDED_BEFORE).answers(400), &[]);
-    check(began(flag::TLS).with_flow(|flow| flow.sent = 9).tells(event::RESET_SENT), &["app-reset inbound certain 502"]);
+    check(
+        began(flag::TLS).with_flow(|flow| flow.sent = 9).tells(event::RESET_SENT),
+        &["app-reset inbound certain 502"],
+    );
     check(began(flag::PROXY_HEADER | flag::HTTP).answers(500), &["app-status inbound certain 500"]);
     // the process died
     let died = began(flag::TLS | flag::TASK_EXITING).tells(event::FIN_SENT);

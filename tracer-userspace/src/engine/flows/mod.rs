@@ -264,9 +264,9 @@ impl Flows {
         let (flow, side) = (flow_of(record), side(record));
         let others = self.by_isn.get(&record.isn).filter(|_| record.isn != 0);
         let other = others.into_iter().flatten().copied().find(|number| {
-            self.connections.get(number).is_some_and(|known| {
-                known.ids.get(side).is_some_and(Option::is_none) && known.flow.compatible(&flow)
-            })
+            self.connections
+                .get(number)
+                .is_some_and(|known| known.ids.get(side).is_some_and(Option::is_none) && known.flow.compatible(&flow))
         });
         if let Some(number) = other {
             if let Some(slot) = self.connections.get_mut(&number).and_then(|known| known.ids.get_mut(side)) {
