@@ -69,6 +69,11 @@ fn a_relayed_answer_is_the_upstreams() {
     let broke = passed_on(script(), 50, 12, "/a").at(13).tells(event::FIN_RECEIVED);
     let chain = asked(broke, 1, 10, 14, "/a", 502);
     check(chain, &["app-status inbound certain 502 by proxy <- premature-close outbound certain 502"]);
+    // and in the middle of its response, which the proxy had passed on by then
+    let broke = passed_on(script(), 50, 12, "/a").at(13).responds(200, 10).at(20).tells(event::FIN_RECEIVED);
+    let cut = broke.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").at(14).responds(200, 10);
+    let early = "premature-close outbound certain 502";
+    check(cut.at(21).tells(event::FIN_SENT), &[&format!("premature-close inbound certain 502 <- {early}")]);
     // another path, but the same trace id; then the same path, but another id
     let traced = passed_on(script(), 50, 12, "/rewritten").trace_id("Root=1").at(13).answers(503);
     let traced = traced.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").trace_id("Root=1");
@@ -197,7 +202,7 @@ fn several_hops_on_one_host() {
     let server = server.flags(flag::TASK_EXITING).at(13).tells(event::RESET_SENT).killed(APP, 9);
     let mut s = server;
     s.records.extend(client.at(13).tells(event::RESET_RECEIVED).records);
-    let crashed = "process-crashed inbound certain 502";
+    let crashed = "process-crashed inbound certain 502 processing";
     check(asked(s, 1, 10, 14, "/a", 502), &[crashed, &format!("app-status inbound certain 502 by proxy <- {crashed}")]);
     // the app hung, and the proxy lost patience before --slow
     let (server, client) = both_ends(script(), 50, 12, "/a");

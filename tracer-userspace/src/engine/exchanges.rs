@@ -46,13 +46,16 @@ impl Engine {
     /// A process failed a request, or may have: what it asked for itself may be why.
     fn note_request(&mut self, id: ExchangeId, record: &FlowRecord) {
         let Some((_, exchange)) = self.flows.pending(id) else { return };
-        let pid = exchange.inbound.as_ref().map_or(0, End::pid);
+        let Some(end) = &exchange.inbound else { return };
+        let pid = end.pid();
         if pid == 0 {
             return;
         }
-        let to = moment(record.response_start_ns).unwrap_or_else(|| time(record));
+        // a response that was broken off is none, whatever its status was
+        let response = end.of(flow_event::RESPONSE);
+        let to = response.map_or_else(|| time(record), |head| moment(head.response_start_ns).unwrap_or(time(head)));
         let span = Span { from: exchange.started(), to };
-        let (text, status) = (Text::of(exchange.heads.as_deref()), exchange.status());
+        let (text, status) = (Text::of(exchange.heads.as_deref()), response.map(|head| head.status));
         self.causes.asked(pid, id, span, text, status);
     }
 

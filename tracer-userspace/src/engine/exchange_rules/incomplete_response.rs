@@ -37,10 +37,10 @@ fn found(case: &Case<'_>, record: &FlowRecord) -> Option<Finding> {
         return None;
     }
     let mut finding = case.finding(Slug::IncompleteResponse, record, 504, words);
-    if is_stream && case.role == Role::Inbound {
-        // a stream of events looks the same to the moment when its reader leaves
+    if is_stream {
+        // a stream of events looks the same up to the moment when its reader leaves
         finding.confidence = Confidence::Likely;
-        finding.alternatives = &[Slug::ClientAbort];
+        finding.alternatives = if case.role == Role::Inbound { &[Slug::ClientAbort] } else { &[] };
     }
     Some(finding)
 }

@@ -3,7 +3,7 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{CLOSES, has, is_cut, is_open, time};
+use crate::engine::flows::{CLOSES, has, is_cut, is_open, is_unanswered, time};
 use crate::record::{flow_event, flow_flag, stage};
 use crate::verdict::Slug;
 
@@ -23,7 +23,7 @@ pub(super) fn died(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let mut finding = case.finding(Slug::ProcessCrashed, record, 502, words);
-    finding.has_stage = record.stage == stage::NOT_ACCEPTED;
+    finding.has_stage = is_unanswered(record);
     finding.exit = exit.copied();
     Some(finding)
 }

@@ -4,7 +4,7 @@ use super::case::after_peers_fin;
 use super::{Case, Finding, Words};
 use crate::engine::flows::{CLOSES, has};
 use crate::record::{FlowRecord, flow_event, flow_flag, stage};
-use crate::verdict::{Confidence, Slug};
+use crate::verdict::Slug;
 
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
     if case.end?.has(flow_flag::SUCCEEDED_BEFORE) {
@@ -37,13 +37,7 @@ fn closed(case: &Case<'_>) -> Option<Finding> {
     if !case.is_encrypted() || record.sent != 0 || left || !by_app {
         return None;
     }
-    let mut finding = case.finding(Slug::ProtocolMismatch, record, 502, words);
-    finding.confidence = Confidence::Likely;
-    finding.alternatives = match record.event {
-        flow_event::RESET_SENT => &[Slug::AppReset],
-        _ => &[Slug::PrematureClose],
-    };
-    Some(finding)
+    Some(case.finding(Slug::ProtocolMismatch, record, 502, words))
 }
 
 /// What the peer began with.

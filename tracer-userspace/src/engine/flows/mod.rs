@@ -119,6 +119,14 @@ impl Flows {
             exchange.read(heads);
             learned = true;
         }
+        if CLOSES.contains(&record.event) {
+            // responses come in order: what was held of earlier exchanges was answered
+            for state in connection.exchanges.range_mut(..part).map(|(_, state)| state) {
+                if matches!(state, State::Pending(_, None)) {
+                    *state = State::Decided;
+                }
+            }
+        }
         let crowded = connection.exchanges.len() > EXCHANGES_MAX
             && matches!(connection.exchanges.pop_first(), Some((_, State::Pending(..))));
         let id = ExchangeId { connection: number, part };
@@ -132,8 +140,8 @@ impl Flows {
         let known = connection.and_then(|connection| connection.exchanges.get_mut(&Part::Exchange(heads.number)));
         match known {
             Some(State::Pending(exchange, _)) => exchange.read(Box::new(heads.clone())),
-            Some(State::Decided) => {}
-            None => self.heads.insert(key, Box::new(heads.clone())),
+            // late data may have the number of the exchange before it
+            Some(State::Decided) | None => self.heads.insert(key, Box::new(heads.clone())),
         }
     }
 
