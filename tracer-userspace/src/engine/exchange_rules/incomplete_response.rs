@@ -48,17 +48,17 @@ fn found(case: &Case<'_>, record: &FlowRecord) -> Option<Finding> {
 fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
     let (request, name, peer) = (flow_text::request(case.exchange), case.name(record), case.peer(record));
-    let (came, silent) = (body(record), text::duration(stalled(record)));
+    let (so_far, silent) = (body(record), text::duration(stalled(record)));
     if case.role == Role::Outbound {
         let summary = format!(
-            "{peer} stopped in the middle of its response to {request} of {name} ({came}): {silent} later {name} gave up."
+            "{peer} stopped in the middle of its response to {request} of {name} ({so_far}): {silent} later {name} gave up."
         );
         let next =
             format!("Find out at {peer} what its response waited for: run wherefore there, or look into its log.");
         return case.words(record, summary, next);
     }
     let summary =
-        format!("{name} stopped in the middle of its response to {request} ({came}): {silent} later {peer} gave up.");
+        format!("{name} stopped in the middle of its response to {request} ({so_far}): {silent} later {peer} gave up.");
     let next = format!("See what {name} was waiting for, and whether it announces more than it sends.");
     case.words(record, summary, next)
 }
