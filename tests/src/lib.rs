@@ -8,6 +8,7 @@
 pub mod app;
 pub mod check;
 pub mod client;
+pub mod corpus;
 pub mod cut;
 pub mod demo;
 pub mod firewall;
@@ -15,6 +16,7 @@ pub mod flow;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod parallel;
 pub mod process;
 pub mod recorder;
 pub mod run;

@@ -5,6 +5,7 @@ mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
 mod compile;
 mod console;
+mod corpus;
 mod demo;
 mod dist;
 mod kernels;
@@ -41,6 +42,7 @@ enum Command {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
+    Corpus(corpus::Arguments),
     Dist(dist::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
+        Command::Corpus(arguments) => corpus::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
         Command::Ci => ci::command(),
     };
