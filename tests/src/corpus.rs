@@ -18,6 +18,7 @@ use crate::parallel::each;
 use crate::recorder::{replay, verdict_lines};
 use crate::scratch;
 use crate::tools::Tools;
+use crate::trim::trim;
 
 /// What must be said.
 const EXPECTED: &str = "verdicts.txt";
@@ -113,13 +114,13 @@ pub fn differences(expected: &Told, told: &Told) -> Vec<String> {
     lines
 }
 
-/// Writes down what is said now, and returns how that differs from what was written down.
+/// Writes down what is said now, and returns how that differs from what was written down before.
 ///
 /// # Errors
 /// When a trace cannot be replayed, or the file cannot be written.
 pub fn bless(tools: &Tools, collection: &Path, kind: Kind) -> Result<Vec<String>> {
     let told = told(tools, collection, kind)?;
-    let before = if collection.join(EXPECTED).exists() { expected(collection)? } else { Told::new() };
+    let before = if collection.join(EXPECTED).exists() { expected(collection)? } else { told.clone() };
     let file = collection.join(EXPECTED);
     fs::write(&file, text(&told)).with_context(|| format!("writing {}", file.display()))?;
     Ok(differences(&before, &told))
@@ -136,7 +137,7 @@ pub fn take(from: &Path, vantages: &[String], collection: &Path) -> Result<usize
         let file = file?.path();
         let Some(name) = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".wft")) else { continue };
         if vantages.iter().any(|vantage| name.strip_suffix(vantage.as_str()).is_some_and(|rest| rest.ends_with('.'))) {
-            let packed = zstd::encode_all(fs::read(&file)?.as_slice(), LEVEL)?;
+            let packed = zstd::encode_all(trimmed(&file)?.as_slice(), LEVEL)?;
             fs::write(collection.join(format!("{name}{ENDING}")), packed)?;
             taken += 1;
         }
@@ -145,6 +146,10 @@ pub fn take(from: &Path, vantages: &[String], collection: &Path) -> Result<usize
         bail!("no trace {} in {}", vantages.join(" or "), from.display());
     }
     Ok(taken)
+}
+
+fn trimmed(file: &Path) -> Result<Vec<u8>> {
+    trim(&fs::read(file)?).with_context(|| format!("reading {}", file.display()))
 }
 
 /// The traces of a collection and their names.
@@ -221,6 +226,7 @@ fn parse(text: &str) -> Result<Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trim::tests::trace;
 
     fn told(traces: &[(&str, &[&str])]) -> Told {
         let owned = |verdicts: &[&str]| verdicts.iter().map(|line| (*line).to_owned()).collect();
@@ -267,15 +273,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::create_dir(&from).unwrap();
+        let trace = trace(&[]);
         for name in ["a.ipv4.both.wft", "a.ipv4.client.wft", "note.txt"] {
-            fs::write(from.join(name), name).unwrap();
+            fs::write(from.join(name), &trace).unwrap();
         }
         assert_eq!(take(&from, &["both".to_owned()], &to).unwrap(), 1);
         let found = traces(&to).unwrap();
         assert_eq!(found.keys().collect::<Vec<_>>(), ["a.ipv4.both"]);
         let unpacked = folder.path().join("unpacked");
         unpack(&found["a.ipv4.both"], &unpacked).unwrap();
-        assert_eq!(fs::read_to_string(unpacked.join("a.ipv4.both.wft")).unwrap(), "a.ipv4.both.wft");
+        assert_eq!(fs::read(unpacked.join("a.ipv4.both.wft")).unwrap(), trace);
         let unpacked = folder.path().join("recording");
         unpack(&to, &unpacked).unwrap();
         assert_eq!(fs::read_dir(unpacked).unwrap().count(), 1);

@@ -25,4 +25,5 @@ pub mod scenarios;
 pub mod scratch;
 pub mod shared;
 pub mod tools;
+pub mod trim;
 pub mod wait;
