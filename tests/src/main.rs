@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use wherefore_tests::corpus::Kind;
 use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, bench, demo, scratch, soak};
+use wherefore_tests::{app, bench, corpus, demo, scratch, soak};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -89,6 +90,9 @@ enum Command {
         #[arg(long)]
         wherefore: Option<PathBuf>,
     },
+    /// Recorded traces and what must be said of them
+    #[command(subcommand)]
+    Corpus(CorpusCommand),
     /// The test app that scenarios start
     #[command(hide = true)]
     App {
@@ -96,6 +100,33 @@ enum Command {
         listen: SocketAddr,
         #[arg(long)]
         v6_only: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum CorpusCommand {
+    /// Replay collections and write down what is said now; prints what was written down otherwise
+    Bless {
+        /// The program that replays [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Only what must stay for ever: the traces are for the compatibility of later versions
+        #[arg(long)]
+        lasting: bool,
+        /// Directories of traces
+        #[arg(required = true)]
+        collections: Vec<PathBuf>,
+    },
+    /// Take traces that `run --keep` has left into a collection
+    Take {
+        /// The directory that has them
+        #[arg(long)]
+        from: PathBuf,
+        /// Only of this vantage: server, client, both or all (repeatable)
+        #[arg(long, required = true)]
+        vantage: Vec<String>,
+        /// The directory that gets them
+        collection: PathBuf,
     },
 }
 
@@ -165,8 +196,30 @@ fn obey(command: Command) -> Result<ExitCode> {
             write!(io::stdout(), "{}", report.markdown()).context("writing the report")?;
             report.verdict().map(|()| ExitCode::SUCCESS)
         }
+        Command::Corpus(command) => obey_corpus(&command),
         Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
     }
+}
+
+fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match command {
+        CorpusCommand::Bless { wherefore, lasting, collections } => {
+            let kind = if *lasting { Kind::Lasting } else { Kind::Exact };
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            for collection in collections {
+                let differences = corpus::bless(&tools, collection, kind)?;
+                let outcome = if differences.is_empty() { "as before" } else { "otherwise than before" };
+                writeln!(out, "{}: {outcome}", collection.display())?;
+                differences.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            }
+        }
+        CorpusCommand::Take { from, vantage, collection } => {
+            let taken = corpus::take(from, vantage, collection)?;
+            writeln!(out, "{}: {taken} traces", collection.display())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(ci: bool) -> Result<ExitCode> {

@@ -6,6 +6,7 @@ mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
 mod compile;
 mod console;
+mod corpus;
 mod demo;
 mod dist;
 mod kernels;
@@ -43,6 +44,7 @@ enum Command {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
+    Corpus(corpus::Arguments),
     Dist(dist::Arguments),
     Bench(bench::Arguments),
     Soak(soak::Arguments),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
+        Command::Corpus(arguments) => corpus::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
         Command::Bench(arguments) => bench::command(&arguments),
         Command::Soak(arguments) => soak::command(&arguments),
