@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 
+use aya::maps::MapError;
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tracer_ebpf::Layout;
 use zerocopy::IntoBytes;
@@ -19,6 +22,14 @@ pub enum LoadError {
     /// The kernel refused the object: maps, BTF, or memory.
     #[error("the kernel refused the eBPF object")]
     Object(#[source] Box<EbpfError>),
+    /// Maps count as locked memory (before Linux 5.11), of which this process may not have enough.
+    #[error(
+        "this kernel counts eBPF maps as locked memory, of which only {} KiB are allowed: run it as root, grant CAP_SYS_RESOURCE, or raise the limit (ulimit -l unlimited)", limit_bytes / 1024
+    )]
+    LockedMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// The kernel refused a program that nothing can stand in for.
     #[error("{hook} cannot be attached, and without it nothing can be said")]
     Hook {
@@ -36,7 +47,7 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
         /// What the kernel said.
-        source: aya::maps::MapError,
+        source: MapError,
     },
 }
 
@@ -63,12 +74,26 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
-        .map_err(|error| LoadError::Object(Box::new(error)))?;
+        .map_err(refused)?;
     let mut loaded = Loaded { ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
     for hook in hooks.iter().filter(|hook| hook.state == HookState::Attach) {
         loaded.attach(hook)?;
     }
     Ok(loaded)
+}
+
+/// Whoever comes here has the capabilities for maps: if one is refused for lack of privilege, it is the
+/// limit of locked memory (`bpf_map_charge_init` of Linux 5.10).
+fn refused(error: EbpfError) -> LoadError {
+    let limit = getrlimit(Resource::Memlock).current;
+    match (&error, limit) {
+        (EbpfError::MapError(MapError::CreateError { io_error, .. }), Some(limit_bytes))
+            if io_error.kind() == ErrorKind::PermissionDenied =>
+        {
+            LoadError::LockedMemory { limit_bytes }
+        }
+        _ => LoadError::Object(Box::new(error)),
+    }
 }
 
 impl Loaded {
