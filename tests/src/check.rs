@@ -102,7 +102,7 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     let number = |key: &str| summary[key].as_u64();
     let sum = |key: &str| summary[key].as_object().map(|map| map.values().filter_map(Value::as_u64).sum::<u64>());
     // a module that was loaded meanwhile is told of as a loss, though nothing need be missing
-    let late = summary["lost"]["hook-late"].as_u64().unwrap_or(0);
+    let late = summary.pointer("/lost/hook-late").and_then(Value::as_u64).unwrap_or(0);
     if sum("lost") != Some(late) {
         faults.push(format!("records were lost: {}", summary["lost"]));
     }
