@@ -12,7 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::lab::Family;
 use wherefore_tests::scenario::Scenario;
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, demo, run, scenarios, scratch};
+use wherefore_tests::{app, demo, run, scenarios, scratch, stuck};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -45,6 +45,14 @@ enum Command {
         /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
+    },
+    /// An app that listens and does not accept
+    #[command(hide = true)]
+    Stuck {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        backlog: i32,
     },
     /// The test app that scenarios start
     #[command(hide = true)]
@@ -93,6 +101,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
         Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
     }
 }

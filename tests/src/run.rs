@@ -11,6 +11,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall;
 use crate::flow::Flow;
+use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::nginx::{self, Nginx};
 use crate::recorder::{Recorder, Recording};
@@ -22,6 +23,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
         Step::Nginx => nginx::missing(),
+        Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
 }
@@ -31,8 +33,14 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
 pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
-    let mut stage =
-        Stage { lab: Lab::new(scenario.family)?, flows: Vec::new(), app: None, nginx: None, recorders: Vec::new() };
+    let mut stage = Stage {
+        lab: Lab::new(scenario.family)?,
+        flows: Vec::new(),
+        app: None,
+        nginx: None,
+        props: Props::default(),
+        recorders: Vec::new(),
+    };
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
     }
@@ -86,6 +94,7 @@ struct Stage {
     flows: Vec<Flow>,
     app: Option<App>,
     nginx: Option<Nginx>,
+    props: Props,
     lab: Lab,
 }
 
@@ -107,6 +116,7 @@ impl Stage {
                 let to = SocketAddr::new(self.lab.server_address(), WATCHED);
                 self.flows.push(self.lab.at(Place::Client).within(|| Flow::open(to))??);
             }
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
         }
         Ok(())
@@ -114,7 +124,7 @@ impl Stage {
 
     /// The summary must know whether something listens in the end.
     fn listener_fault(&self, recording: &Recording, vantage: Vantage) -> Option<String> {
-        let listens = self.app.is_some() || self.nginx.is_some();
+        let listens = self.app.is_some() || self.nginx.is_some() || self.props.listens();
         let said = recording.summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))

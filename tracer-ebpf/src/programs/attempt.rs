@@ -14,6 +14,16 @@ pub(super) struct Attempt {
     pub(super) comm: [u8; 16],
 }
 
+/// What is remembered of an inbound attempt in trouble.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Trouble {
+    /// When it last had some (`CLOCK_BOOTTIME`, ns).
+    pub(super) time_ns: u64,
+    /// SYNs of it that came again since it was noted.
+    pub(super) syns: u64,
+}
+
 /// Who sent the SYN of an inbound attempt, and its ISN: not rewritten by a DNAT in front of the port.
 #[repr(C)]
 #[derive(Clone, Copy)]

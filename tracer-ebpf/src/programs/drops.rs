@@ -4,7 +4,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 
-use super::attempt::Initiator;
+use super::attempt::{Initiator, Trouble};
 use super::emit::{emit, header};
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{ATTEMPTS, TROUBLED, TROUBLED_LAST, layout};
@@ -111,11 +111,25 @@ fn remember(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, sock: Option<Sock>) {
         initiator.isn = tcp.ack.wrapping_sub(1);
         initiator.port = tcp.dst_port;
     }
-    let now = boot_ns();
-    if TROUBLED.insert(initiator, now, 0).is_err() {
+    let _syns = in_trouble(&initiator);
+}
+
+/// Notes that an inbound attempt is in trouble; says how many of its SYNs came again since it was.
+#[inline(always)]
+pub(super) fn in_trouble(initiator: &Initiator) -> u32 {
+    let time_ns = boot_ns();
+    let _in_bounds = TROUBLED_LAST.set(0, time_ns, 0);
+    if let Some(known) = TROUBLED.get_ptr_mut(initiator) {
+        // SAFETY: the map's values are Troubles; a race loses one of two times that are alike
+        unsafe {
+            (*known).time_ns = time_ns;
+            return (*known).syns as u32;
+        }
+    }
+    if TROUBLED.insert(initiator, Trouble { time_ns, syns: 0 }, 0).is_err() {
         lost(loss::TROUBLED_FULL);
     }
-    let _in_bounds = TROUBLED_LAST.set(0, now, 0);
+    0
 }
 
 /// Whether any inbound attempt had a packet dropped lately: what spares a clean one the look-up.

@@ -89,6 +89,33 @@ impl Ip {
         (self.at + end).saturating_sub(offset)
     }
 
+    #[inline(always)]
+    pub(super) fn is_v4(&self) -> bool {
+        self.v4
+    }
+
+    /// The sender of an IPv4 packet and its receiver, as they are in the header.
+    #[inline(always)]
+    pub(super) fn addresses_v4(&self, bytes: &impl Bytes) -> Option<(u32, u32)> {
+        Some((bytes.read(self.at + 12)?, bytes.read(self.at + 16)?))
+    }
+
+    /// The same of an IPv6 packet.
+    #[inline(always)]
+    pub(super) fn addresses_v6(&self, bytes: &impl Bytes) -> Option<([u32; 4], [u32; 4])> {
+        Some((bytes.read(self.at + 8)?, bytes.read(self.at + 24)?))
+    }
+
+    /// The sender alone.
+    #[inline(always)]
+    pub(super) fn source(&self, bytes: &impl Bytes, src: &mut [u8; 16]) {
+        if self.v4 {
+            *src = mapped(bytes.read(self.at + 12).unwrap_or([0; 4]));
+        } else {
+            *src = bytes.read(self.at + 8).unwrap_or([0; 16]);
+        }
+    }
+
     /// Sender and receiver, straight into a record: the stack has no room for them.
     #[inline(always)]
     pub(super) fn addresses(&self, bytes: &impl Bytes, src: &mut [u8; 16], dst: &mut [u8; 16]) {

@@ -1,6 +1,6 @@
 //! One connection attempt under way: what is known of it so far.
 
-use super::evidence::{DropClass, Dropped, Fact, Flow, IcmpError, What};
+use super::evidence::{DropClass, Dropped, Fact, Flow, Full, IcmpError, SynAckAgain, What};
 use super::timing;
 use crate::record::{BootTime, SocketRecord, socket_flag};
 
@@ -130,6 +130,27 @@ impl Attempt {
         self.drops().filter(|(_, dropped)| dropped.class == DropClass::Netfilter)
     }
 
+    /// What the kernel dropped for a reason of its own.
+    pub(super) fn other_drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+        self.drops().filter(|(_, dropped)| dropped.class == DropClass::Other)
+    }
+
+    /// When a listener of this host was full.
+    pub(super) fn listener_full(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Full)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::ListenerFull(full) => Some((fact, full)),
+            _ => None,
+        })
+    }
+
+    /// SYN-ACKs that were sent again.
+    pub(super) fn syn_acks_again(&self) -> impl DoubleEndedIterator<Item = (&Fact, &SynAckAgain)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::SynAckRetransmitted(again) => Some((fact, again)),
+            _ => None,
+        })
+    }
+
     /// ICMP errors that answer the SYN.
     pub(super) fn icmp_answers(&self) -> impl DoubleEndedIterator<Item = (&Fact, &IcmpError)> {
         self.facts.iter().filter_map(|fact| match &fact.what {
@@ -186,7 +207,10 @@ pub(super) fn is_answer(what: &What) -> bool {
         What::Icmp(error) => error.meaning.is_answer(),
         What::Drop(dropped) => matches!(dropped.class, DropClass::NoSocket | DropClass::NeighbourFailed),
         What::SocketError(error) | What::Closed(error) => is_telling(*error),
-        What::ResetSent | What::SynRetransmitted(_) | What::ConnectUnsent { .. } => false,
+        What::ListenerFull(full) => full.aborts,
+        What::ResetSent | What::SynRetransmitted(_) | What::SynAckRetransmitted(_) | What::ConnectUnsent { .. } => {
+            false
+        }
     }
 }
 

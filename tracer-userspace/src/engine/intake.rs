@@ -3,14 +3,14 @@
 use super::Engine;
 use super::attempt::errno;
 use super::attempts::{Evicted, Found, Id, Outcome};
-use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, IcmpError, What, is_v4};
+use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
 use super::output::Output;
 use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
-    BootTime, HostBody, HostRecord, IcmpRecord, PacketRecord, Record, SocketRecord, kind, packet_flag, tcp_flag,
-    tcp_state,
+    BootTime, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, Record, SocketRecord, handshake_flag,
+    kind, packet_flag, tcp_flag, tcp_state,
 };
 
 impl Engine {
@@ -20,7 +20,8 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
-            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
+            Record::Handshake(record) => self.handshake(record),
+            Record::Flow(_) | Record::Process(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -124,6 +125,33 @@ impl Engine {
         }
     }
 
+    fn handshake(&mut self, record: &HandshakeRecord) {
+        let flow = Flow::from_responder(&record.tuple);
+        if !self.world.watches(flow.responder.port) {
+            return;
+        }
+        let flag = |bit: u32| record.flags & bit != 0;
+        let what = match record.header.kind {
+            kind::LISTENER_FULL => What::ListenerFull(Full {
+                backlog: record.backlog,
+                limit: record.backlog_limit,
+                last_ack: flag(handshake_flag::LAST_ACK),
+                no_request: flag(handshake_flag::SYN_QUEUE_FULL) && !flag(handshake_flag::SYN_COOKIES),
+                aborts: flag(handshake_flag::LAST_ACK) && flag(handshake_flag::ABORT_ON_OVERFLOW),
+                flow,
+            }),
+            kind::SYN_ACK_RETRANSMIT => What::SynAckRetransmitted(SynAckAgain {
+                retransmits: record.retransmits,
+                syns_repeated: record.syns_repeated,
+                flow,
+            }),
+            _ => return,
+        };
+        let time = BootTime::from_ns(record.header.time_ns);
+        let id = self.attempt(record.isn, flow, 0, None, time);
+        self.add(id, record.isn, flow, Fact { time, netns: record.header.netns, what });
+    }
+
     fn packet(&mut self, record: &PacketRecord) {
         match record.header.kind {
             kind::PACKET_DROP => self.packet_drop(record),
@@ -168,6 +196,9 @@ impl Engine {
         if class == DropClass::NoSocket && !has_reason {
             let covered = self.listener_covers(netns, flow.responder, time);
             class = if syn_ack || covered { DropClass::Other } else { class };
+        }
+        if class == DropClass::Ordinary {
+            return;
         }
         if syn_ack && class == DropClass::NoSocket {
             // answered after all, but the socket that asked is gone

@@ -10,6 +10,7 @@ mod attempt;
 mod attempts;
 mod counters;
 mod decide;
+mod drop_class;
 mod evidence;
 mod fold;
 mod icmp;

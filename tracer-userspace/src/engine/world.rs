@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
@@ -187,26 +188,6 @@ impl World {
 fn note_latest<K: Ord + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
     let latest = map.get(&key).map_or(time, |known| time.max(*known));
     map.insert(key, latest);
-}
-
-/// Names of `enum skb_drop_reason`.
-fn class_of_reason(name: &str) -> DropClass {
-    match name {
-        "NO_SOCKET" => DropClass::NoSocket,
-        "NETFILTER_DROP" => DropClass::Netfilter,
-        "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
-}
-
-/// Functions that free a packet, before there were reasons.
-fn class_of_symbol(name: &str) -> DropClass {
-    match name {
-        "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
-        "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
-        "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 //! A rule looks at a [`Case`] and changes nothing. It says what it found in a [`Finding`], which is
 //! cheap; the words for people are made by the finding's `words`, only where they will be read.
 
+mod accept_queue_full;
 mod case;
 mod firewall_drop;
 mod firewall_reject;
 mod host_unreachable;
+mod kernel_drop;
 mod no_route;
 mod process_down;
+mod return_path_drop;
 mod security_group_drop;
 mod wrong_bind_address;
 
@@ -59,6 +62,8 @@ const RULES: &[Rule] = &[
     process_down::no_socket,
     firewall_reject::rate_limited,
     firewall_drop::dropped,
+    accept_queue_full::dropped,
+    kernel_drop::dropped,
     host_unreachable::neighbour,
     firewall_reject::icmp_answer,
     host_unreachable::icmp_answer,
@@ -67,6 +72,7 @@ const RULES: &[Rule] = &[
     no_route::route_failed,
     host_unreachable::path,
     firewall_reject::socket_error,
+    return_path_drop::unacknowledged,
     firewall_reject::silence,
     security_group_drop::silence,
 ];
