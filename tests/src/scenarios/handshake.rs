@@ -3,7 +3,7 @@
 use super::silence;
 use crate::handshake::{Deed, Lost};
 use crate::lab::{Family, Place};
-use crate::scenario::{Bind, CONNECTED, Expect, GIVEN_UP, Grade, Scenario, Step, View, Want, attempt, scenario};
+use crate::scenario::{Bind, Expect, GIVEN_UP, Grade, Scenario, Step, View, Want, attempt, scenario};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
     vec![

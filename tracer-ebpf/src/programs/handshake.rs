@@ -1,8 +1,7 @@
 //! Handshakes that a listener of this host cannot finish: its queues are full, or its SYN-ACK is not
 //! acknowledged.
 
-use aya_ebpf::bindings::{bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1};
-use aya_ebpf::bindings::{bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2};
+use aya_ebpf::bindings::bpf_sock_tuple;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::raw_tracepoint;
@@ -140,21 +139,24 @@ fn initiator(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, isn: u32) -> Initiator {
 #[inline(always)]
 fn request_of(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp) -> Option<u32> {
     let bytes = ContextBytes(ctx);
-    let (sport, dport) = (tcp.src_port.to_be(), tcp.dst_port.to_be());
-    let (mut tuple, size) = if ip.is_v4() {
-        let (saddr, daddr) = ip.addresses_v4(&bytes)?;
-        let ipv4 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1 { saddr, daddr, sport, dport };
-        (bpf_sock_tuple__bindgen_ty_1 { ipv4 }, size_of_val(&ipv4))
+    // both addresses, then both ports, in network order (struct bpf_sock_tuple)
+    let mut tuple = [0_u32; 9];
+    let ports = u32::from(tcp.src_port.to_be()) | u32::from(tcp.dst_port.to_be()) << 16;
+    let size = if ip.is_v4() {
+        let (source, destination) = ip.addresses_v4(&bytes)?;
+        (tuple[0], tuple[1], tuple[2]) = (source, destination, ports);
+        12
     } else {
-        let (saddr, daddr) = ip.addresses_v6(&bytes)?;
-        let ipv6 = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_2 { saddr, daddr, sport, dport };
-        (bpf_sock_tuple__bindgen_ty_1 { ipv6 }, size_of_val(&ipv6))
+        let (source, destination) = ip.addresses_v6(&bytes)?;
+        (tuple[0], tuple[1], tuple[2], tuple[3]) = (source[0], source[1], source[2], source[3]);
+        (tuple[4], tuple[5], tuple[6], tuple[7]) = (destination[0], destination[1], destination[2], destination[3]);
+        tuple[8] = ports;
+        36
     };
-    // SAFETY: the helper reads `size` bytes of the tuple, which the variant written above has; what it
-    // returns is released below, on every way
+    // SAFETY: the helper reads `size` bytes of the tuple; what it returns is released below, on every way
     unsafe {
         let tuple = (&raw mut tuple).cast::<bpf_sock_tuple>();
-        let found = bpf_skc_lookup_tcp(ctx.skb.skb.cast(), tuple, size as u32, CURRENT_NETNS, 0);
+        let found = bpf_skc_lookup_tcp(ctx.skb.skb.cast(), tuple, size, CURRENT_NETNS, 0);
         if found.is_null() {
             return None;
         }
