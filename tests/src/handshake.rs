@@ -11,6 +11,7 @@ use crate::client::{self, Ended};
 use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::netns::output;
 use crate::stuck::Stuck;
+use crate::syn::{Sender, Syn};
 use crate::tools::Tools;
 use crate::wait::{Deadline, wait_until};
 
@@ -34,6 +35,12 @@ pub enum Deed {
     Lose(Lost),
     /// It loses them no longer.
     LoseNothing,
+    /// A filter of tc on the server's interface drops what comes in for the watched port.
+    FilterIngress,
+    /// The router sends what the client sends to the server's port back to the client.
+    SendBack,
+    /// The client sends a SYN whose checksum is wrong.
+    BadChecksum,
 }
 
 /// What gets lost on the way.
@@ -61,6 +68,14 @@ impl Deed {
             Self::Lose(_) | Self::LoseNothing => {
                 output(Command::new("nft").arg("--version")).err().map(|error| format!("nft is needed: {error}"))
             }
+            Self::SendBack => {
+                output(Command::new("nft").arg("--version")).err().map(|error| format!("nft is needed: {error}"))
+            }
+            Self::FilterIngress => {
+                output(Command::new("tc").arg("-V")).err().map(|error| format!("tc is needed: {error}"))
+            }
+            // before the kernel gave reasons, this drop looks like others that mean nothing
+            Self::BadChecksum => kernel_before(6).then(|| "this kernel does not tell why it drops".to_owned()),
             _ => None,
         }
     }
@@ -120,10 +135,46 @@ impl Props {
                     lost.rule()
                 ),
             )?,
+            Deed::FilterIngress => {
+                let server = lab.at(Place::Server);
+                server.run(Command::new("tc").args(["qdisc", "add", "dev", "eth0", "clsact"]))?;
+                let mut filter = Command::new("tc");
+                filter.args(["filter", "add", "dev", "eth0", "ingress", "bpf", "da", "bytecode"]);
+                server.run(filter.arg(dropping_filter(lab.family())))?;
+            }
+            Deed::SendBack => nft(
+                lab,
+                &format!(
+                    "add table inet back; add chain inet back way {{ type nat hook prerouting priority -100; }}; \
+                     add rule inet back way tcp dport {WATCHED} dnat {} to {}",
+                    if lab.family() == Family::V4 { "ip" } else { "ip6" },
+                    SocketAddr::new(lab.client_address(), WATCHED),
+                ),
+            )?,
+            Deed::BadChecksum => {
+                let syn = Syn { from: lab.client_address(), from_port: 40_123, to: server, isn: 0x1234_5678 };
+                let mut header = syn.header();
+                header[16] = !header[16];
+                lab.at(Place::Client).within(|| Sender::new(server)?.send(&header, server.ip()))??;
+            }
             Deed::LoseNothing => nft(lab, "delete table inet lost")?,
         }
         Ok(())
     }
+}
+
+/// A classic BPF program that drops TCP packets to the watched port and lets all others pass; offsets count
+/// from the link header.
+fn dropping_filter(family: Family) -> String {
+    // code, jump if true, jump if false, operand; 2: TC_ACT_SHOT, all ones: TC_ACT_UNSPEC
+    let (protocol, port) = if family == Family::V4 { (23, 36) } else { (20, 56) };
+    format!("6,48 0 0 {protocol},21 0 3 6,40 0 0 {port},21 0 1 {WATCHED},6 0 0 2,6 0 0 4294967295,")
+}
+
+/// Whether the kernel's version is below this one.
+fn kernel_before(major: u32) -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    release.split('.').next().and_then(|number| number.parse().ok()).is_some_and(|number: u32| number < major)
 }
 
 /// `TcpExt.ListenOverflows` of the server.

@@ -22,5 +22,6 @@ pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
 pub mod stuck;
+pub mod syn;
 pub mod tools;
 pub mod wait;

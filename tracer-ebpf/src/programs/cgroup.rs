@@ -87,6 +87,7 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
         tcp_flag::SYN => {
             slot.count_syn();
+            handshake::delivered(ctx, &tcp);
             handshake::syn_at_listener(ctx, &ip, &tcp, sock, netns);
         }
         tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock, netns),

@@ -8,11 +8,11 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext};
 use tracer_ebpf::{ABSENT, HandshakeRecord, handshake_flag, kind};
 
-use super::attempt::Initiator;
+use super::attempt::{Delivered, Initiator};
 use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
 use super::kernel::{Kernel, Sock};
-use super::maps::{TROUBLED, layout};
+use super::maps::{DELIVERED, TROUBLED, layout};
 use super::packet::{self, ContextBytes, Ip, Tcp};
 use super::ports::watched;
 
@@ -76,6 +76,26 @@ fn near_system_limit(net: Option<Kernel>, requests: u32) -> bool {
         Some(limit) => limit.saturating_sub(requests) < limit >> 2,
         None => false,
     }
+}
+
+/// Notes which SYN was counted last.
+#[inline(always)]
+pub(super) fn delivered(ctx: &SkBuffContext, tcp: &Tcp) {
+    let on_stack = ctx.skb.skb as u64;
+    // SAFETY: reads a variable of its own; the verifier takes no context pointer for a number otherwise
+    let Ok(skb) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
+    if let Some(last) = DELIVERED.get_ptr_mut(0) {
+        // SAFETY: the map's values are Delivereds, of this CPU alone
+        unsafe { *last = Delivered { skb, seq: tcp.seq, src_port: tcp.src_port, pad: 0 } };
+    }
+}
+
+/// Whether this SYN was counted when it was delivered.
+#[inline(always)]
+pub(super) fn was_delivered(skb: Kernel, tcp: &Tcp) -> bool {
+    let this = Delivered { skb: skb.0, seq: tcp.seq, src_port: tcp.src_port, pad: 0 };
+    // SAFETY: the map's values are Delivereds, of this CPU alone
+    DELIVERED.get_ptr(0).is_some_and(|last| unsafe { *last } == this)
 }
 
 /// A SYN has reached a listener.

@@ -4,7 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use tracer_ebpf::{Layout, PORT_SLOTS, PendingConnect, PortTotals, RING_BYTES, loss};
 
-use super::attempt::{Attempt, Initiator, Trouble};
+use super::attempt::{Attempt, Delivered, Initiator, Trouble};
 
 /// Kernel facts, written by user space before load. The verifier sees constants and prunes by them.
 #[unsafe(no_mangle)]
@@ -56,6 +56,10 @@ pub(super) static TROUBLED: HashMap<Initiator, Trouble> = HashMap::with_max_entr
 /// When an element was last put into [`TROUBLED`] (`CLOCK_BOOTTIME`, ns): one element.
 #[map]
 pub(super) static TROUBLED_LAST: Array<u64> = Array::with_max_entries(1, 0);
+
+/// The SYN that this CPU delivered last: should it be dropped behind the listener, it is not counted again.
+#[map]
+pub(super) static DELIVERED: PerCpuArray<Delivered> = PerCpuArray::with_max_entries(1, 0);
 
 /// Calls of connect() that have not sent a SYN yet, by `bpf_get_current_pid_tgid()`.
 #[map]

@@ -51,6 +51,26 @@ impl Bytes for ContextBytes<'_> {
     }
 }
 
+/// Whether this is an IPv4 or IPv6 packet; `None` if it is not.
+#[inline(always)]
+pub(super) fn is_ip(skb: Kernel) -> Option<()> {
+    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
+    let protocol: u16 = skb.read(layout!(skb_protocol))?;
+    (protocol == 0x0800_u16.to_be() || protocol == 0x86dd_u16.to_be()).then_some(())
+}
+
+/// The headers of a TCP packet; `None` if it is none.
+#[inline(always)]
+pub(super) fn tcp_of(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
+    let bytes = SkbBytes::new(skb)?;
+    let ip = ip(&bytes, 0)?;
+    if ip.protocol != TCP {
+        return None;
+    }
+    let tcp = tcp(&bytes, ip.payload)?;
+    Some((bytes, ip, tcp))
+}
+
 /// What an IP header says, its addresses apart.
 #[derive(Clone, Copy)]
 pub(super) struct Ip {

@@ -9,8 +9,10 @@ const FACTS_MAX: usize = 24;
 
 /// errno values as Linux numbers them on every architecture that is supported here.
 pub(super) mod errno {
+    pub(in super::super) const EPERM: u32 = 1;
     pub(in super::super) const EACCES: u32 = 13;
     pub(in super::super) const ENOPROTOOPT: u32 = 92;
+    pub(in super::super) const EADDRNOTAVAIL: u32 = 99;
     pub(in super::super) const ENETUNREACH: u32 = 101;
     pub(in super::super) const ECONNREFUSED: u32 = 111;
     pub(in super::super) const EHOSTUNREACH: u32 = 113;
@@ -147,6 +149,14 @@ impl Attempt {
     pub(super) fn syn_acks_again(&self) -> impl DoubleEndedIterator<Item = (&Fact, &SynAckAgain)> {
         self.facts.iter().filter_map(|fact| match &fact.what {
             What::SynAckRetransmitted(again) => Some((fact, again)),
+            _ => None,
+        })
+    }
+
+    /// When connect() was refused by something that is no route, and with which errno.
+    pub(super) fn refused_connect(&self) -> Option<(BootTime, u32)> {
+        self.facts.iter().find_map(|fact| match fact.what {
+            What::ConnectUnsent { error } if matches!(error, errno::EPERM | errno::EACCES) => Some((fact.time, error)),
             _ => None,
         })
     }

@@ -34,10 +34,10 @@ impl Engine {
             | HostBody::End
             | HostBody::Exchange(_)
             | HostBody::Exchanges(_)
-            | HostBody::Pressure(_)
             | HostBody::Rule(_)
             | HostBody::Publications(_)
             | HostBody::HealthCheckers(_) => {}
+            HostBody::Pressure(pressure) => self.world.pressure.learn(record.netns, pressure, record.time),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),
@@ -193,9 +193,10 @@ impl Engine {
         }
         let has_reason = record.flags & packet_flag::HAS_REASON != 0;
         let mut class = self.world.classify(record);
-        if class == DropClass::NoSocket && !has_reason {
+        if class == DropClass::NoSocket && !self.world.reason_is_told(record) {
+            // where only the place is known: so a SYN is dropped, too, that repeats one being answered
             let covered = self.listener_covers(netns, flow.responder, time);
-            class = if syn_ack || covered { DropClass::Other } else { class };
+            class = if syn_ack || covered { DropClass::Ordinary } else { class };
         }
         if class == DropClass::Ordinary {
             return;

@@ -150,6 +150,8 @@ pub(super) fn icmp_sender(error: &IcmpError) -> String {
 /// An errno in words.
 pub(super) fn error_name(error: u32) -> String {
     let name = match error {
+        errno::EPERM => "EPERM, operation not permitted",
+        errno::EADDRNOTAVAIL => "EADDRNOTAVAIL, no local port is free",
         errno::EACCES => "EACCES, permission denied",
         errno::ENOPROTOOPT => "ENOPROTOOPT, protocol not available",
         errno::ENETUNREACH => "ENETUNREACH, network is unreachable",
@@ -219,6 +221,9 @@ fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
         What::Closed(0) => (Event::GaveUp, "the socket was closed before anything answered".to_owned()),
         What::Closed(error) => (Event::GaveUp, error_name(*error)),
         What::ConnectUnsent { error: 0 } => (Event::NoRoute, "connect() returned before a SYN was sent".to_owned()),
+        What::ConnectUnsent { error } if matches!(*error, errno::EPERM | errno::EACCES) => {
+            (Event::ConnectFailed, format!("connect() was refused before a SYN was sent: {}", error_name(*error)))
+        }
         What::ConnectUnsent { error } => {
             (Event::NoRoute, format!("connect() failed before a SYN was sent: {}", error_name(*error)))
         }

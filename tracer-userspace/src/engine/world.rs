@@ -8,6 +8,7 @@ use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
+use super::pressure::Pressures;
 use super::timing::{RATE_LIMIT_WINDOW, SECOND};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
 
@@ -61,6 +62,7 @@ pub(super) struct World {
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
+    pub(super) pressure: Pressures,
 }
 
 impl World {
@@ -105,16 +107,25 @@ impl World {
         (*time >= since).then_some((*time, report))
     }
 
-    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and until about 6.0 not
-    /// always one that says something: then the place says it.
+    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and later not always one that
+    /// says something: then the place says it.
     pub(super) fn classify(&self, packet: &PacketRecord) -> DropClass {
-        if packet.flags & packet_flag::HAS_REASON != 0
-            && let Some((class, name)) = self.reasons.get(&packet.reason)
-            && name != "NOT_SPECIFIED"
-        {
+        if let Some((class, _name)) = self.told_reason(packet) {
             return *class;
         }
         self.symbols.get(&packet.location).map_or(DropClass::Other, |name| class_of_symbol(name))
+    }
+
+    /// Whether the kernel gave a reason that says something.
+    pub(super) fn reason_is_told(&self, packet: &PacketRecord) -> bool {
+        self.told_reason(packet).is_some()
+    }
+
+    fn told_reason(&self, packet: &PacketRecord) -> Option<&(DropClass, String)> {
+        if packet.flags & packet_flag::HAS_REASON == 0 {
+            return None;
+        }
+        self.reasons.get(&packet.reason).filter(|(_, name)| name != "NOT_SPECIFIED")
     }
 
     /// The kernel's name of a drop reason.

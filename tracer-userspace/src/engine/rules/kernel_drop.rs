@@ -19,6 +19,33 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
     Some(finding)
 }
 
+/// connect() was refused by a program of a control group: no SYN was ever made.
+pub(super) fn refused(case: &Case<'_>) -> Option<Finding> {
+    let own = case.own_view().filter(|_| case.attempt.own.is_some())?;
+    let (time, _) = case.attempt.refused_connect()?;
+    let mut finding = Case::about_own(Slug::KernelDrop, own, time, words_refused);
+    finding.expected_status = Some(504);
+    Some(finding)
+}
+
+fn words_refused(case: &Case<'_>, finding: &Finding) -> Words {
+    let process = text::connecting_process(case);
+    let remote = finding.flow.responder.socket_addr();
+    let error = case.attempt.refused_connect().map_or(0, |(_, error)| error);
+    Words {
+        evidence: Vec::new(),
+        summary: format!(
+            "A BPF program of a control group refused connect() of {} to {remote}: {}.",
+            text::name(process.as_ref()),
+            text::error_name(error),
+        ),
+        next: "`bpftool cgroup tree` lists the programs at cgroup/connect4 and connect6; systemd's IPAddressDeny=, \
+               container runtimes and service meshes attach such ones."
+            .to_owned(),
+        process,
+    }
+}
+
 /// The last drop, inbound before all others, unless something answered later.
 fn decisive<'a>(case: &Case<'a>) -> Option<(&'a Fact, &'a Dropped)> {
     let drops = || case.attempt.other_drops().rev();
