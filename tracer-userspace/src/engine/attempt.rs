@@ -179,6 +179,15 @@ impl Attempt {
         self.first(|what| matches!(what, What::Closed(_)))
     }
 
+    /// Whether our socket was closed without a source port, and so without a SYN: that is how
+    /// `tcp_v4_connect` gives up when `inet_hash_connect` returns `EADDRNOTAVAIL`.
+    pub(super) fn lacked_a_port(&self) -> bool {
+        let fits = |what: &What| matches!(what, What::Closed(0 | errno::EADDRNOTAVAIL));
+        self.own.as_ref().is_some_and(|own| {
+            own.flow.initiator.port == 0 && own.started.is_some() && own.syns_sent == 0 && own.retransmits == 0
+        }) && self.first(fits).is_some()
+    }
+
     /// How the socket error reads, if one was reported that is no mere time-out.
     pub(super) fn socket_error(&self) -> Option<(&Fact, u32)> {
         self.facts.iter().rev().find_map(|fact| match fact.what {

@@ -118,6 +118,9 @@ fn is_abandoned(case: &Case<'_>) -> bool {
         let known = case.attempt.refused_connect().is_some() || no_way_known(case, time);
         return elsewhere || !known;
     }
+    if case.attempt.lacked_a_port() {
+        return false;
+    }
     let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
     silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()
 }

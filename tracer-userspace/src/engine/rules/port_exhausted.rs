@@ -1,23 +1,12 @@
 //! port-exhausted: connect() found no local port that is free towards this destination.
 
 use super::{Case, Finding, Words};
-use crate::engine::attempt::errno;
-use crate::engine::evidence::What;
 use crate::engine::text;
 use crate::verdict::{Event, Evidence, Slug};
 
-/// The socket went from `SYN_SENT` to CLOSE without a source port, and so without a SYN: that is how
-/// `tcp_v4_connect` gives up when `inet_hash_connect` returns `EADDRNOTAVAIL`.
 pub(super) fn no_port(case: &Case<'_>) -> Option<Finding> {
-    let own = case.attempt.own.as_ref().filter(|own| own.started.is_some() && own.syns_sent == 0)?;
-    let view = case.own_view().filter(|view| view.flow.initiator.port == 0)?;
-    let (time, error) = case.attempt.facts().iter().find_map(|fact| match fact.what {
-        What::Closed(error) => Some((fact.time, error)),
-        _ => None,
-    })?;
-    if own.retransmits > 0 || !matches!(error, 0 | errno::EADDRNOTAVAIL) || !case.is_silent() {
-        return None;
-    }
+    let view = case.own_view().filter(|_| case.attempt.lacked_a_port() && case.is_silent())?;
+    let time = case.attempt.closed()?;
     let mut finding = Case::about_own(Slug::PortExhausted, view, time, words);
     finding.expected_status = Some(502);
     Some(finding)
