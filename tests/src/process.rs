@@ -120,6 +120,11 @@ impl Running {
         writeln!(stdin, "{line}").with_context(|| format!("telling {} to {line}", self.words))
     }
 
+    /// Whether it has closed its standard error, as a process that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.stderr.content().ended
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

@@ -80,17 +80,16 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
-    let netns = sock.netns();
-    if tcp.flags & tcp_flag::RST != 0 || !slot.in_namespace(netns) {
+    if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
         return None;
     }
     match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
         tcp_flag::SYN => {
             slot.count_syn();
             handshake::delivered(ctx, &tcp);
-            handshake::syn_at_listener(ctx, &ip, &tcp, sock, netns);
+            handshake::syn_at_listener(ctx, &ip, &tcp, sock);
         }
-        tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock, netns),
+        tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock),
         _ => {}
     }
     Some(())

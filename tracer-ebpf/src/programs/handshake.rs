@@ -100,10 +100,10 @@ pub(super) fn was_delivered(skb: Kernel, tcp: &Tcp) -> bool {
 
 /// A SYN has reached a listener.
 #[inline(always)]
-pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, netns: u32) {
+pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
     let queues = queues(sock);
     if queues.drops_syn() && request_of(ctx, ip, tcp).is_none() {
-        full(ctx, ip, tcp, sock, netns, tcp.seq, queues);
+        full(ctx, ip, tcp, sock, tcp.seq, queues);
     } else if trouble_is_recent() {
         let initiator = initiator(ctx, ip, tcp, tcp.seq);
         if let Some(known) = TROUBLED.get_ptr_mut(initiator) {
@@ -115,7 +115,7 @@ pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 
 /// An ACK has reached a listener: the last of a handshake, if there is such a request.
 #[inline(always)]
-pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, netns: u32) {
+pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
     let mut queues = queues(sock);
     if !queues.accept_queue_full() {
         return;
@@ -128,13 +128,13 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
     {
         queues.flags |= handshake_flag::ABORT_ON_OVERFLOW;
     }
-    full(ctx, ip, tcp, sock, netns, isn, queues);
+    full(ctx, ip, tcp, sock, isn, queues);
 }
 
 #[inline(always)]
-fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, netns: u32, isn: u32, queues: Queues) {
+fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, queues: Queues) {
     let syns_repeated = in_trouble(&initiator(ctx, ip, tcp, isn));
-    emit(header::<HandshakeRecord>(kind::LISTENER_FULL, netns), |record: &mut HandshakeRecord| {
+    emit(header::<HandshakeRecord>(kind::LISTENER_FULL, sock.netns()), |record: &mut HandshakeRecord| {
         let tuple = &mut record.tuple;
         ip.addresses(&ContextBytes(ctx), &mut tuple.dst, &mut tuple.src);
         tuple.src_port = tcp.dst_port;
