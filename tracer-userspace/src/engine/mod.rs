@@ -21,6 +21,7 @@ mod flows;
 mod fold;
 mod icmp;
 mod intake;
+mod latency;
 mod listeners;
 mod namespaces;
 mod output;
@@ -30,6 +31,7 @@ mod summary;
 mod text;
 mod timers;
 mod timing;
+mod top;
 mod world;
 
 #[cfg(test)]
@@ -48,11 +50,13 @@ use causes::Causes;
 use counters::PortCounters;
 use flows::{ExchangeId, Flows};
 use fold::Fold;
-pub use output::{Counters, Damage, Dropped, Latency, Output, PortSummary, Summary};
+pub use latency::Histogram;
+pub use output::{Counters, Damage, Dropped, HttpSummary, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
 use summary::Totals;
 use timers::Timers;
 use timing::NANOSECOND;
+pub use top::{Frequent, Top, TopOfStatus};
 use world::World;
 
 use crate::record::{BootTime, HostBody, HostRecord, Record};
