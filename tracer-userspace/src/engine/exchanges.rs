@@ -182,6 +182,9 @@ impl Engine {
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         if is_said {
             self.totals.verdict(finding.slug);
+            if let Some(heads) = exchange.heads.as_deref() {
+                self.totals.top.add(exchange.status().or(finding.expected_status), heads);
+            }
         }
         if initiator == 0 {
             self.fold.add(key, brief, || verdict(&case, &finding, answer), out);
