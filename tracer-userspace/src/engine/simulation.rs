@@ -304,11 +304,11 @@ proptest! {
         let mut records = stream(&lives);
         for (body, kind) in bytes.iter().zip(kinds) {
             let len = match kind {
-                ..=5 => 128,
-                ..=8 => 96,
-                ..=10 => 104,
+                0..=5 => 128,
+                6..=8 => 96,
+                9..=10 => 104,
                 11 => 208,
-                ..=14 => 96,
+                12..=14 => 96,
                 _ => 56,
             };
             let mut bytes = body[..usize::from(len)].to_vec();
