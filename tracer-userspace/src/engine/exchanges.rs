@@ -9,7 +9,7 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_unanswered, moment, port_of, stalled, time,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of, stalled, time,
     waited,
 };
 use super::fold::Brief;
@@ -308,7 +308,7 @@ fn held_until(exchange: &Exchange) -> Option<BootTime> {
 /// Whether it waits for what follows the peer's FIN, or retransmissions that nothing answered.
 fn is_held(exchange: &Exchange) -> bool {
     let held = [flow_event::FIN_RECEIVED, flow_event::UNANSWERED];
-    exchange.ends().any(|end| end.first_of(&held).is_some())
+    exchange.ends().any(|end| end.first_of(&held).is_some_and(is_open))
 }
 
 /// Whether this end has told the connection's end.

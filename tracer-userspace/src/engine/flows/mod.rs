@@ -13,7 +13,7 @@ pub(in crate::engine) use exchange::{
 };
 
 use super::evidence::{Endpoint, Flow};
-use super::timing::REMEMBERED;
+use super::timing::{HELD, REMEMBERED};
 use super::world::Recent;
 use crate::record::{BootTime, Exchange as Heads, FlowRecord, flow_event, flow_flag};
 
@@ -242,7 +242,7 @@ impl Flows {
         gone
     }
 
-    /// Forgets connections that have told nothing for long and have nothing pending.
+    /// Forgets connections that have told nothing for long: for longer, if something is pending.
     pub(in crate::engine) fn expire(&mut self, now: BootTime) {
         while let Some((look_again, number)) = self.forget.front().copied() {
             if look_again >= now {
@@ -250,10 +250,10 @@ impl Flows {
             }
             self.forget.pop_front();
             let Some(connection) = self.connections.get(&number) else { continue };
-            let until = connection.last.after(REMEMBERED);
             let held = connection.exchanges.values().any(|state| matches!(state, State::Pending(..)));
-            if until >= now || held {
-                self.forget.push_back((until.max(now.after(REMEMBERED / 2)), number));
+            let until = connection.last.after(if held { HELD } else { REMEMBERED });
+            if until >= now {
+                self.forget.push_back((until.min(now.after(REMEMBERED)), number));
             } else {
                 self.remove(number);
             }
