@@ -93,7 +93,7 @@ fn has_grade(verdict: &Value, grade: &Grade) -> bool {
         verdict["alternatives"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     verdict["confidence"] == grade.confidence
         && alternatives == grade.alternatives
-        && verdict["expected_status"] == grade.status
+        && verdict["expected_status"].as_u64() == grade.status
 }
 
 /// The summary's totals.
@@ -143,7 +143,7 @@ fn wanted(want: &Want) -> String {
     let grades: Vec<String> = want
         .grades
         .iter()
-        .map(|grade| format!("{} {:?} {}", grade.confidence, grade.alternatives, grade.status))
+        .map(|grade| format!("{} {:?} {:?}", grade.confidence, grade.alternatives, grade.status))
         .collect();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
     format!("{} {} ({}) at {:?}:{}{process}", want.slug, want.role, grades.join(" or "), want.to, want.port)

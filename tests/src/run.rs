@@ -11,6 +11,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall;
 use crate::flow::Flow;
+use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::nginx::{self, Nginx};
 use crate::recorder::{Recorder, Recording};
@@ -22,6 +23,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
         Step::Nginx => nginx::missing(),
+        Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
 }
@@ -86,13 +88,14 @@ pub(crate) struct Stage {
     flows: Vec<Flow>,
     app: Option<App>,
     nginx: Option<Nginx>,
+    props: Props,
     pub(crate) lab: Lab,
 }
 
 impl Stage {
     pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
         let lab = Lab::new(scenario.family)?;
-        Ok(Self { lab, flows: Vec::new(), app: None, nginx: None, recorders: Vec::new() })
+        Ok(Self { lab, flows: Vec::new(), app: None, nginx: None, props: Props::default(), recorders: Vec::new() })
     }
 
     pub(crate) fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
@@ -112,6 +115,7 @@ impl Stage {
                 let to = SocketAddr::new(self.lab.server_address(), WATCHED);
                 self.flows.push(self.lab.at(Place::Client).within(|| Flow::open(to))??);
             }
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
         }
         Ok(())
@@ -119,7 +123,7 @@ impl Stage {
 
     /// The summary must know whether something listens in the end.
     pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
-        let listens = self.app.is_some() || self.nginx.is_some();
+        let listens = self.app.is_some() || self.nginx.is_some() || self.props.listens();
         let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))

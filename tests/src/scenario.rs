@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::client::{Ended, Goodbye};
 use crate::firewall::{Rule, Tool};
+use crate::handshake::Deed;
 use crate::lab::{Family, Host, Place, WATCHED};
 
 /// One way to fail, or not to; over one protocol.
@@ -56,6 +57,8 @@ pub enum Step {
     Record,
     /// The client opens a connection that goes on to the end.
     Flow,
+    /// Something is done to a handshake.
+    Handshake(Deed),
     /// The client acts.
     Client(Act),
 }
@@ -282,18 +285,23 @@ pub struct Grade {
     /// `alternatives`.
     pub alternatives: &'static [&'static str],
     /// `expected_status`.
-    pub status: u64,
+    pub status: Option<u64>,
 }
 
 impl Grade {
     /// Without alternatives.
     pub const fn certain(status: u64) -> Self {
-        Self { confidence: "certain", alternatives: &[], status }
+        Self { confidence: "certain", alternatives: &[], status: Some(status) }
+    }
+
+    /// Without alternatives, and nobody was answered.
+    pub const fn without_status() -> Self {
+        Self { confidence: "certain", alternatives: &[], status: None }
     }
 
     /// With alternatives.
     pub const fn likely(status: u64, alternatives: &'static [&'static str]) -> Self {
-        Self { confidence: "likely", alternatives, status }
+        Self { confidence: "likely", alternatives, status: Some(status) }
     }
 }
 

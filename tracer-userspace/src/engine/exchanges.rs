@@ -87,7 +87,7 @@ impl Engine {
     /// A packet of an established connection was dropped.
     pub(super) fn connection_packet_drop(&mut self, record: &PacketRecord) {
         let class = self.world.classify(record);
-        if class == DropClass::NoSocket {
+        if matches!(class, DropClass::NoSocket | DropClass::Ordinary) {
             return;
         }
         self.flows.drops.learn(PacketDrop {

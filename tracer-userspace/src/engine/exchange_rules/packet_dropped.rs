@@ -32,7 +32,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
         (DropClass::Netfilter, _) => (Slug::FirewallDrop, 504),
         (DropClass::NeighbourFailed, Role::Outbound) => (Slug::HostUnreachable, 502),
         (DropClass::Other | DropClass::NeighbourFailed, _) => (Slug::KernelDrop, 504),
-        (DropClass::NoSocket, _) => return None,
+        (DropClass::NoSocket | DropClass::Ordinary, _) => return None,
     };
     let mut finding = case.finding(slug, record, expected, words);
     finding.time = finding.time.max(drop.time);
