@@ -9,8 +9,8 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of, stalled, time,
-    waited,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of,
+    stalled, time, waited,
 };
 use super::fold::Brief;
 use super::output::Output;
