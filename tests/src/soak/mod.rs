@@ -136,12 +136,12 @@ pub fn run(tools: &Tools, length: Duration) -> Result<Report> {
 /// Samples until the time is up.
 fn sample_for(length: Duration, pid: u32, address: &str, is_over: &dyn Fn() -> bool) -> Result<Vec<Sample>> {
     let every = SAMPLE_EVERY.max(length / SAMPLES_MAX);
-    let count = length.as_nanos() / every.as_nanos().max(1);
-    let bar = ProgressBar::new(u64::try_from(count)?);
+    let bar = ProgressBar::new(length.as_secs());
     bar.set_style(ProgressStyle::with_template("soak {bar:40} {elapsed}/{duration} {msg}")?);
     let mut process = Sampler::new(pid)?;
     let mut samples = Vec::new();
-    for _ in 0..count {
+    let deadline = Deadline::after(length);
+    while let Some(left) = deadline.remaining() {
         // the pace of the measurement, not a wait for anything
         std::thread::sleep(every);
         if is_over() || scratch::is_interrupted() {
@@ -150,7 +150,7 @@ fn sample_for(length: Duration, pid: u32, address: &str, is_over: &dyn Fn() -> b
         let sample = process.sample()?;
         ensure!(scrape(address)?.ends_with("# EOF\n"), "a scrape is cut off");
         bar.set_message(sample.to_string());
-        bar.inc(1);
+        bar.set_position(length.saturating_sub(left).as_secs());
         samples.push(sample);
     }
     bar.finish();
