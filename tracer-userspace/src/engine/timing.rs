@@ -92,6 +92,10 @@ pub(super) const HEALTH_CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// A FIN or RST this soon after bytes that are no HTTP answers them.
 pub(super) const ANSWERED_BY_CLOSE: Duration = Duration::from_secs(1);
 
+/// What waits for its connection's end waits no longer than this: with the usual 15 retries a socket
+/// gives up after 16 minutes, and one whose peer came back may never say so.
+pub(super) const HELD: Duration = Duration::from_mins(20);
+
 /// `--slow` of a stream that does not say.
 pub(super) const SLOW_DEFAULT: Duration = Duration::from_secs(10);
 

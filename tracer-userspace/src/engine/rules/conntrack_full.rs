@@ -25,6 +25,24 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         listener.map(|detail| Evidence { time: finding.time, event: Event::Listener, detail }).into_iter().collect();
     let place = text::in_namespace(case, finding.netns);
     let enter = case.world.namespaces.enter(finding.netns);
+    let (filled, item) = fullness(&fill, &place);
+    evidence.push(item);
+    Words {
+        evidence,
+        summary: format!(
+            "The connection tracking table{place} {} full ({filled}), and netfilter dropped the {} from {} to {}.",
+            if finding.confidence == Confidence::Certain { "is" } else { "is nearly" },
+            text::packet(dropped),
+            text::sender(dropped).socket_addr(),
+            text::receiver(dropped).socket_addr(),
+        ),
+        next: room(&enter),
+        process,
+    }
+}
+
+/// How full the table was, and as evidence.
+pub(in crate::engine) fn fullness(fill: &Fill, place: &str) -> (String, Evidence) {
     let (Fill::Dropping(Reading { time, count, limit, .. }) | Fill::NearlyFull(Reading { time, count, limit, .. })) =
         fill;
     let filled = match (count, limit) {
@@ -37,20 +55,13 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         }
         Fill::NearlyFull(_) => format!("connection tracking{place}: {filled}"),
     };
-    evidence.push(Evidence { time, event: Event::ConntrackFull, detail });
-    Words {
-        evidence,
-        summary: format!(
-            "The connection tracking table{place} {} full ({filled}), and netfilter dropped the {} from {} to {}.",
-            if finding.confidence == Confidence::Certain { "is" } else { "is nearly" },
-            text::packet(dropped),
-            text::sender(dropped).socket_addr(),
-            text::receiver(dropped).socket_addr(),
-        ),
-        next: format!(
-            "Raise `{enter}sysctl net.netfilter.nf_conntrack_max`, shorten its time-outs, or exempt the port with a \
-             notrack rule; `conntrack -S` and `conntrack -L` show what fills it."
-        ),
-        process,
-    }
+    (filled, Evidence { time: *time, event: Event::ConntrackFull, detail })
+}
+
+/// What to do about it.
+pub(in crate::engine) fn room(enter: &str) -> String {
+    format!(
+        "Raise `{enter}sysctl net.netfilter.nf_conntrack_max`, shorten its time-outs, or exempt the port with a notrack \
+         rule; `conntrack -S` and `conntrack -L` show what fills it."
+    )
 }

@@ -5,7 +5,7 @@
 
 mod accept_queue_full;
 mod case;
-mod conntrack_full;
+pub(super) mod conntrack_full;
 mod firewall_drop;
 mod firewall_reject;
 mod hairpin;
