@@ -2,6 +2,7 @@
 //! those of the functions that drop.
 
 use super::evidence::DropClass;
+use crate::record::is_ordinary_drop;
 
 /// Names of `enum skb_drop_reason`, without their prefix.
 pub(super) fn class_of_reason(name: &str) -> DropClass {
@@ -9,28 +10,9 @@ pub(super) fn class_of_reason(name: &str) -> DropClass {
         "NO_SOCKET" => DropClass::NoSocket,
         "NETFILTER_DROP" => DropClass::Netfilter,
         "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
-        // another host's packet, seen on a shared link or by a port that listens to all; copies that
-        // packet and raw sockets had; sockets that go
-        "OTHERHOST"
-        | "UNICAST_IN_L2_MULTICAST"
-        | "PACKET_SOCK_ERROR"
-        | "UNHANDLED_PROTO"
-        | "QUEUE_PURGE"
-        | "SOCKET_RCVBUFF"
-        | "SOCKET_CLOSE"
-        | "TAP_FILTER"
-        | "TAP_TXFILTER"
-        | "DUP_FRAG" => DropClass::Ordinary,
-        name if is_discard(name) => DropClass::Ordinary,
+        name if is_ordinary_drop(name) => DropClass::Ordinary,
         _ => DropClass::Other,
     }
-}
-
-/// Whether TCP itself had no use for the packet: a duplicate, one out of its window, one for a connection
-/// that is over. Bad checksums and signatures are none of these.
-fn is_discard(name: &str) -> bool {
-    const REAL: [&str; 6] = ["TCP_CSUM", "TCP_AUTH_HDR", "TCP_MINTTL", "TCP_MD5", "TCP_AO", "TCP_OFO_QUEUE_PRUNE"];
-    name.starts_with("TCP_") && !REAL.iter().any(|real| name.starts_with(real))
 }
 
 /// Functions that free a packet, before there were reasons.
