@@ -305,10 +305,9 @@ proptest! {
         for (body, kind) in bytes.iter().zip(kinds) {
             let len = match kind {
                 0..=5 => 128,
-                6..=8 => 96,
                 9..=10 => 104,
                 11 => 208,
-                12..=14 => 96,
+                6..=8 | 12..=14 => 96,
                 _ => 56,
             };
             let mut bytes = body[..usize::from(len)].to_vec();
