@@ -21,23 +21,29 @@ pub(super) fn class_of_symbol(name: &str) -> DropClass {
         "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
         "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
         "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
-        // these drop other hosts' packets and broken ones alike
-        "ip_rcv_core" | "ip6_rcv_core" | "ip_rcv" | "ipv6_rcv" => DropClass::Ordinary,
-        // copies, and sockets that go
-        "packet_rcv"
-        | "tpacket_rcv"
-        | "packet_rcv_fanout"
-        | "skb_queue_purge"
-        | "raw_rcv"
-        | "raw_local_deliver"
-        | "raw_v6_local_deliver"
-        | "rawv6_rcv"
-        | "raw_rcv_skb"
-        | "sock_queue_rcv_skb"
-        | "inet_sock_destruct" => DropClass::Ordinary,
-        name if name.starts_with("tcp_") => DropClass::Ordinary,
+        name if is_ordinary_place(name) => DropClass::Ordinary,
         _ => DropClass::Other,
     }
+}
+
+/// Functions that drop other hosts' packets and broken ones alike, copies that sockets had, and what TCP has
+/// no use for.
+fn is_ordinary_place(name: &str) -> bool {
+    const RECEIVE: [&str; 4] = ["ip_rcv_core", "ip6_rcv_core", "ip_rcv", "ipv6_rcv"];
+    const COPIES: [&str; 11] = [
+        "packet_rcv",
+        "tpacket_rcv",
+        "packet_rcv_fanout",
+        "skb_queue_purge",
+        "raw_rcv",
+        "raw_local_deliver",
+        "raw_v6_local_deliver",
+        "rawv6_rcv",
+        "raw_rcv_skb",
+        "sock_queue_rcv_skb",
+        "inet_sock_destruct",
+    ];
+    name.starts_with("tcp_") || RECEIVE.contains(&name) || COPIES.contains(&name)
 }
 
 #[cfg(test)]

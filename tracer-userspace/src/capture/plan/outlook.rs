@@ -48,6 +48,7 @@ enum Drops {
 }
 
 /// What is perceived, hooks put together.
+#[expect(clippy::struct_excessive_bools, reason = "each is a sense of its own: there or not")]
 struct Senses {
     drops: Drops,
     /// Packets that reach a socket.
