@@ -31,6 +31,14 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The loopback address.
+    pub fn loopback(self) -> IpAddr {
+        match self {
+            Self::V4 => [127, 0, 0, 1].into(),
+            Self::V6 => [0, 0, 0, 0, 0, 0, 0, 1u16].into(),
+        }
+    }
+
     /// As it stands in a run's name.
     pub fn label(self) -> &'static str {
         match self {
