@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::lab::WATCHED;
+use crate::lab::{Host, WATCHED};
 use crate::load::Tally;
 use crate::scenario::{Cause, Exchanges, Grade, Http, Remote, View, Want};
 
@@ -34,13 +34,7 @@ impl Scene {
 }
 
 /// Everything that is wrong with these verdicts and this summary; empty if they are right.
-pub fn faults(
-    verdicts: &[Value],
-    counters: &[Value],
-    summary: &Value,
-    view: &View,
-    scene: &Scene,
-) -> Vec<String> {
+pub fn faults(verdicts: &[Value], counters: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
     let mut faults = Vec::new();
     let mut counts = vec![0; view.verdicts.len()];
     for verdict in verdicts {
@@ -60,7 +54,7 @@ pub fn faults(
         }
     }
     let attempts: u64 = verdicts.iter().filter_map(|verdict| verdict["count"].as_u64()).sum();
-    if view.failures_as_counted && attempts != scene.counted.failures {
+    if view.failures_as_counted && attempts != scene.counted.worth_telling() {
         faults.push(format!("verdicts stand for {attempts} failures, not for those of the load: {:?}", scene.counted));
     }
     faults.extend(totals(summary, view));
@@ -107,7 +101,7 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && verdict[server_end] == server.as_str()
         // a folded line stands for many peers
         // and an attempt that got no port has no address either
-        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0))
+        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
         && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
         && want.stage.is_none_or(|stage| verdict["stage"] == stage)
@@ -176,31 +170,35 @@ fn exchanges(counters: &[Value], summary: &Value, view: &View, scene: &Scene) ->
         }
     };
     let lines = || counters.iter().filter(|line| line["port"] == WATCHED);
+    let sum = |key: &str| lines().filter_map(|line| line[key].as_u64()).sum::<u64>();
     let mut summed: BTreeMap<String, u64> = BTreeMap::new();
     for (status, count) in lines().filter_map(|line| line["status"].as_object()).flatten() {
         *summed.entry(status.clone()).or_default() += count.as_u64().unwrap_or_default();
     }
     summed.retain(|_, count| *count > 0);
-    let total: u64 = lines().filter_map(|line| line["exchanges"].as_u64()).sum();
-    let slow: u64 = lines().filter_map(|line| line["slow"].as_u64()).sum();
+    let all: u64 = summed.values().sum();
     let mut faults = Vec::new();
-    let multiples = |map: &BTreeMap<String, u64>, times: u64| -> BTreeMap<String, u64> {
-        map.iter().map(|(key, count)| (key.clone(), count * times)).collect()
-    };
-    let times = (1..=view.times.max(1)).find(|times| summed == multiples(&wanted, *times));
-    let Some(times) = times else {
-        return vec![format!("the counters sum up to {summed:?}, not {wanted:?}")];
-    };
-    let all = times * wanted.values().sum::<u64>();
-    if total != all || summary["exchanges"].as_u64() != Some(all) {
-        faults.push(format!("exchanges are {total}, in the summary {}, not {all}", summary["exchanges"]));
+    if sum("exchanges") != all || summary["exchanges"].as_u64() != Some(all) {
+        let said = &summary["exchanges"];
+        faults.push(format!("{all} statuses are counted in {} exchanges, in the summary {said}", sum("exchanges")));
     }
-    if slow != view.slow * times {
-        faults.push(format!("{slow} responses were slow, not {}", view.slow * times));
+    let most = view.times.max(1);
+    if view.exchanges == Exchanges::AsCounted
+        && summed.get("none").is_some_and(|count| *count <= most * scene.counted.failures)
+    {
+        // what failed has no status, if it came to be an exchange at all
+        summed.remove("none");
+    }
+    let multiplied = |times: u64| wanted.iter().map(|(key, count)| (key.clone(), count * times)).collect();
+    match (1..=most).find(|times| summed == multiplied(*times)) {
+        None => faults.push(format!("the counters sum up to {summed:?}, not {wanted:?}")),
+        Some(times) if sum("slow") != view.slow * times => {
+            faults.push(format!("{} responses were slow, not {}", sum("slow"), view.slow * times));
+        }
+        Some(_) => {}
     }
     if let Some(last) = lines().last()
         && last["waiting"] != 0
-        && !wanted.contains_key("none")
     {
         faults.push(format!("requests are left waiting: {last}"));
     }
@@ -245,7 +243,17 @@ fn wanted(want: &Want) -> String {
     let exchange = want.http.map(|http| format!(" for {} {} {:?}", http.method, http.path, http.status));
     let exchange = exchange.unwrap_or_default();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
-    format!("{} {} ({}) at {:?}:{}{process}{exchange} {:?} {:?} because of {:?}", want.slug, want.role, grades.join(" or "), want.to, want.port, want.stage, want.exit, want.cause)
+    format!(
+        "{} {} ({}) at {:?}:{}{process}{exchange} {:?} {:?} because of {:?}",
+        want.slug,
+        want.role,
+        grades.join(" or "),
+        want.to,
+        want.port,
+        want.stage,
+        want.exit,
+        want.cause
+    )
 }
 
 #[cfg(test)]
@@ -253,10 +261,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::{Family, Host};
+    use crate::lab::Family;
 
     fn scene() -> Scene {
-        Scene { client: [10, 9, 1, 2].into(), host: Host::address, family: Family::V4, watched: vec![7], counted: Tally::default() }
+        Scene {
+            client: [10, 9, 1, 2].into(),
+            host: Host::address,
+            family: Family::V4,
+            watched: vec![7],
+            counted: Tally::default(),
+        }
     }
 
     fn verdict() -> Value {
@@ -344,8 +358,10 @@ mod tests {
 
     #[test]
     fn counters_are_summed() {
-        let line = |ok: u64, none: u64| json!({"port": WATCHED, "exchanges": ok + none, "slow": 0, "waiting": 0,
-                "status": {"200": ok, "none": none}});
+        let line = |ok: u64, none: u64| {
+            json!({"port": WATCHED, "exchanges": ok + none, "slow": 0, "waiting": 0,
+                "status": {"200": ok, "none": none}})
+        };
         let other = json!({"port": 1, "exchanges": 9, "slow": 0, "waiting": 0, "status": {"200": 9}});
         let mut totals = summary();
         totals["exchanges"] = json!(5);

@@ -66,6 +66,10 @@ pub enum Host {
     Server,
     /// The server's second address, which scenarios add that need it.
     ServerOther,
+    /// The client.
+    Client,
+    /// The server, as it calls itself.
+    Loopback,
     /// Nobody, in the client's own subnet.
     DeadNear,
     /// Nobody, in the server's subnet.
@@ -79,6 +83,8 @@ impl Host {
     pub fn address(self, family: Family) -> IpAddr {
         let (v4, v6): ([u8; 4], [u16; 2]) = match self {
             Self::Server => ([10, 9, 2, 2], [2, 2]),
+            Self::Loopback => return family.loopback(),
+            Self::Client => ([10, 9, 1, 2], [1, 2]),
             Self::ServerOther => ([10, 9, 2, 3], [2, 3]),
             Self::DeadNear => ([10, 9, 1, 77], [1, 0x77]),
             Self::DeadFar => ([10, 9, 2, 77], [2, 0x77]),

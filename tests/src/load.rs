@@ -43,6 +43,13 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// How many of them the recorder must give verdicts on: those of which it is told by default.
+    pub fn worth_telling(&self) -> u64 {
+        let watched = |status: u16| matches!(status, 403 | 429 | 500..);
+        self.failures
+            + self.statuses.iter().filter(|(status, _)| watched(**status)).map(|(_, count)| count).sum::<u64>()
+    }
+
     /// Adds another load's.
     pub fn add(&mut self, other: &Self) {
         for (status, count) in &other.statuses {

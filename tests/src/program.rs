@@ -93,6 +93,14 @@ impl Served {
         Ok(Self { port: program.port, running, _directory: directory })
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn await_end(mut self) -> Result<()> {
+        self.running.await_end()
+    }
+
     /// Has it read its configuration again.
     ///
     /// # Errors

@@ -132,6 +132,7 @@ impl Stage {
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
+            Step::DrainApp => self.app.take().context("no app runs")?.drain()?,
             Step::HandOver(flags) => {
                 let next = self.serve(tools, everywhere(), flags)?;
                 self.app.replace(next).context("no app runs")?.drain()?;
@@ -141,6 +142,7 @@ impl Stage {
                 self.upstreams.push(app);
             }
             Step::Program(program) => self.programs.push(Served::start(&self.lab, *program)?),
+            Step::ProgramEnded => self.programs.pop().context("no program runs")?.await_end()?,
             Step::Reload => self.programs.iter().try_for_each(Served::reload)?,
             Step::Nginx => self.nginx = Some(Nginx::start(&self.lab)?),
             Step::StopNginx => self.nginx.take().context("no nginx runs")?.stop()?,

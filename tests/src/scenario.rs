@@ -49,12 +49,16 @@ pub enum Step {
     StopApp,
     /// The test app has ended by itself.
     AppEnded,
+    /// The test app is drained.
+    DrainApp,
     /// Another test app listens beside the first one, which is then drained.
     HandOver(&'static [&'static str]),
     /// Another test app listens on this port of the server's loopback address.
     Upstream(u16),
     /// A server of another make runs on the server.
     Program(Program),
+    /// The server of another make has ended by itself.
+    ProgramEnded,
     /// The servers of other makes re-read their configuration.
     Reload,
     /// nginx listens on every address.

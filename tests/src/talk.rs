@@ -19,6 +19,8 @@ pub enum Move {
     Head(&'static str),
     /// A GET request with this User-Agent.
     GetAs(&'static str, &'static str),
+    /// The next response has no body: it answers a HEAD request that was sent before.
+    Bodiless,
     /// These bytes, in one write.
     Send(&'static [u8]),
     /// So many bytes of a body.
@@ -94,6 +96,7 @@ impl Line {
                 self.bodiless = true;
                 self.send(get(path, None).replacen("GET", "HEAD", 1).as_bytes())?;
             }
+            Move::Bodiless => self.bodiless = true,
             Move::Send(bytes) => self.send(bytes)?,
             Move::Body(length) => self.send(&vec![b'x'; length])?,
             Move::Status(wanted) => {

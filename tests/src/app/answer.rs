@@ -134,15 +134,17 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
         "crash" => std::process::abort(),
         #[expect(clippy::exit, reason = "the end of the process is what is asked for")]
         "exit" => std::process::exit(i32::try_from(number).unwrap_or(1)),
-        _ => return fail(stream, verb, number).transpose().unwrap_or_else(|| {
-            write(reader, request, client, 200, b"ok\n")?;
-            Ok(match verb {
-                "then-reset" => Then::Rst,
-                "then-close" => Then::Fin,
-                "close-idle" => Then::FinAfter(Duration::from_millis(number)),
-                _ => Then::Next,
-            })
-        }),
+        _ => {
+            return fail(stream, verb, number).transpose().unwrap_or_else(|| {
+                write(reader, request, client, 200, b"ok\n")?;
+                Ok(match verb {
+                    "then-reset" => Then::Rst,
+                    "then-close" => Then::Fin,
+                    "close-idle" => Then::FinAfter(Duration::from_millis(number)),
+                    _ => Then::Next,
+                })
+            });
+        }
     }
     Ok(Then::Next)
 }
