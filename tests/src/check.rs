@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::lab::{Host, WATCHED};
+use crate::lab::{Family, Host, WATCHED};
 use crate::load::Tally;
 use crate::scenario::{Cause, Exchanges, Grade, Http, Remote, View, Want};
 
@@ -15,9 +15,9 @@ pub struct Scene {
     /// The client's address.
     pub client: IpAddr,
     /// Addresses of the hosts that are asked for.
-    pub host: fn(crate::lab::Host, crate::lab::Family) -> IpAddr,
+    pub host: fn(Host, Family) -> IpAddr,
     /// Protocol.
-    pub family: crate::lab::Family,
+    pub family: Family,
     /// Inodes of the namespaces that the recorder watched.
     pub watched: Vec<u64>,
     /// What the load generators counted.
@@ -261,7 +261,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::Family;
 
     fn scene() -> Scene {
         Scene {

@@ -6,8 +6,10 @@
 //! vantage watch the same traffic, and compares what each of them said ([`check`]), live and replayed.
 
 pub mod app;
+pub mod bench;
 pub mod check;
 pub mod client;
+pub mod cut;
 pub mod demo;
 pub mod firewall;
 pub mod flow;
@@ -22,6 +24,7 @@ pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
+pub mod shared;
 pub mod talk;
 pub mod tools;
 pub mod wait;

@@ -10,8 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::lab::Family;
 use wherefore_tests::scenario::Scenario;
+use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, demo, run, scenarios, scratch};
+use wherefore_tests::{app, bench, demo, run, scenarios, scratch};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -24,7 +25,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Print the name of every scenario
-    List,
+    List {
+        /// Only those that run on other kernels with every change
+        #[arg(long)]
+        ci: bool,
+    },
     /// Run scenarios; exit with 1 if one fails
     Run {
         /// Only scenarios whose name contains one of these
@@ -38,12 +43,40 @@ enum Command {
         /// How many at once
         #[arg(long, default_value = "4")]
         jobs: NonZero<usize>,
+        /// Only those that run on other kernels with every change
+        #[arg(long)]
+        ci: bool,
+        /// So many share one recorder, whose trace is cut up: much quicker, but live output is not looked
+        /// at. One that fails is run again alone
+        #[arg(long, value_name = "N")]
+        share: Option<NonZero<usize>>,
+        /// Leave the traces of those that passed in this directory
+        #[arg(long, value_name = "DIR", requires = "share")]
+        keep: Option<PathBuf>,
     },
     /// Break a real nginx in five ways and show what `wherefore` says of each
     Demo {
         /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
+    },
+    /// Measure what watching costs, against a real nginx; prints Markdown
+    Bench {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Rounds with and without it, for each load
+        #[arg(long, default_value = "30")]
+        pairs: u32,
+        /// How many of them also have tcpdump, tcpstates and tcplife
+        #[arg(long, default_value = "5")]
+        others: u32,
+        /// Rounds in which the kernel takes the time of the programs
+        #[arg(long, default_value = "3")]
+        timed: u32,
+        /// Seconds of load in a round
+        #[arg(long, default_value = "2")]
+        seconds: u32,
     },
     /// The test app that scenarios start
     #[command(hide = true)]
@@ -72,10 +105,17 @@ fn main() -> ExitCode {
 
 fn obey(command: Command) -> Result<ExitCode> {
     match command {
-        Command::List => list(),
-        Command::Run { names, family, wherefore, jobs } => {
+        Command::List { ci } => list(ci),
+        Command::Run { names, family, wherefore, jobs, ci, share, keep } => {
             let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            run_all(&tools, chosen(&names, family)?, jobs)
+            let scenarios = chosen(&names, family, ci)?;
+            if let Some(folder) = &keep {
+                std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            }
+            match share {
+                Some(share) => run_shared(&tools, &scenarios, share, &Sharing { keep, jobs }),
+                None => run_all(&tools, scenarios, jobs),
+            }
         }
         Command::Demo { wherefore } => {
             if let Some(reason) = tools::missing() {
@@ -87,19 +127,30 @@ fn obey(command: Command) -> Result<ExitCode> {
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Bench { wherefore, pairs, others, timed, seconds } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let size = bench::rounds::Size { pairs, others, timed, seconds };
+            bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::App(options) => app::serve(&options).map(|()| ExitCode::SUCCESS),
     }
 }
 
-fn list() -> Result<ExitCode> {
+fn list(ci: bool) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for scenario in scenarios::all() {
+    for scenario in scenarios::all().iter().filter(|scenario| !ci || scenario.ci) {
         writeln!(out, "{}", scenario.title())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(names: &[String], family: Option<FamilyArgument>) -> Result<Vec<Scenario>> {
+fn chosen(names: &[String], family: Option<FamilyArgument>, ci: bool) -> Result<Vec<Scenario>> {
     let family = family.map(|family| match family {
         FamilyArgument::V4 => Family::V4,
         FamilyArgument::V6 => Family::V6,
@@ -107,6 +158,7 @@ fn chosen(names: &[String], family: Option<FamilyArgument>) -> Result<Vec<Scenar
     let mut chosen = scenarios::all();
     chosen.retain(|scenario| {
         family.is_none_or(|family| scenario.family == family)
+            && (!ci || scenario.ci)
             && (names.is_empty() || names.iter().any(|name| scenario.title().contains(name.as_str())))
     });
     if chosen.is_empty() {
@@ -146,9 +198,40 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
     if scratch::is_interrupted() {
         bail!("interrupted");
     }
-    let Tally { passed, failed, skipped } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs scenarios by so many that share a recorder.
+fn run_shared(tools: &Tools, scenarios: &[Scenario], share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    let nothing_runs = tools::missing();
+    if nothing_runs.is_none() {
+        scratch::sweep()?;
+        scratch::clean_up_when_interrupted();
+    }
+    let mut can_run = Vec::new();
+    for scenario in scenarios {
+        match nothing_runs.clone().or_else(|| run::missing(scenario)) {
+            Some(reason) => say(&mut tally, scenario, Err(reason)),
+            None => can_run.push(scenario.clone()),
+        }
+    }
+    for together in can_run.chunks(share.get()) {
+        if scratch::is_interrupted() {
+            bail!("interrupted");
+        }
+        let outcomes = shared::run_together(tools, together, sharing);
+        for (scenario, outcome) in together.iter().zip(outcomes) {
+            say(&mut tally, scenario, Ok(outcome));
+        }
+    }
+    conclude(&tally)
+}
+
+fn conclude(tally: &Tally) -> Result<ExitCode> {
+    let Tally { passed, failed, skipped } = tally;
     writeln!(io::stdout(), "{passed} passed, {failed} failed, {skipped} skipped").context("writing the outcome")?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if *failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Counts an outcome and prints its line.

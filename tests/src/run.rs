@@ -40,7 +40,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
 pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
-    let mut stage = Stage::new(Lab::new(scenario.family)?);
+    let mut stage = Stage::new(scenario)?;
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
     }
@@ -59,7 +59,7 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
         let mut found = faults(&verdicts, &recording.counters, &recording.summary, view, &stage.scene(vantage));
-        found.extend(stage.listener_fault(&recording, vantage));
+        found.extend(stage.listener_fault(&recording.summary, vantage));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
     }
@@ -80,7 +80,7 @@ fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
 }
 
 /// What a running scenario consists of. Fields drop in this order: recorders before the lab.
-struct Stage {
+pub(crate) struct Stage {
     recorders: Vec<Recorder>,
     flows: Vec<Flow>,
     app: Option<App>,
@@ -92,12 +92,13 @@ struct Stage {
     counted: Tally,
     /// Whether something listens on the watched port.
     listens: bool,
-    lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 impl Stage {
-    fn new(lab: Lab) -> Self {
-        Self {
+    pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
+        let lab = Lab::new(scenario.family)?;
+        Ok(Self {
             recorders: Vec::new(),
             flows: Vec::new(),
             app: None,
@@ -109,10 +110,11 @@ impl Stage {
             counted: Tally::default(),
             listens: false,
             lab,
-        }
+        })
     }
 
-    fn scene(&self, vantage: Vantage) -> Scene {
+    /// What a verdict from this vantage must be about.
+    pub(crate) fn scene(&self, vantage: Vantage) -> Scene {
         Scene {
             client: self.lab.client_address(),
             host: Host::address,
@@ -122,7 +124,7 @@ impl Stage {
         }
     }
 
-    fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
+    pub(crate) fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
         match step {
             Step::Serve(bind) => {
                 let (address, v6_only) = bound(*bind, scenario.family);
@@ -196,8 +198,8 @@ impl Stage {
     }
 
     /// The summary must know whether something listens in the end.
-    fn listener_fault(&self, recording: &Recording, vantage: Vantage) -> Option<String> {
-        let said = recording.summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
+    pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
+        let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(self.listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }

@@ -22,9 +22,18 @@ pub struct Scenario {
     pub flags: &'static [&'static str],
     /// What must be said.
     pub expect: Expect,
+    /// Whether it is one of those that run on other kernels with every change: each verdict once.
+    pub ci: bool,
 }
 
 impl Scenario {
+    /// Runs it on other kernels with every change, if it is chosen: one protocol is enough.
+    #[must_use]
+    pub fn in_ci(mut self, chosen: bool) -> Self {
+        self.ci |= chosen;
+        self
+    }
+
     /// Name and family: what `run` takes and reports.
     pub fn title(&self) -> String {
         format!("{}/{}", self.name, self.family.label())
@@ -184,6 +193,16 @@ impl Vantage {
         }
     }
 
+    /// In file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+            Self::All => "all",
+        }
+    }
+
     /// In messages.
     pub fn label(self) -> &'static str {
         match self {
@@ -228,6 +247,11 @@ impl Expect {
             views.push((Vantage::All, all));
         }
         views
+    }
+
+    /// What is said where everything is watched.
+    pub fn widest(&self) -> &View {
+        self.all.as_ref().unwrap_or(&self.both)
     }
 }
 
@@ -553,7 +577,7 @@ impl Want {
 
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, flags: &[], expect }
+    Scenario { name: name.into(), family, steps, flags: &[], expect, ci: false }
 }
 
 /// A rule of the table.

@@ -1,5 +1,6 @@
 //! Build, test and lab commands: `cargo xtask help`.
 
+mod bench;
 mod build;
 mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
@@ -42,6 +43,7 @@ enum Command {
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
     Dist(dist::Arguments),
+    Bench(bench::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
+        Command::Bench(arguments) => bench::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {

@@ -65,6 +65,17 @@ mod tests {
     }
 
     #[test]
+    fn every_verdict_runs_on_other_kernels_with_every_change() {
+        let slugs = |ci: bool| -> BTreeSet<&str> {
+            let chosen = all().into_iter().filter(|scenario| !ci || scenario.ci);
+            let views =
+                chosen.flat_map(|scenario| [scenario.expect.server, scenario.expect.client, scenario.expect.both]);
+            views.flat_map(|view| view.verdicts).map(|want| want.slug).collect()
+        };
+        assert_eq!(slugs(true), slugs(false), "mark one scenario of each verdict with in_ci()");
+    }
+
+    #[test]
     fn alternatives_are_sorted_and_silence_is_proven() {
         for scenario in all() {
             let views = scenario.expect.views();

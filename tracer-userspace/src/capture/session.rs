@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tracer_ebpf::RING_BYTES;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
@@ -100,7 +100,7 @@ impl Session {
         lift_memlock_limit();
         // each watched namespace takes some sockets
         raise_open_files();
-        let mut facts = Facts::gather();
+        let (mut facts, symbols) = Facts::gather_with_symbols();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
         let (mut plan, mut loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
@@ -113,7 +113,7 @@ impl Session {
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
-        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone());
+        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone());
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
