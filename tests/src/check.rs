@@ -107,7 +107,7 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && want.stage.is_none_or(|stage| verdict["stage"] == stage)
         && verdict["health_check"] == want.health_check
         && want.http.is_none_or(|http| is_about(verdict, http))
-        && want.origin.is_none_or(|origins| origins.iter().any(|origin| verdict["http"]["origin"] == *origin))
+        && want.origin.is_none_or(|origins| has_origin(verdict, origins))
         && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
 }
@@ -115,6 +115,11 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
 fn is_about(verdict: &Value, http: Http) -> bool {
     let said = &verdict["http"];
     said["method"] == http.method && said["path"] == http.path && said["status"].as_u64() == http.status
+}
+
+fn has_origin(verdict: &Value, origins: &[&str]) -> bool {
+    let said = verdict.pointer("/http/origin").and_then(Value::as_str);
+    said.is_some_and(|said| origins.contains(&said))
 }
 
 fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
@@ -197,7 +202,7 @@ fn exchanges(counters: &[Value], summary: &Value, view: &View, scene: &Scene) ->
         }
         Some(_) => {}
     }
-    if let Some(last) = lines().last()
+    if let Some(last) = lines().next_back()
         && last["waiting"] != 0
     {
         faults.push(format!("requests are left waiting: {last}"));

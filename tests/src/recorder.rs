@@ -18,7 +18,7 @@ use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
 /// An attempt is decided at most 3.3 s after its first SYN; the rest is for a slow machine.
-const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
+pub const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `wherefore record` that is running.
 #[derive(Debug)]
@@ -85,8 +85,8 @@ impl Recorder {
     }
 
     /// Waits for verdicts that stand for so many attempts. Whether they came is for others to judge.
-    pub fn await_verdicts(&self, attempts: u64) {
-        self.running.stdout.wait(Deadline::after(VERDICT_PATIENCE), |lines| {
+    pub fn await_verdicts(&self, attempts: u64, deadline: Deadline) {
+        self.running.stdout.wait(deadline, |lines| {
             let counts = lines.iter().filter_map(|line| parse(line)).filter(is_verdict);
             counts.filter_map(|verdict| verdict.get("count")?.as_u64()).sum::<u64>() >= attempts
         });

@@ -18,11 +18,11 @@ use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::load::{Generator, Tally};
 use crate::nginx::{self, Nginx};
 use crate::program::Served;
-use crate::recorder::{Recorder, Recording};
+use crate::recorder::{Recorder, Recording, VERDICT_PATIENCE};
 use crate::scenario::{Act, Bind, Scenario, Step, Vantage};
 use crate::talk::Talk;
 use crate::tools::Tools;
-use crate::wait::PATIENCE;
+use crate::wait::{Deadline, PATIENCE};
 
 /// Why a scenario cannot run on this machine; `None` if it can.
 pub fn missing(scenario: &Scenario) -> Option<String> {
@@ -47,8 +47,9 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
     if stage.recorders.is_empty() {
         bail!("the scenario never records");
     }
+    let deadline = Deadline::after(VERDICT_PATIENCE);
     for ((_, view), recorder) in scenario.expect.views().into_iter().zip(&stage.recorders) {
-        recorder.await_verdicts(view.least());
+        recorder.await_verdicts(view.least(), deadline);
     }
     for recorder in &stage.recorders {
         recorder.interrupt()?;

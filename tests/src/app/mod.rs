@@ -28,6 +28,7 @@ const DRAIN: &str = "drain";
 
 /// How the app serves.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Options {
     /// Where it listens.
     #[arg(long)]
