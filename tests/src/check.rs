@@ -129,7 +129,8 @@ fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
         Cause::Perhaps(cause) => said.is_null() || is_cause(said, cause, scene),
         Cause::Verdict { slug, remote, cause } => {
             said["verdict"] == *slug
-                && said["remote"] == scene.remote(*remote)
+                // where both ends were seen it is the other end's verdict
+                && said[if said["role"] == "inbound" { "local" } else { "remote" }] == scene.remote(*remote)
                 && is_cause(&said["cause"], cause, scene)
         }
     }
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn what_is_wanted_of_an_exchange_is_checked() {
         let mut verdict = verdict();
-        let cause = json!({"verdict": "process-down", "remote": "127.0.0.1:9001", "cause": null});
+        let cause = json!({"verdict": "process-down", "role": "outbound", "remote": "127.0.0.1:9001", "cause": null});
         verdict["stage"] = json!("processing");
         verdict["process"]["exit"] = json!("signal 6");
         verdict["http"] = json!({"method": "GET", "path": "/a", "status": 502, "origin": "proxy"});

@@ -408,7 +408,7 @@ pub enum Cause {
     Verdict {
         /// Its slug.
         slug: &'static str,
-        /// Its `remote`.
+        /// Its server's end: `remote`, or `local` where it is inbound.
         remote: Remote,
         /// Its own cause.
         cause: Box<Self>,

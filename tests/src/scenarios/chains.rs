@@ -1,11 +1,11 @@
 //! Real proxies and app servers: what they answer, and why.
 
-use super::exchanges::{seen, serve};
+use super::exchanges::seen;
 use crate::lab::{Family, Host, Place, WATCHED};
 use crate::load::Load;
 use crate::program::{Make, Program};
-use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, View, Want, meanwhile, scenario, talk};
-use crate::talk::Move::{self, Ended, Get, Mark, Over, Pause, Status};
+use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, View, Want, scenario, talk};
+use crate::talk::Move::{self, Ended, Get, Over, Pause, Status};
 
 /// Nothing listens there.
 const DOWN: u16 = 9001;
@@ -288,23 +288,5 @@ server.listen(8080, 'LISTEN'.replace(/[\\[\\]]/g, ''));
             vec![node(), Step::Record, talk(&[Get("/ok"), Status(200), Get("/throw"), Over]), Step::ProgramEnded],
             seen(vec![throws], vec![closed("/throw")]),
         ),
-        drained(family),
     ]
-}
-
-/// The app closes its listener and its idle connections, and answers what is in hand.
-fn drained(family: Family) -> Scenario {
-    scenario(
-        "benign-app-drained",
-        family,
-        vec![
-            serve(),
-            Step::Record,
-            meanwhile(&[Get("/ok"), Status(200), Mark, Ended]),
-            meanwhile(&[Get("/slow/500"), Pause(100), Mark, Status(200), Ended]),
-            Step::DrainApp,
-            Step::AwaitTalks,
-        ],
-        seen(vec![], vec![]),
-    )
 }

@@ -7,6 +7,7 @@ use crate::talk::Move::{self, Abort, Body, Bytes, Ended, Get, Mark, Over, Pause,
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
     let mut table = endings(family);
+    table.extend(stalls(family));
     table.extend(crashes(family));
     table
 }
@@ -28,8 +29,6 @@ fn endings(family: Family) -> Vec<Scenario> {
     };
     let (short, short_client) = cut("/short");
     let (chunked, chunked_client) = cut("/chunked-cut");
-    let stalled = |path| inbound("incomplete-response", Grade::certain(504)).answered("GET", path, 200);
-    let stalled_client = |path| Want::outbound("incomplete-response", Grade::certain(504)).answered("GET", path, 200);
     vec![
         served(
             "app-reset",
@@ -66,20 +65,38 @@ fn endings(family: Family) -> Vec<Scenario> {
             seen(vec![close, short, chunked], vec![close_client, short_client, chunked_client]),
         ),
         served(
-            "incomplete-response",
-            family,
-            &[&[Get("/stall"), Bytes(50), Pause(1200)], &[Get("/chunked-stall"), Bytes(50), Pause(1200), Abort]],
-            seen(
-                vec![stalled("/stall"), stalled("/chunked-stall")],
-                vec![stalled_client("/stall"), stalled_client("/chunked-stall")],
-            ),
-        ),
-        served(
             "malformed-response",
             family,
             &[&[Get("/ok"), Status(200)], &[Get("/garbage"), Ended]],
             seen(vec![inbound("malformed-response", Grade::certain(502)).unanswered("GET", "/garbage")], vec![]),
         ),
+    ]
+}
+
+/// The response stops in the middle, and the client waits a while.
+fn stalls(family: Family) -> Vec<Scenario> {
+    let streamed =
+        inbound("incomplete-response", Grade::likely(504, &["client-abort"])).answered("GET", "/chunked-stall", 200);
+    let streamed_client =
+        Want::outbound("incomplete-response", Grade::likely(504, &[])).answered("GET", "/chunked-stall", 200);
+    vec![
+        served(
+            "incomplete-response",
+            family,
+            &[&[Get("/stall"), Bytes(50), Pause(1200)]],
+            seen(
+                vec![inbound("incomplete-response", Grade::certain(504)).answered("GET", "/stall", 200)],
+                vec![Want::outbound("incomplete-response", Grade::certain(504)).answered("GET", "/stall", 200)],
+            ),
+        ),
+        // a stream of events whose reader leaves looks the same, until it has been slow
+        served(
+            "incomplete-response-chunked",
+            family,
+            &[&[Get("/chunked-stall"), Bytes(50), Pause(1300), Abort]],
+            seen(vec![streamed], vec![streamed_client]),
+        )
+        .flags(&["--slow", "1s"]),
     ]
 }
 

@@ -5,6 +5,9 @@ use crate::lab::{Family, Place};
 use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, meanwhile, scenario, talk};
 use crate::talk::Move::{Get, Mark, Over, Pause, Reset, Status};
 
+/// The kernel gives up after 3 s of retransmissions instead of 15 minutes.
+const GIVE_UP_SOON: &[(&str, &str)] = &[("ipv4/tcp_retries2", "3")];
+
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
     let mut table = races(family);
     table.extend(lost(family));
@@ -53,6 +56,7 @@ fn lost(family: Family) -> Vec<Scenario> {
             "peer-vanished",
             family,
             vec![
+                Step::Sysctl(Place::Server, GIVE_UP_SOON),
                 serve(),
                 Step::Record,
                 meanwhile(&[Get("/slow/600"), Pause(50), Mark, Over]),
@@ -68,6 +72,7 @@ fn lost(family: Family) -> Vec<Scenario> {
             "peer-vanished-server",
             family,
             vec![
+                Step::Sysctl(Place::Client, GIVE_UP_SOON),
                 serve(),
                 Step::Record,
                 meanwhile(&[Get("/ok"), Status(200), Mark, Pause(300), Get("/gone"), Over]),
