@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall::{self, Tool};
@@ -29,6 +29,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
         Step::Nft(..) => firewall::missing(Tool::Nft, scenario.family),
+        Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
         Step::Program(program) => program.make.missing(),
         _ => None,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod request;
+mod ring;
 mod server;
 
 use std::net::SocketAddr;
@@ -48,6 +49,9 @@ pub struct Options {
     /// It accepts and reads nothing.
     #[arg(long)]
     pub never_read: bool,
+    /// It works by `io_uring`, and answers every path alike but `/close`.
+    #[arg(long)]
+    pub io_uring: bool,
     /// A PROXY protocol header comes first on every connection.
     #[arg(long)]
     pub proxy_protocol: bool,
@@ -70,6 +74,11 @@ pub enum Foreign {
     Fin,
     /// RST.
     Rst,
+}
+
+/// Why the app cannot serve with these flags here; `None` if it can.
+pub fn missing(flags: &[&str]) -> Option<String> {
+    flags.contains(&"--io-uring").then(ring::missing).flatten()
 }
 
 /// A running app.

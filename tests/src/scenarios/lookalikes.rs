@@ -26,6 +26,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         same_port_again,
         deferred,
         drained,
+        io_uring,
         retransmitted,
         waiting_when_told_to_stop,
     ];
@@ -316,5 +317,21 @@ fn drained(family: Family) -> Scenario {
             Step::AwaitTalks,
         ],
         silent(&[(200, 2)]),
+    )
+}
+
+/// The kernel's workers read, write and close.
+fn io_uring(family: Family) -> Scenario {
+    scenario(
+        "benign-io-uring",
+        family,
+        vec![
+            Step::ServeAs(&["--io-uring"]),
+            Step::Record,
+            talk(&[Get("/ok"), Status(200), Get("/ok"), Status(200)]),
+            talk(&[Get("/ok"), Status(200), Abort]),
+            talk(&[Get("/ok"), HalfClose, Status(200), Ended]),
+        ],
+        silent(&[(200, 4)]),
     )
 }

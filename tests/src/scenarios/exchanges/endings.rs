@@ -20,6 +20,7 @@ fn endings(family: Family) -> Vec<Scenario> {
         )
     };
     let (close, close_client) = ended("premature-close", "/close");
+    let (close_by_worker, close_by_worker_client) = ended("premature-close", "/close");
     let cut = |path: &'static str| {
         let told = |want: Want| want.answered("GET", path, 200);
         (
@@ -63,6 +64,13 @@ fn endings(family: Family) -> Vec<Scenario> {
             family,
             &[&[Get("/ok"), Status(200), Get("/close"), Ended], &[Get("/short"), Ended], &[Get("/chunked-cut"), Ended]],
             seen(vec![close, short, chunked], vec![close_client, short_client, chunked_client]),
+        ),
+        // a process that lives, whose kernel worker closes
+        scenario(
+            "premature-close-io-uring",
+            family,
+            vec![Step::ServeAs(&["--io-uring"]), Step::Record, talk(&[Get("/ok"), Status(200), Get("/close"), Ended])],
+            seen(vec![close_by_worker], vec![close_by_worker_client]),
         ),
         served(
             "malformed-response",
