@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::lab::{Lab, WATCHED};
 use crate::netns::{Namespace, words};
+use crate::privileges;
 use crate::process::Running;
 use crate::scenario::Vantage;
 use crate::scratch;
@@ -75,11 +76,12 @@ impl Recorder {
     /// Waits until every hook is attached.
     ///
     /// # Errors
-    /// When it does not become ready; with its own words.
+    /// When it does not become ready, with its own words; or has more privileges then than it needs.
     pub fn await_ready(&self) -> Result<()> {
         let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
         if self.running.stderr.wait(Deadline::after(PATIENCE), ready) {
-            return Ok(());
+            // on every kernel that the lab runs on
+            return privileges::are_given_up(self.running.id(), true);
         }
         bail!("`wherefore record` does not become ready: {}", self.running.stderr.so_far().join(" | "))
     }

@@ -91,7 +91,7 @@ pub fn split(from_ring: &FlowWithHeads, client: Option<&ClientHeader>) -> (Optio
     let request = kept(&from_ring.request, from_ring.request_len);
     let response = kept(&from_ring.response, from_ring.response_len);
     let told = exchange(request, response, &from_ring.proxy, flow.event == flow_event::MALFORMED, client);
-    let exchange = (told != Exchange::default()).then(|| Exchange { id: flow.id, number: flow.exchange, ..told });
+    let exchange = (told != Exchange::default()).then_some(Exchange { id: flow.id, number: flow.exchange, ..told });
     (exchange, flow)
 }
 

@@ -71,6 +71,11 @@ impl KernelMaps {
         Ok((maps, map(ebpf, "RECORDS")?))
     }
 
+    /// Whether the kernel lets this thread use the maps, with the capabilities that it has just now.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.losses.get(&0, 0).is_ok()
+    }
+
     /// Watches these ports from now on, and no others. A port that is watched already keeps its slot,
     /// so nothing of it is missed. Returns what the ports have done until now.
     ///

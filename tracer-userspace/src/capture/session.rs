@@ -20,6 +20,7 @@ use super::made_records::{hook_records, host_record, start_record, unsent_record
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
+use super::privileges::Needs;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{BootTime, Hook, HostBody, Loss, PacketRecord, PortCounts, Record, Start, Tick, Watched};
 
@@ -131,6 +132,15 @@ impl Session {
         };
         session.expect_modules();
         Ok(session)
+    }
+
+    /// What is still done from here on that takes capabilities; tries what works without.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            guarded_maps: !self.maps.can_be_read(),
+            waiting_hooks: self.late_hooks().next().is_some(),
+            sockets: self.plan.icmp_sockets.v4 || self.plan.icmp_sockets.v6,
+        }
     }
 
     /// What the stream begins with; the hooks as they are attached now.

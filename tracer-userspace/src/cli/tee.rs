@@ -8,7 +8,7 @@ use anyhow::Context;
 use super::analysis::Analysis;
 use crate::engine::Output;
 use crate::record::{BootTime, ClockPair, Record, Start};
-use crate::trace::{TraceDirectory, start_record};
+use crate::trace::{Policy, TraceDirectory, start_record};
 use crate::verdict::{Role, Slug, Verdict};
 
 /// Cause under which the summary counts records that the file has not got.
@@ -107,9 +107,21 @@ impl Tee {
         }
     }
 
+    /// Rotates and keeps the files by this from now on.
+    pub(super) fn set_policy(&mut self, policy: Policy) {
+        if let Some(traces) = &mut self.traces {
+            traces.set_policy(policy);
+        }
+    }
+
     /// Records that the file has not got.
     pub(super) fn lost(&self) -> u64 {
         self.traces.as_ref().map_or(0, TraceDirectory::lost)
+    }
+
+    /// Files begun so far, and files that retention has removed.
+    pub(super) fn file_counts(&self) -> (u64, u64) {
+        self.traces.as_ref().map_or((0, 0), |traces| (traces.begun(), traces.dropped().files))
     }
 
     /// Bytes written so far, all files together.
@@ -118,16 +130,18 @@ impl Tee {
     }
 
     /// Ends the stream: the engine's last words, the file complete on disk. The summary names the file
-    /// and what it lacks.
+    /// and what it lacks. Returns the files.
     ///
     /// # Errors
     /// What writing to `out` says, or the disk.
-    pub(super) fn finish(mut self, now: ClockPair, out: &mut impl Write) -> Result<(), super::Failure> {
+    pub(super) fn finish(mut self, now: ClockPair, out: &mut impl Write) -> Result<Vec<String>, super::Failure> {
         self.flush(now);
         let Self { traces, analysis, .. } = self;
+        let paths = traces.as_ref().map(TraceDirectory::files).unwrap_or_default();
+        let files: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let mut complete = |output: &mut Output| {
             if let (Output::Summary(summary), Some(traces)) = (output, &traces) {
-                summary.files.extend(traces.files().iter().map(|path| path.display().to_string()));
+                summary.files.extend_from_slice(&files);
                 let count = summary.lost.entry(FILE_LOSS.to_owned()).or_default();
                 *count = count.saturating_add(traces.lost());
                 summary.dropped = traces.dropped();
@@ -139,7 +153,7 @@ impl Tee {
         if let Some(traces) = traces {
             traces.finish().context("the traces are not complete on disk")?;
         }
-        Ok(())
+        Ok(files)
     }
 }
 

@@ -159,6 +159,12 @@ impl TraceDirectory {
         finished.and(swept.map_err(|source| WriteError::Drop { path: self.directory.clone(), source }))
     }
 
+    /// Rotates and keeps by this from now on; what is over the limits goes at the next flush.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.next_sweep = BootTime::default();
+    }
+
     /// Records that no file has got.
     pub fn lost(&self) -> u64 {
         self.lost.saturating_add(self.file.lost())
@@ -167,6 +173,11 @@ impl TraceDirectory {
     /// Bytes written so far, all files together.
     pub fn bytes_written(&self) -> u64 {
         self.finished_bytes.saturating_add(self.file.bytes_written())
+    }
+
+    /// Files begun so far.
+    pub fn begun(&self) -> u64 {
+        u64::from(self.start.sequence).saturating_add(1)
     }
 
     /// What retention has removed so far.

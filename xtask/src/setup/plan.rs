@@ -6,7 +6,7 @@ use super::{Scope, facts::Facts};
 use crate::toolchain::{Core, Missing};
 
 /// What the tests run, and the Debian package that has it.
-pub(super) const COMMANDS: [(&str, &str); 14] = [
+pub(super) const COMMANDS: [(&str, &str); 16] = [
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
@@ -21,6 +21,8 @@ pub(super) const COMMANDS: [(&str, &str); 14] = [
     ("unshare", "util-linux"),
     ("mount", "mount"),
     ("git", "git"),
+    ("promtool", "prometheus"),
+    ("rpmbuild", "rpm"),
 ];
 
 /// What measuring needs, and the Debian package that has it.
