@@ -185,7 +185,7 @@ mod tests {
             plan.to_string(),
             "to be installed:\n  - Debian packages: rustc-web cargo-web libstd-rust-web-dev-bpf llvm-22-dev clang-22 \
              iptables nftables nginx-light haproxy iproute2 conntrack procps curl python3 kmod ethtool util-linux mount \
-             git\n  - gunicorn, from PyPI, to /home/u/.cache/wherefore/tools/gunicorn\n  \
+             git prometheus rpm\n  - gunicorn, from PyPI, to /home/u/.cache/wherefore/tools/gunicorn\n  \
              - bpf-linker, compiled from crates.io, to /home/u/.cache/wherefore/tools/bin"
         );
         let plan = Plan::new(&fresh, Scope::Build);
