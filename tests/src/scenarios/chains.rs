@@ -236,7 +236,7 @@ def app(environ, start_response):
     if path == '/raise':
         raise ValueError('as asked')
     if path == '/die':
-        os._exit(4)
+        os._exit(7)
     if path == '/hang':
         time.sleep(60)
     start_response('200 OK', [('Content-Length', '2')])
@@ -250,7 +250,7 @@ const server = require('http').createServer((request, response) => {
 server.keepAliveTimeout = 300;
 server.listen(8080, 'LISTEN'.replace(/[\\[\\]]/g, ''));
 ";
-    let dies = Want::inbound("process-crashed", Grade::certain(502)).unanswered("GET", "/die").exit("code 4");
+    let dies = Want::inbound("process-crashed", Grade::certain(502)).unanswered("GET", "/die").exit("code 7");
     let raises = answered("/raise", 500, "gunicorn").origin(&["app"]);
     let closed = |path| Want::outbound("premature-close", Grade::certain(502)).unanswered("GET", path);
     let throws = Want::inbound("process-crashed", Grade::certain(502)).unanswered("GET", "/throw").exit("code 1");
