@@ -14,6 +14,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall::{self, Tool};
 use crate::flow::Flow;
+use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::load::{Generator, Tally};
 use crate::nginx::{self, Nginx};
@@ -32,6 +33,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
         Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
         Step::Program(program) => program.make.missing(),
+        Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
 }
@@ -94,6 +96,7 @@ pub(crate) struct Stage {
     counted: Tally,
     /// Whether something listens on the watched port.
     listens: bool,
+    props: Props,
     pub(crate) lab: Lab,
 }
 
@@ -111,6 +114,7 @@ impl Stage {
             load: None,
             counted: Tally::default(),
             listens: false,
+            props: Props::default(),
             lab,
         })
     }
@@ -155,6 +159,7 @@ impl Stage {
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
             Step::Record => self.record(tools, scenario)?,
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             _ => return self.walk_as_client(scenario, step),
         }
         self.listens = self.listens_now();
@@ -196,7 +201,8 @@ impl Stage {
     }
 
     fn listens_now(&self) -> bool {
-        self.app.is_some() || self.nginx.is_some() || self.programs.iter().any(|program| program.port == WATCHED)
+        let own = self.app.is_some() || self.nginx.is_some() || self.props.listens();
+        own || self.programs.iter().any(|program| program.port == WATCHED)
     }
 
     /// The summary must know whether something listens in the end.

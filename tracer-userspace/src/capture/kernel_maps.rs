@@ -15,6 +15,8 @@ type RawTotals = [u64; size_of::<PortTotals>() / 8];
 type RawConnect = [u8; size_of::<PendingConnect>()];
 /// Key of the map of inbound attempts in trouble: only its age matters here.
 type RawInitiator = [u8; 24];
+/// What is remembered of one: when it last had some, and how many SYNs came again.
+type RawTrouble = [u64; 2];
 
 /// How long an inbound attempt with a dropped packet is remembered, ns: a little over the hold.
 const TROUBLED_NS: u64 = 10_000_000_000;
@@ -25,7 +27,7 @@ pub(super) struct KernelMaps {
     totals: PerCpuArray<MapData, RawTotals>,
     losses: PerCpuArray<MapData, u64>,
     connects: HashMap<MapData, u64, RawConnect>,
-    troubled: HashMap<MapData, RawInitiator, u64>,
+    troubled: HashMap<MapData, RawInitiator, RawTrouble>,
     unsent: HashMap<MapData, u32, u64>,
     unsent_marked: Array<MapData, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
@@ -204,7 +206,7 @@ impl KernelMaps {
         let old = now.as_ns().saturating_sub(TROUBLED_NS);
         self.forget_connects(old);
         let initiators: Vec<RawInitiator> =
-            self.troubled.iter().flatten().filter(|(_, at)| *at < old).map(|(key, _)| key).collect();
+            self.troubled.iter().flatten().filter(|(_, [at, _])| *at < old).map(|(key, _)| key).collect();
         for key in initiators {
             if let Err(error) = self.troubled.remove(&key) {
                 log::debug!("an attempt in trouble is gone already: {error}");

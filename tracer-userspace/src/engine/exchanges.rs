@@ -9,8 +9,8 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_unanswered, moment, port_of, stalled, time,
-    waited,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of,
+    stalled, time, waited,
 };
 use super::fold::Brief;
 use super::output::Output;
@@ -87,7 +87,7 @@ impl Engine {
     /// A packet of an established connection was dropped.
     pub(super) fn connection_packet_drop(&mut self, record: &PacketRecord) {
         let class = self.world.classify(record);
-        if class == DropClass::NoSocket {
+        if matches!(class, DropClass::NoSocket | DropClass::Ordinary) {
             return;
         }
         self.flows.drops.learn(PacketDrop {
@@ -182,6 +182,9 @@ impl Engine {
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         if is_said {
             self.totals.verdict(finding.slug);
+            if let Some(heads) = exchange.heads.as_deref() {
+                self.totals.top.add(exchange.status().or(finding.expected_status), heads);
+            }
         }
         if initiator == 0 {
             self.fold.add(key, brief, || verdict(&case, &finding, answer), out);
@@ -305,7 +308,7 @@ fn held_until(exchange: &Exchange) -> Option<BootTime> {
 /// Whether it waits for what follows the peer's FIN, or retransmissions that nothing answered.
 fn is_held(exchange: &Exchange) -> bool {
     let held = [flow_event::FIN_RECEIVED, flow_event::UNANSWERED];
-    exchange.ends().any(|end| end.first_of(&held).is_some())
+    exchange.ends().any(|end| end.first_of(&held).is_some_and(is_open))
 }
 
 /// Whether this end has told the connection's end.

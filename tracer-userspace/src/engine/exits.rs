@@ -10,14 +10,14 @@ pub(super) struct Exit {
     pub(super) time: BootTime,
     pub(super) comm: [u8; 16],
     /// As in wait(2).
-    exit_code: u32,
+    status: u32,
     pub(super) core_dumped: bool,
     pub(super) oom_killed: bool,
 }
 
 impl Exit {
     fn signal(&self) -> u32 {
-        self.exit_code & 0x7f
+        self.status & 0x7f
     }
 
     /// Whether it went otherwise than by exit code 0.
@@ -26,7 +26,7 @@ impl Exit {
     }
 
     fn code(&self) -> u32 {
-        (self.exit_code >> 8) & 0xff
+        (self.status >> 8) & 0xff
     }
 
     /// `code N`, `signal N`, `signal 9 (oom-kill)`.
@@ -56,7 +56,7 @@ impl Exits {
                 let exit = Exit {
                     time,
                     comm: record.comm,
-                    exit_code: record.exit_code,
+                    status: record.exit_code,
                     core_dumped: record.flags & process_flag::CORE_DUMPED != 0,
                     oom_killed: chosen || record.flags & process_flag::OOM_KILLED != 0,
                 };
@@ -108,7 +108,7 @@ mod tests {
         check(9, 0, "signal 9", true);
         check(9, process_flag::OOM_KILLED, "signal 9 (oom-kill)", true);
         check(15, process_flag::OOM_KILLED, "signal 15", true);
-        check(11 | 0x80, process_flag::CORE_DUMPED, "signal 11", true);
+        check(0x8b, process_flag::CORE_DUMPED, "signal 11", true);
     }
 
     #[test]

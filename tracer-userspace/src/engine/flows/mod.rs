@@ -13,7 +13,7 @@ pub(in crate::engine) use exchange::{
 };
 
 use super::evidence::{Endpoint, Flow};
-use super::timing::REMEMBERED;
+use super::timing::{HELD, REMEMBERED};
 use super::world::Recent;
 use crate::record::{BootTime, Exchange as Heads, FlowRecord, flow_event, flow_flag};
 
@@ -62,8 +62,14 @@ enum State {
     /// Not decided, and when it is to be looked at.
     Pending(Box<Exchange>, Option<BootTime>),
     /// Nothing more to be said.
-    Decided,
+    Decided {
+        /// Only the connecting end had told of it.
+        outbound_only: bool,
+    },
 }
+
+/// An exchange that is of no more interest.
+const DECIDED: State = State::Decided { outbound_only: false };
 
 /// Which end a record is from: place in [`Connection::ids`].
 fn side(record: &FlowRecord) -> usize {
@@ -111,7 +117,7 @@ impl Flows {
         }
         let state = connection.exchanges.entry(part).or_insert_with(|| State::Pending(Box::default(), None));
         if said {
-            *state = State::Decided;
+            *state = DECIDED;
         }
         let State::Pending(exchange, _) = state else { return (None, evicted) };
         let mut learned = exchange.add(record);
@@ -123,7 +129,7 @@ impl Flows {
             // responses come in order: what was held of earlier exchanges was answered
             for state in connection.exchanges.range_mut(..part).map(|(_, state)| state) {
                 if matches!(state, State::Pending(_, None)) {
-                    *state = State::Decided;
+                    *state = DECIDED;
                 }
             }
         }
@@ -141,7 +147,7 @@ impl Flows {
         match known {
             Some(State::Pending(exchange, _)) => exchange.read(Box::new(heads.clone())),
             // late data may have the number of the exchange before it
-            Some(State::Decided) | None => self.heads.insert(key, Box::new(heads.clone())),
+            Some(State::Decided { .. }) | None => self.heads.insert(key, Box::new(heads.clone())),
         }
     }
 
@@ -150,7 +156,7 @@ impl Flows {
         let connection = self.connections.get(&id.connection)?;
         match connection.exchanges.get(&id.part)? {
             State::Pending(exchange, _) => Some((connection, exchange)),
-            State::Decided => None,
+            State::Decided { .. } => None,
         }
     }
 
@@ -186,10 +192,10 @@ impl Flows {
         for name in ids.into_iter().flatten() {
             self.said.insert((name, id.part), ());
         }
-        match std::mem::replace(self.state(id)?, State::Decided) {
-            State::Pending(exchange, _) => Some(exchange),
-            State::Decided => None,
-        }
+        let state = self.state(id)?;
+        let State::Pending(exchange, _) = std::mem::replace(state, DECIDED) else { return None };
+        *state = State::Decided { outbound_only: exchange.inbound.is_none() };
+        Some(exchange)
     }
 
     /// The connection of an exchange.
@@ -228,7 +234,7 @@ impl Flows {
             for state in connection.exchanges.values_mut() {
                 let State::Pending(exchange, _) = state else { continue };
                 if !exchange.ends().any(|end| end.has(flow_flag::CHAINED)) {
-                    *state = State::Decided;
+                    *state = DECIDED;
                     gone += 1;
                 }
             }
@@ -236,7 +242,7 @@ impl Flows {
         gone
     }
 
-    /// Forgets connections that have told nothing for long and have nothing pending.
+    /// Forgets connections that have told nothing for long: for longer, if something is pending.
     pub(in crate::engine) fn expire(&mut self, now: BootTime) {
         while let Some((look_again, number)) = self.forget.front().copied() {
             if look_again >= now {
@@ -244,10 +250,10 @@ impl Flows {
             }
             self.forget.pop_front();
             let Some(connection) = self.connections.get(&number) else { continue };
-            let until = connection.last.after(REMEMBERED);
             let held = connection.exchanges.values().any(|state| matches!(state, State::Pending(..)));
-            if until >= now || held {
-                self.forget.push_back((until.max(now.after(REMEMBERED / 2)), number));
+            let until = connection.last.after(if held { HELD } else { REMEMBERED });
+            if until >= now {
+                self.forget.push_back((until.min(now.after(REMEMBERED)), number));
             } else {
                 self.remove(number);
             }
@@ -311,7 +317,7 @@ impl Flows {
         }
         let of_other_end = |state: &State| match state {
             State::Pending(exchange, _) => exchange.inbound.is_none() && exchange.outbound.is_some(),
-            State::Decided => false,
+            State::Decided { outbound_only } => *outbound_only,
         };
         let sent = known.and_then(|known| known.iter().next_back()).filter(|(_, state)| of_other_end(state));
         sent.map_or(Part::LateData, |(part, _)| *part)
