@@ -6,8 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::facts::Symbols;
-use super::host::{Host, IcmpSockets, process};
+use super::host::{Host, IcmpSockets, Snapshot, process};
 use super::plan::IcmpFamilies;
+use super::servers::{Changes, Servers};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
 /// Path look-ups of one (namespace, destination, port) are this far apart at least.
@@ -37,6 +38,7 @@ pub(super) struct Lookups {
     addresses: BTreeMap<u32, (BootTime, Vec<IpAddr>)>,
     next_rescan: BootTime,
     losses: BTreeMap<&'static str, u64>,
+    servers: Servers,
 }
 
 impl Lookups {
@@ -55,6 +57,7 @@ impl Lookups {
             addresses: BTreeMap::new(),
             next_rescan: BootTime::default(),
             losses: BTreeMap::new(),
+            servers: Servers::default(),
         }
     }
 
@@ -64,7 +67,7 @@ impl Lookups {
             self.open_icmp_sockets(inode);
         }
         let snapshot = self.host.snapshot(&self.ports, now);
-        for problem in snapshot.problems {
+        for problem in &snapshot.problems {
             log::info!("{problem}");
         }
         for record in &snapshot.records {
@@ -78,7 +81,7 @@ impl Lookups {
                 _ => {}
             }
         }
-        stream.extend(snapshot.records.into_iter().map(Record::Host));
+        self.tell_listeners(snapshot, stream);
         self.next_rescan = now.after(RESCAN_EVERY);
     }
 
@@ -91,15 +94,31 @@ impl Lookups {
         }
         for inode in self.host.watched_namespaces() {
             let found = self.host.listeners(inode, &added, now);
-            for problem in found.problems {
+            for problem in &found.problems {
                 log::info!("{problem}");
             }
-            stream.extend(found.records.into_iter().map(Record::Host));
+            self.tell_listeners(found, stream);
         }
+    }
+
+    /// Puts what was found into the stream; who holds a listener is followed from now on.
+    fn tell_listeners(&mut self, found: Snapshot, stream: &mut Vec<Record>) {
+        let inodes = found.records.iter().filter_map(|record| match &record.body {
+            HostBody::Listener(listener) => Some(listener.inode),
+            _ => None,
+        });
+        self.servers.found(found.holders, inodes);
+        stream.extend(found.records.into_iter().map(Record::Host));
+    }
+
+    /// Which processes are to be followed from now on, and which no more.
+    pub(super) fn take_servers(&mut self) -> Changes {
+        self.servers.take_changes()
     }
 
     /// Passes a kernel record on: first what it rests on, then the record, then what it asks for.
     pub(super) fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
+        self.servers.look_at(&record);
         match record {
             Record::Packet(mut packet) => {
                 let time = BootTime::from_ns(packet.header.time_ns);
@@ -118,6 +137,14 @@ impl Lookups {
                 if asks_for_path(&socket) {
                     self.path(&socket, time, stream);
                 }
+            }
+            Record::Process(process) => {
+                let time = BootTime::from_ns(process.header.time_ns);
+                if process.header.kind == kind::PROCESS_EXEC {
+                    self.processes.remove(&process.pid);
+                }
+                self.process(process.pid, time, stream);
+                stream.push(Record::Process(process));
             }
             other => stream.push(other),
         }
@@ -168,7 +195,7 @@ impl Lookups {
                 self.open_icmp_sockets(inode);
                 // listeners that were there before this namespace was known
                 let found = self.host.listeners(inode, &self.ports, now);
-                stream.extend(found.records.into_iter().map(Record::Host));
+                self.tell_listeners(found, stream);
             }
         }
         for problem in rescan.problems {

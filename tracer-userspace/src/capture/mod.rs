@@ -15,4 +15,5 @@ pub mod object;
 pub mod plan;
 mod polled;
 pub mod self_test;
+mod servers;
 pub mod session;

@@ -157,6 +157,16 @@ impl Session {
     /// Opens what the namespaces need and puts the first host records into the stream.
     pub fn snapshot(&mut self, stream: &mut Vec<Record>) {
         self.lookups.snapshot(boot_time(), stream);
+        self.follow_servers();
+    }
+
+    /// Follows the processes that were found to serve a watched port.
+    fn follow_servers(&mut self) {
+        let changes = self.lookups.take_servers();
+        for pid in changes.gone {
+            self.maps.remove_server(pid);
+        }
+        self.maps.add_servers(changes.new, boot_time());
     }
 
     /// Waits until the ring or the kernel's announcements have something.
@@ -186,6 +196,12 @@ impl Session {
 
     /// Takes records out of the ring, adds the look-ups they ask for, and says whether there is more.
     pub fn drain(&mut self, stream: &mut Vec<Record>) -> bool {
+        let more = self.take_from_ring(stream);
+        self.follow_servers();
+        more
+    }
+
+    fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> bool {
         for _ in 0..DRAIN_AT_MOST {
             let Some(item) = self.ring.get_mut().next() else { return false };
             let decoded = Record::decode(&item);
@@ -240,6 +256,7 @@ impl Session {
             self.maps.forget_old(now);
         }
         self.lookups.rescan(now, stream);
+        self.follow_servers();
         self.attach_late();
         if let Some(logger) = &mut self.logger {
             logger.flush();
@@ -262,6 +279,7 @@ impl Session {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
         }
         self.lookups.set_ports(ports, now, stream);
+        self.follow_servers();
         self.start.ports = ports.to_vec();
         Ok(())
     }

@@ -20,7 +20,8 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
-            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
+            Record::Process(record) => self.world.exits.learn(record),
+            Record::Flow(_) | Record::Handshake(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }

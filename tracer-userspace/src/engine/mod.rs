@@ -11,6 +11,7 @@ mod attempts;
 mod counters;
 mod decide;
 mod evidence;
+mod exits;
 mod fold;
 mod icmp;
 mod intake;

@@ -10,8 +10,8 @@ use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
     BootTime, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace, PacketRecord,
-    PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple, Watched, kind,
-    packet_flag, socket_flag, tcp_flag, tcp_state,
+    PathReport, PortCount, PortCounts, ProcessInfo, ProcessRecord, Record, SocketRecord, Start, Symbol, Tick, Tuple,
+    Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -163,6 +163,20 @@ impl Script {
     pub(super) fn process(self, pid: u32, comm: &str, unit: &str) -> Self {
         let unit = Some(unit.to_owned());
         self.with(0, HostBody::Process(ProcessInfo { pid, comm: comm.to_owned(), unit, container: None }))
+    }
+
+    /// A process ended, as wait(2) says it.
+    pub(super) fn exits(mut self, pid: u32, exit_code: u32) -> Self {
+        let header = Header { kind: kind::PROCESS_EXIT, time_ns: self.now_us * 1000, ..Header::default() };
+        self.records.push(Record::Process(ProcessRecord { header, pid, exit_code, ..ProcessRecord::default() }));
+        self
+    }
+
+    /// The OOM killer chose a process.
+    pub(super) fn oom_victim(mut self, pid: u32) -> Self {
+        let header = Header { kind: kind::OOM_VICTIM, time_ns: self.now_us * 1000, ..Header::default() };
+        self.records.push(Record::Process(ProcessRecord { header, pid, ..ProcessRecord::default() }));
+        self
     }
 
     pub(super) fn counts(self, count: PortCount) -> Self {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::evidence::{DropClass, Endpoint};
+use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::timing::{RATE_LIMIT_WINDOW, SECOND};
@@ -15,7 +16,7 @@ const KEPT_MAX: usize = 4096;
 
 /// A map that forgets its oldest keys.
 #[derive(Debug)]
-struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     map: BTreeMap<K, V>,
     order: VecDeque<K>,
 }
@@ -27,11 +28,16 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 impl<K: Ord + Clone, V> Recent<K, V> {
-    fn get(&self, key: &K) -> Option<&V> {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.map.get(key)
     }
 
-    fn insert(&mut self, key: K, value: V) {
+    /// Takes a value out; its key keeps its place in the queue of those to be forgotten.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        self.map.remove(key)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
         if self.map.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
         }
@@ -60,6 +66,8 @@ pub(super) struct World {
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
+    /// How processes that serve watched ports ended.
+    pub(super) exits: Exits,
 }
 
 impl World {

@@ -33,7 +33,7 @@ pub use listeners::ListeningSocket;
 pub use namespaces::{Changes, NAMESPACES_MAX, NamespaceError, Namespaces, NetNamespace};
 pub use netlink::NetlinkError;
 pub use open_files::raise_open_files;
-pub use processes::{process, socket_owners};
+pub use processes::{Holders, holds_any, process, socket_holders};
 pub use snapshot::{ListenerRow, Snapshot};
 pub use sockets::LookupError;
 
