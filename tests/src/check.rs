@@ -1,10 +1,13 @@
 //! Compares what was said with what must be said.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::scenario::{Grade, View, Want};
+use crate::lab::{Host, WATCHED};
+use crate::load::Tally;
+use crate::scenario::{Cause, Exchanges, Grade, Http, Remote, View, Want};
 
 /// The lab's addresses, as verdicts must name them.
 #[derive(Clone, Debug)]
@@ -17,10 +20,21 @@ pub struct Scene {
     pub family: crate::lab::Family,
     /// Inodes of the namespaces that the recorder watched.
     pub watched: Vec<u64>,
+    /// What the load generators counted.
+    pub counted: Tally,
+}
+
+impl Scene {
+    fn remote(&self, remote: Remote) -> String {
+        match remote {
+            Remote::Loopback(port) => SocketAddr::new(self.family.loopback(), port).to_string(),
+            Remote::At(host, port) => SocketAddr::new((self.host)(host, self.family), port).to_string(),
+        }
+    }
 }
 
 /// Everything that is wrong with these verdicts and this summary; empty if they are right.
-pub fn faults(verdicts: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
+pub fn faults(verdicts: &[Value], counters: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
     let mut faults = Vec::new();
     let mut counts = vec![0; view.verdicts.len()];
     for verdict in verdicts {
@@ -39,7 +53,12 @@ pub fn faults(verdicts: &[Value], summary: &Value, view: &View, scene: &Scene) -
             faults.push(format!("{count} attempts, not {:?}, have the verdict {}", want.count, wanted(want)));
         }
     }
+    let attempts: u64 = verdicts.iter().filter_map(|verdict| verdict["count"].as_u64()).sum();
+    if view.failures_as_counted && attempts != scene.counted.worth_telling() {
+        faults.push(format!("verdicts stand for {attempts} failures, not for those of the load: {:?}", scene.counted));
+    }
     faults.extend(totals(summary, view));
+    faults.extend(exchanges(counters, summary, view, scene));
     faults
 }
 
@@ -58,7 +77,6 @@ fn malformed(verdict: &Value, scene: &Scene) -> Vec<String> {
     must(evidence.iter().all(|item| item["event"].is_string() && item["detail"].is_string()), "evidence in words");
     must(verdict["summary"].as_str().is_some_and(|text| !text.is_empty()), "a summary");
     must(verdict["next"].as_str().is_some_and(|text| !text.is_empty()), "what to do next");
-    must(verdict["health_check"] == false, "no health check");
     must(verdict["started"].as_str() <= verdict["time"].as_str(), "a start before the end");
     must(verdict["netns"].as_u64().is_some_and(|inode| scene.watched.contains(&inode)), "a watched namespace");
     must(
@@ -83,9 +101,33 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && verdict[server_end] == server.as_str()
         // a folded line stands for many peers
         // and an attempt that got no port has no address either
-        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0))
+        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
+        && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
+        && want.stage.is_none_or(|stage| verdict["stage"] == stage)
+        && verdict["health_check"] == want.health_check
+        && want.http.is_none_or(|http| is_about(verdict, http))
+        && want.origin.is_none_or(|origins| origins.iter().any(|origin| verdict["http"]["origin"] == *origin))
+        && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
+}
+
+fn is_about(verdict: &Value, http: Http) -> bool {
+    let said = &verdict["http"];
+    said["method"] == http.method && said["path"] == http.path && said["status"].as_u64() == http.status
+}
+
+fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
+    match wanted {
+        Cause::Null => said.is_null(),
+        Cause::Any => true,
+        Cause::Perhaps(cause) => said.is_null() || is_cause(said, cause, scene),
+        Cause::Verdict { slug, remote, cause } => {
+            said["verdict"] == *slug
+                && said["remote"] == scene.remote(*remote)
+                && is_cause(&said["cause"], cause, scene)
+        }
+    }
 }
 
 fn has_grade(verdict: &Value, grade: &Grade) -> bool {
@@ -93,7 +135,7 @@ fn has_grade(verdict: &Value, grade: &Grade) -> bool {
         verdict["alternatives"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     verdict["confidence"] == grade.confidence
         && alternatives == grade.alternatives
-        && verdict["expected_status"] == grade.status
+        && verdict["expected_status"].as_u64() == grade.status
 }
 
 /// The summary's totals.
@@ -118,9 +160,58 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     faults
 }
 
+/// The sums of the watched port's counters, and what the summary says of them.
+fn exchanges(counters: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
+    let wanted: BTreeMap<String, u64> = match view.exchanges {
+        Exchanges::Any => return Vec::new(),
+        Exchanges::Exactly(list) => list.iter().map(|(status, count)| (status_key(*status), *count)).collect(),
+        Exchanges::AsCounted => {
+            scene.counted.statuses.iter().map(|(status, count)| (status_key(*status), *count)).collect()
+        }
+    };
+    let lines = || counters.iter().filter(|line| line["port"] == WATCHED);
+    let sum = |key: &str| lines().filter_map(|line| line[key].as_u64()).sum::<u64>();
+    let mut summed: BTreeMap<String, u64> = BTreeMap::new();
+    for (status, count) in lines().filter_map(|line| line["status"].as_object()).flatten() {
+        *summed.entry(status.clone()).or_default() += count.as_u64().unwrap_or_default();
+    }
+    summed.retain(|_, count| *count > 0);
+    let all: u64 = summed.values().sum();
+    let mut faults = Vec::new();
+    if sum("exchanges") != all || summary["exchanges"].as_u64() != Some(all) {
+        let said = &summary["exchanges"];
+        faults.push(format!("{all} statuses are counted in {} exchanges, in the summary {said}", sum("exchanges")));
+    }
+    let most = view.times.max(1);
+    if view.exchanges == Exchanges::AsCounted
+        && summed.get("none").is_some_and(|count| *count <= most * scene.counted.failures)
+    {
+        // what failed has no status, if it came to be an exchange at all
+        summed.remove("none");
+    }
+    let multiplied = |times: u64| wanted.iter().map(|(key, count)| (key.clone(), count * times)).collect();
+    match (1..=most).find(|times| summed == multiplied(*times)) {
+        None => faults.push(format!("the counters sum up to {summed:?}, not {wanted:?}")),
+        Some(times) if sum("slow") != view.slow * times => {
+            faults.push(format!("{} responses were slow, not {}", sum("slow"), view.slow * times));
+        }
+        Some(_) => {}
+    }
+    if let Some(last) = lines().last()
+        && last["waiting"] != 0
+    {
+        faults.push(format!("requests are left waiting: {last}"));
+    }
+    faults
+}
+
+fn status_key(status: u16) -> String {
+    if status == 0 { "none".to_owned() } else { status.to_string() }
+}
+
 /// What a verdict says, in one line.
 fn brief(verdict: &Value) -> String {
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 14] = [
         "verdict",
         "role",
         "confidence",
@@ -130,6 +221,10 @@ fn brief(verdict: &Value) -> String {
         "local",
         "remote",
         "process",
+        "stage",
+        "health_check",
+        "http",
+        "cause",
         "summary",
     ];
     let mut words: Vec<String> = KEYS.iter().map(|key| format!("{key}={} ", verdict[key])).collect();
@@ -143,10 +238,22 @@ fn wanted(want: &Want) -> String {
     let grades: Vec<String> = want
         .grades
         .iter()
-        .map(|grade| format!("{} {:?} {}", grade.confidence, grade.alternatives, grade.status))
+        .map(|grade| format!("{} {:?} {:?}", grade.confidence, grade.alternatives, grade.status))
         .collect();
+    let exchange = want.http.map(|http| format!(" for {} {} {:?}", http.method, http.path, http.status));
+    let exchange = exchange.unwrap_or_default();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
-    format!("{} {} ({}) at {:?}:{}{process}", want.slug, want.role, grades.join(" or "), want.to, want.port)
+    format!(
+        "{} {} ({}) at {:?}:{}{process}{exchange} {:?} {:?} because of {:?}",
+        want.slug,
+        want.role,
+        grades.join(" or "),
+        want.to,
+        want.port,
+        want.stage,
+        want.exit,
+        want.cause
+    )
 }
 
 #[cfg(test)]
@@ -154,17 +261,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::{Family, Host};
+    use crate::lab::Family;
 
     fn scene() -> Scene {
-        Scene { client: [10, 9, 1, 2].into(), host: Host::address, family: Family::V4, watched: vec![7] }
+        Scene {
+            client: [10, 9, 1, 2].into(),
+            host: Host::address,
+            family: Family::V4,
+            watched: vec![7],
+            counted: Tally::default(),
+        }
     }
 
     fn verdict() -> Value {
         json!({
             "type": "verdict", "verdict": "process-down", "role": "inbound", "confidence": "certain",
             "alternatives": [], "expected_status": 502, "count": 1, "local": "10.9.2.2:8080",
-            "remote": "10.9.1.2:41000", "process": null, "health_check": false, "netns": 7,
+            "remote": "10.9.1.2:41000", "process": {"comm": "app", "exit": null}, "health_check": false,
+            "netns": 7, "stage": null, "cause": null,
+            "http": {"method": "GET", "path": "/a", "status": null, "origin": null},
             "started": "2026-01-01T00:00:00Z", "time": "2026-01-01T00:00:01Z", "summary": "s", "next": "n",
             "evidence": [{"time": "2026-01-01T00:00:00Z", "event": "no-socket", "detail": "d"}],
         })
@@ -179,7 +294,7 @@ mod tests {
     }
 
     fn check(verdicts: &[Value], summary: &Value, view: &View) -> usize {
-        faults(verdicts, summary, view, &scene()).len()
+        faults(verdicts, &[], summary, view, &scene()).len()
     }
 
     #[test]
@@ -201,11 +316,62 @@ mod tests {
             ("netns", json!(8)),
             ("next", json!("")),
             ("started", json!("2026-01-01T00:00:02Z")),
+            ("health_check", json!(true)),
+            ("cause", json!({"verdict": "process-down"})),
         ] {
             let mut changed = verdict();
             changed[key] = value;
             assert_ne!(check(&[changed], &summary(), &view()), 0, "{key}");
         }
+    }
+
+    #[test]
+    fn what_is_wanted_of_an_exchange_is_checked() {
+        let mut verdict = verdict();
+        let cause = json!({"verdict": "process-down", "remote": "127.0.0.1:9001", "cause": null});
+        verdict["stage"] = json!("processing");
+        verdict["process"]["exit"] = json!("signal 6");
+        verdict["http"] = json!({"method": "GET", "path": "/a", "status": 502, "origin": "proxy"});
+        verdict["cause"] = cause;
+        let wanted = || Want::inbound("process-down", Grade::certain(502));
+        let because = |port| Cause::of("process-down", Remote::Loopback(port));
+        let whole = || {
+            let want = wanted().stage("processing").exit("signal 6").answered("GET", "/a", 502);
+            want.origin(&["app", "proxy"]).cause(because(9001))
+        };
+        assert_eq!(check(&[verdict.clone()], &summary(), &View::of(whole())), 0);
+        assert_eq!(check(&[verdict.clone()], &summary(), &View::of(whole().cause(Cause::Any))), 0);
+        for want in [
+            whole().stage("not-read"),
+            whole().exit("code 6"),
+            whole().unanswered("GET", "/a"),
+            whole().answered("GET", "/b", 502),
+            whole().origin(&["upstream"]),
+            whole().cause(Cause::Null),
+            whole().cause(because(9002)),
+            whole().cause(Cause::Perhaps(Box::new(because(9002)))),
+            whole().health_check(),
+        ] {
+            assert_ne!(check(&[verdict.clone()], &summary(), &View::of(want.clone())), 0, "{want:?}");
+        }
+    }
+
+    #[test]
+    fn counters_are_summed() {
+        let line = |ok: u64, none: u64| {
+            json!({"port": WATCHED, "exchanges": ok + none, "slow": 0, "waiting": 0,
+                "status": {"200": ok, "none": none}})
+        };
+        let other = json!({"port": 1, "exchanges": 9, "slow": 0, "waiting": 0, "status": {"200": 9}});
+        let mut totals = summary();
+        totals["exchanges"] = json!(5);
+        let faults = |lines: &[Value], view: &View| faults(&[], lines, &totals, view, &scene()).len();
+        let view = View::silent().exchanges(Exchanges::Exactly(&[(200, 4), (0, 1)]));
+        assert_eq!(faults(&[line(3, 0), other, line(1, 1)], &view), 0);
+        assert_ne!(faults(&[line(3, 0), line(1, 0)], &view), 0);
+        assert_ne!(faults(&[line(4, 1)], &view.clone().slow(1)), 0);
+        assert_ne!(faults(&[line(8, 2)], &view), 0);
+        assert_ne!(faults(&[line(4, 1)], &View::silent().exchanges(Exchanges::AsCounted)), 0);
     }
 
     #[test]

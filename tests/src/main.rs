@@ -1,7 +1,6 @@
 //! `wherefore-lab`: the scenario lab as one program, for this machine or for one it is copied to.
 
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,12 +47,7 @@ enum Command {
     },
     /// The test app that scenarios start
     #[command(hide = true)]
-    App {
-        #[arg(long)]
-        listen: SocketAddr,
-        #[arg(long)]
-        v6_only: bool,
-    },
+    App(app::Options),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -93,7 +87,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
+        Command::App(options) => app::serve(&options).map(|()| ExitCode::SUCCESS),
     }
 }
 

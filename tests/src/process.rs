@@ -1,7 +1,7 @@
 //! Processes that the lab starts: their lines are read as they come, and none outlives its lab.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -117,6 +117,26 @@ impl Running {
     /// When it is no longer there.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill_process(Pid::from_child(&self.child), signal).with_context(|| format!("{signal:?} to {}", self.words))
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let input = self.child.stdin.as_mut().context("its standard input is closed")?;
+        writeln!(input, "{line}").with_context(|| format!("writing to {}", self.words))
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn await_end(&mut self) -> Result<()> {
+        wait_until(Deadline::after(PATIENCE), &format!("the end of {}", self.words), || {
+            Ok(self.child.try_wait()?.is_some())
+        })?;
+        self.wait().map(drop)
     }
 
     /// Waits for its end and for the last of its lines.

@@ -35,6 +35,8 @@ pub struct Recording {
     pub vantage: Vantage,
     /// Its verdict lines, exactly.
     pub verdicts: Vec<String>,
+    /// Its counters lines.
+    pub counters: Vec<Value>,
     /// Its summary.
     pub summary: Value,
     /// Its standard error.
@@ -44,14 +46,14 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Starts recording; it may not be ready yet.
+    /// Starts recording, with these flags beside its own; it may not be ready yet.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage) -> Result<Self> {
+    pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage, flags: &[&str]) -> Result<Self> {
         let directory = scratch::directory()?;
         let mut command = Command::new(&tools.wherefore);
-        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path());
+        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path()).args(flags);
         // no lab takes that long: a recorder whose lab was killed ends, too
         command.args(["--duration", "300s"]);
         for place in vantage.places() {
@@ -107,6 +109,7 @@ impl Recorder {
         Ok(Recording {
             vantage: self.vantage,
             verdicts: verdict_lines(&lines),
+            counters: values.iter().filter(|value| value["type"] == "counters").cloned().collect(),
             summary: summary.clone(),
             stderr,
             trace: only_trace(self.directory.path())?,

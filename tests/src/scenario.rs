@@ -5,6 +5,9 @@ use std::ops::RangeInclusive;
 use crate::client::{Ended, Goodbye};
 use crate::firewall::{Rule, Tool};
 use crate::lab::{Family, Host, Place, WATCHED};
+use crate::load::Load;
+use crate::program::Program;
+use crate::talk::{Move, Talk};
 
 /// One way to fail, or not to; over one protocol.
 #[derive(Clone, Debug)]
@@ -15,6 +18,8 @@ pub struct Scenario {
     pub family: Family,
     /// In order. Exactly one of them is [`Step::Record`].
     pub steps: Vec<Step>,
+    /// More flags of the recorders.
+    pub flags: &'static [&'static str],
     /// What must be said.
     pub expect: Expect,
 }
@@ -24,6 +29,13 @@ impl Scenario {
     pub fn title(&self) -> String {
         format!("{}/{}", self.name, self.family.label())
     }
+
+    /// With these flags of the recorders.
+    #[must_use]
+    pub fn flags(mut self, flags: &'static [&'static str]) -> Self {
+        self.flags = flags;
+        self
+    }
 }
 
 /// One step.
@@ -31,14 +43,32 @@ impl Scenario {
 pub enum Step {
     /// The test app listens.
     Serve(Bind),
+    /// The test app listens on every address, with these flags of its own.
+    ServeAs(&'static [&'static str]),
     /// The test app ends.
     StopApp,
+    /// The test app has ended by itself.
+    AppEnded,
+    /// The test app is drained.
+    DrainApp,
+    /// Another test app listens beside the first one, which is then drained.
+    HandOver(&'static [&'static str]),
+    /// Another test app listens on this port of the server's loopback address.
+    Upstream(u16),
+    /// A server of another make runs on the server.
+    Program(Program),
+    /// The server of another make has ended by itself.
+    ProgramEnded,
+    /// The servers of other makes re-read their configuration.
+    Reload,
     /// nginx listens on every address.
     Nginx,
     /// nginx is stopped.
     StopNginx,
     /// A firewall rule is loaded.
     Rule(Rule),
+    /// A script of nft is loaded.
+    Nft(Place, &'static str),
     /// Lines of `ip` in a namespace.
     Ip(Place, &'static str),
     /// Kernel parameters below /proc/sys/net.
@@ -49,6 +79,27 @@ pub enum Step {
     Flow,
     /// The client acts.
     Client(Act),
+    /// The client talks.
+    Talk(Talk),
+    /// The client talks while the next steps are taken; they wait for its first [`Move::Mark`].
+    Meanwhile(Talk),
+    /// Everything that is said meanwhile has been said.
+    AwaitTalks,
+    /// The client asks for much, to its end.
+    Load(Load),
+    /// The client begins to ask for much.
+    BeginLoad(Load),
+    /// So many more requests of it have been answered.
+    AwaitLoad(u64),
+    /// It stops.
+    EndLoad,
+}
+
+impl Step {
+    /// Whether it is traffic.
+    pub fn is_traffic(&self) -> bool {
+        matches!(self, Self::Client(_) | Self::Talk(_) | Self::Meanwhile(_) | Self::Load(_) | Self::BeginLoad(_))
+    }
 }
 
 /// Where the test app listens.
@@ -191,6 +242,26 @@ pub struct View {
     pub recovered: u64,
     /// The summary's `abandoned`; `None`: not looked at.
     pub abandoned: Option<u64>,
+    /// What the counters must sum up to.
+    pub exchanges: Exchanges,
+    /// How often an exchange may be counted: twice where both ends are watched.
+    pub times: u64,
+    /// The counters' `slow`.
+    pub slow: u64,
+    /// Verdicts stand for exactly as many failures as the load generators counted.
+    pub failures_as_counted: bool,
+}
+
+/// What the counters of the watched port must sum up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exchanges {
+    /// Not looked at.
+    #[default]
+    Any,
+    /// Statuses and how many exchanges had each; 0: none was seen.
+    Exactly(&'static [(u16, u64)]),
+    /// What the load generators counted.
+    AsCounted,
 }
 
 impl View {
@@ -202,6 +273,32 @@ impl View {
     /// No verdict.
     pub fn silent() -> Self {
         Self::default()
+    }
+
+    /// Several kinds of verdicts.
+    pub fn all(wants: Vec<Want>) -> Self {
+        Self { verdicts: wants, ..Self::default() }
+    }
+
+    /// The counters sum up to this.
+    #[must_use]
+    pub fn exchanges(mut self, exchanges: Exchanges) -> Self {
+        self.exchanges = exchanges;
+        self
+    }
+
+    /// So many responses were slow.
+    #[must_use]
+    pub fn slow(mut self, count: u64) -> Self {
+        self.slow = count;
+        self
+    }
+
+    /// The verdicts stand for exactly what failed of the load.
+    #[must_use]
+    pub fn failures_as_counted(mut self) -> Self {
+        self.failures_as_counted = true;
+        self
     }
 
     /// So many connections were made. They must have been counted, or silence would prove nothing.
@@ -248,6 +345,66 @@ pub struct Want {
     pub port: u16,
     /// `process.comm`; `None`: not looked at.
     pub process: Option<&'static str>,
+    /// `process.exit`; `None`: not looked at.
+    pub exit: Option<&'static str>,
+    /// `stage`; `None`: not looked at.
+    pub stage: Option<&'static str>,
+    /// `health_check`.
+    pub health_check: bool,
+    /// `http`; `None`: not looked at.
+    pub http: Option<Http>,
+    /// `http.origin`; `None`: not looked at.
+    pub origin: Option<&'static [&'static str]>,
+    /// `cause`.
+    pub cause: Cause,
+}
+
+/// What must be known of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// `method`.
+    pub method: &'static str,
+    /// `path`.
+    pub path: &'static str,
+    /// `status`; `None`: null.
+    pub status: Option<u64>,
+}
+
+/// What must be the cause of a verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// None: `cause` is null.
+    #[default]
+    Null,
+    /// It is not looked at.
+    Any,
+    /// Null, or this one.
+    Perhaps(Box<Self>),
+    /// A verdict.
+    Verdict {
+        /// Its slug.
+        slug: &'static str,
+        /// Its `remote`.
+        remote: Remote,
+        /// Its own cause.
+        cause: Box<Self>,
+    },
+}
+
+impl Cause {
+    /// A verdict that has no cause itself.
+    pub fn of(slug: &'static str, remote: Remote) -> Self {
+        Self::Verdict { slug, remote, cause: Box::new(Self::Null) }
+    }
+}
+
+/// The other end of a server's own connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remote {
+    /// A port of the loopback address.
+    Loopback(u16),
+    /// A port of a host.
+    At(Host, u16),
 }
 
 /// How sure a verdict is, and what follows from it.
@@ -257,19 +414,26 @@ pub struct Grade {
     pub confidence: &'static str,
     /// `alternatives`.
     pub alternatives: &'static [&'static str],
-    /// `expected_status`.
-    pub status: u64,
+    /// `expected_status`; `None`: null.
+    pub status: Option<u64>,
 }
 
 impl Grade {
     /// Without alternatives.
     pub const fn certain(status: u64) -> Self {
-        Self { confidence: "certain", alternatives: &[], status }
+        Self { confidence: "certain", alternatives: &[], status: Some(status) }
     }
 
     /// With alternatives.
     pub const fn likely(status: u64, alternatives: &'static [&'static str]) -> Self {
-        Self { confidence: "likely", alternatives, status }
+        Self { confidence: "likely", alternatives, status: Some(status) }
+    }
+
+    /// No client sees a status.
+    #[must_use]
+    pub const fn unseen(mut self) -> Self {
+        self.status = None;
+        self
     }
 }
 
@@ -285,7 +449,77 @@ impl Want {
     }
 
     fn new(slug: &'static str, role: &'static str, grade: Grade) -> Self {
-        Self { slug, role, grades: vec![grade], count: 1..=1, to: Host::Server, port: WATCHED, process: None }
+        Self {
+            slug,
+            role,
+            grades: vec![grade],
+            count: 1..=1,
+            to: Host::Server,
+            port: WATCHED,
+            process: None,
+            exit: None,
+            stage: None,
+            health_check: false,
+            http: None,
+            origin: None,
+            cause: Cause::Null,
+        }
+    }
+
+    /// At this port.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// About this exchange, whose status was not seen.
+    #[must_use]
+    pub fn unanswered(mut self, method: &'static str, path: &'static str) -> Self {
+        self.http = Some(Http { method, path, status: None });
+        self
+    }
+
+    /// About this exchange.
+    #[must_use]
+    pub fn answered(mut self, method: &'static str, path: &'static str, status: u64) -> Self {
+        self.http = Some(Http { method, path, status: Some(status) });
+        self
+    }
+
+    /// Answered by one of these.
+    #[must_use]
+    pub fn origin(mut self, origins: &'static [&'static str]) -> Self {
+        self.origin = Some(origins);
+        self
+    }
+
+    /// At this stage.
+    #[must_use]
+    pub fn stage(mut self, stage: &'static str) -> Self {
+        self.stage = Some(stage);
+        self
+    }
+
+    /// Whose process ended so.
+    #[must_use]
+    pub fn exit(mut self, exit: &'static str) -> Self {
+        self.exit = Some(exit);
+        self
+    }
+
+    /// For this reason.
+    #[must_use]
+    pub fn cause(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
+    }
+
+    /// A health check's own failure.
+    #[must_use]
+    pub fn health_check(mut self) -> Self {
+        self.health_check = true;
+        self
     }
 
     /// Another grade that fits as well.
@@ -319,7 +553,7 @@ impl Want {
 
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, expect }
+    Scenario { name: name.into(), family, steps, flags: &[], expect }
 }
 
 /// A rule of the table.
@@ -340,4 +574,19 @@ pub fn attempt_at(to: Host, port: u16, patience_ms: u64, ended: &'static [Ended]
 /// Plain requests to a port of the server.
 pub fn requests(port: u16, count: u32) -> Step {
     Step::Client(Act::Request { port, goodbye: Goodbye::Fin, count })
+}
+
+/// The client talks to the watched port on one connection.
+pub fn talk(moves: &'static [Move]) -> Step {
+    Step::Talk(to_watched(moves))
+}
+
+/// The client talks to the watched port while the next steps are taken.
+pub fn meanwhile(moves: &'static [Move]) -> Step {
+    Step::Meanwhile(to_watched(moves))
+}
+
+/// What is said to the watched port on one connection.
+pub fn to_watched(moves: &'static [Move]) -> Talk {
+    Talk { port: WATCHED, from_port: None, count: 1, moves }
 }

@@ -2,8 +2,12 @@
 
 mod benign;
 mod between;
+mod chains;
+mod counts;
 mod drop;
+mod exchanges;
 mod listening;
+mod lookalikes;
 mod nat;
 mod reject;
 
@@ -19,6 +23,10 @@ pub fn all() -> Vec<Scenario> {
         between::scenarios,
         nat::scenarios,
         benign::scenarios,
+        exchanges::scenarios,
+        lookalikes::scenarios,
+        chains::scenarios,
+        counts::scenarios,
     ];
     Family::ALL.into_iter().flat_map(|family| tables.map(|table| table(family)).into_iter().flatten()).collect()
 }
@@ -41,7 +49,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::scenario::Step;
+    use crate::scenario::{Exchanges, Step};
 
     #[test]
     fn names_are_unique_and_every_scenario_records_once() {
@@ -50,7 +58,8 @@ mod tests {
             assert!(names.insert((scenario.name.clone(), scenario.family.label())), "{} twice", scenario.name);
             let records = scenario.steps.iter().filter(|step| matches!(step, Step::Record)).count();
             assert_eq!(records, 1, "{}", scenario.name);
-            assert!(matches!(scenario.steps.last(), Some(Step::Client(_))), "{} ends without traffic", scenario.name);
+            let traffic = scenario.steps.iter().skip_while(|step| !matches!(step, Step::Record));
+            assert!(traffic.into_iter().any(Step::is_traffic), "{} records nothing", scenario.name);
         }
         assert!(!names.is_empty());
     }
@@ -68,6 +77,7 @@ mod tests {
                 !view.verdicts.is_empty()
                     || view.abandoned.is_some()
                     || view.connections.as_ref().is_some_and(|range| *range.start() > 0)
+                    || view.exchanges != Exchanges::Any
             });
             assert!(says_something, "{} would pass with a program that sees nothing", scenario.name);
         }
