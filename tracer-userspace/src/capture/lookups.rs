@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::facts::Symbols;
-use super::host::{Host, IcmpSockets, Snapshot, process};
+use super::host::{Host, IcmpSockets, PressureGauge, Snapshot, process};
 use super::plan::IcmpFamilies;
 use super::servers::{Changes, Servers};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
@@ -39,6 +39,7 @@ pub(super) struct Lookups {
     next_rescan: BootTime,
     losses: BTreeMap<&'static str, u64>,
     servers: Servers,
+    pressure: PressureGauge,
 }
 
 impl Lookups {
@@ -58,6 +59,7 @@ impl Lookups {
             next_rescan: BootTime::default(),
             losses: BTreeMap::new(),
             servers: Servers::default(),
+            pressure: PressureGauge::default(),
         }
     }
 
@@ -82,6 +84,7 @@ impl Lookups {
             }
         }
         self.tell_listeners(snapshot, stream);
+        stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         self.next_rescan = now.after(RESCAN_EVERY);
     }
 
@@ -153,6 +156,7 @@ impl Lookups {
     /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
     pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         self.paths_left = PATHS_PER_TICK;
+        stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         if now < self.next_rescan {
             return;
         }
@@ -182,6 +186,7 @@ impl Lookups {
         };
         for inode in rescan.gone {
             self.icmp_sockets.close(inode);
+            self.pressure.forget(inode);
             self.addresses.remove(&inode);
         }
         for record in rescan.records {
@@ -189,6 +194,9 @@ impl Lookups {
                 self.addresses.insert(record.netns, (now, namespace.addresses.clone()));
             }
             stream.push(Record::Host(record));
+        }
+        if !rescan.new.is_empty() {
+            self.pressure.expect_new();
         }
         for inode in rescan.new {
             if self.host.selection().watches(inode) {

@@ -165,16 +165,17 @@ fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
         process,
         http: Http::default(),
         cause: None,
-        evidence: all_evidence(case, evidence),
+        evidence: all_evidence(case, finding, evidence),
         summary,
         next,
     }
 }
 
 /// What was seen and looked up, in order; if there is too much, the middle of what was seen goes.
-fn all_evidence(case: &Case<'_>, added: Vec<Evidence>) -> Vec<Evidence> {
+fn all_evidence(case: &Case<'_>, finding: &Finding, added: Vec<Evidence>) -> Vec<Evidence> {
     let mut evidence = text::evidence(case);
     let mut added = added;
+    added.extend(case.world.pressures.evidence(finding.slug, finding.netns, (case.attempt.started, finding.time)));
     added.extend(lost(case.world, case.attempt.started, case.now));
     let room = MAX_EVIDENCE.saturating_sub(added.len());
     if evidence.len() > room {

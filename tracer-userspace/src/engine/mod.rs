@@ -18,6 +18,7 @@ mod intake;
 mod listeners;
 mod namespaces;
 mod output;
+mod pressure;
 mod reorder;
 mod rules;
 mod summary;

@@ -8,6 +8,7 @@ use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
+use super::pressure::Pressures;
 use super::timing::{RATE_LIMIT_WINDOW, SECOND};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
 
@@ -68,6 +69,7 @@ pub(super) struct World {
     losses: VecDeque<(BootTime, String, u64)>,
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
+    pub(super) pressures: Pressures,
 }
 
 impl World {
