@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::facts::Symbols;
+use super::firewall::RuleFinder;
 use super::host::{Host, IcmpSockets, PressureGauge, Snapshot, process};
 use super::plan::IcmpFamilies;
 use super::servers::{Changes, Servers};
@@ -40,11 +41,18 @@ pub(super) struct Lookups {
     losses: BTreeMap<&'static str, u64>,
     servers: Servers,
     pressure: PressureGauge,
+    rules: RuleFinder,
 }
 
 impl Lookups {
     /// Nothing told yet.
-    pub(super) fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpFamilies, ports: Vec<u16>) -> Self {
+    pub(super) fn new(
+        host: Host,
+        symbols: Option<Symbols>,
+        wanted_sockets: IcmpFamilies,
+        ports: Vec<u16>,
+        rules: RuleFinder,
+    ) -> Self {
         Self {
             host,
             symbols,
@@ -60,6 +68,7 @@ impl Lookups {
             losses: BTreeMap::new(),
             servers: Servers::default(),
             pressure: PressureGauge::default(),
+            rules,
         }
     }
 
@@ -67,6 +76,9 @@ impl Lookups {
     pub(super) fn snapshot(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         for inode in self.host.watched_namespaces() {
             self.open_icmp_sockets(inode);
+        }
+        for namespace in self.host.namespaces().iter().filter(|one| self.host.selection().watches(one.inode)) {
+            self.rules.expect(namespace);
         }
         let snapshot = self.host.snapshot(&self.ports, now);
         for problem in &snapshot.problems {
@@ -127,6 +139,7 @@ impl Lookups {
                 let time = BootTime::from_ns(packet.header.time_ns);
                 self.namespace(packet.header.netns, time, stream);
                 if packet.header.kind == kind::PACKET_DROP {
+                    self.ask_for_rule(&packet);
                     self.name_location(&mut packet, stream);
                     self.refresh_addresses(&packet, time, stream);
                 }
@@ -227,6 +240,24 @@ impl Lookups {
             let rescan = self.host.rescan_for(inode, time);
             self.take_up(rescan, time, stream);
         }
+    }
+
+    /// Has the rule looked up that dropped a packet, if one did.
+    fn ask_for_rule(&mut self, packet: &PacketRecord) {
+        let function = self.symbols.as_ref().and_then(|symbols| symbols.name_of(packet.location));
+        if !self.rules.is_by_netfilter(packet, function) {
+            return;
+        }
+        let Some(namespace) = self.host.namespaces().get(packet.header.netns) else { return };
+        let destination = crate::verdict::address(packet.tuple.dst);
+        let addresses = self.addresses.get(&packet.header.netns).map(|(_read, addresses)| addresses);
+        let local = addresses.filter(|known| !known.is_empty()).map(|known| known.contains(&destination));
+        self.rules.ask(namespace, packet, local);
+    }
+
+    /// Rules that were found since the last call.
+    pub(super) fn take_rules(&mut self, stream: &mut Vec<Record>) {
+        stream.extend(self.rules.take_found().into_iter().map(Record::Host));
     }
 
     /// Replaces a kernel address by a number, and tells the number's name once.

@@ -11,7 +11,8 @@ use tokio::io::unix::AsyncFd;
 use tracer_ebpf::RING_BYTES;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION, Symbols};
+use super::firewall::RuleFinder;
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
@@ -113,7 +114,8 @@ impl Session {
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
-        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone());
+        let rules = rule_finder(&facts);
+        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone(), rules);
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
@@ -197,6 +199,7 @@ impl Session {
     /// Takes records out of the ring, adds the look-ups they ask for, and says whether there is more.
     pub fn drain(&mut self, stream: &mut Vec<Record>) -> bool {
         let more = self.take_from_ring(stream);
+        self.lookups.take_rules(stream);
         self.follow_servers();
         more
     }
@@ -358,6 +361,13 @@ fn load_as_planned(facts: &Facts, verbose: bool, netns_filter: bool) -> Result<(
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
     let loaded = load(&layout, &plan.hooks, cgroup)?;
     Ok((plan, loaded))
+}
+
+/// What looks firewall rules up on this kernel.
+fn rule_finder(facts: &Facts) -> RuleFinder {
+    let types = facts.types.as_ref();
+    let built_in = types.is_some_and(|types| types.functions.contains_key(NFT_FUNCTION));
+    RuleFinder::new(built_in, types.and_then(|types| types.drop_reason("NETFILTER_DROP")))
 }
 
 fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {

@@ -34,10 +34,10 @@ impl Engine {
             | HostBody::End
             | HostBody::Exchange(_)
             | HostBody::Exchanges(_)
-            | HostBody::Rule(_)
             | HostBody::Publications(_)
             | HostBody::HealthCheckers(_) => {}
             HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
+            HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),

@@ -50,6 +50,10 @@ pub(super) const REMEMBERED: Duration = Duration::from_secs(130);
 /// An attempt that no socket of this host made, with nothing that decides: it is forgotten after this.
 pub(super) const UNEXPLAINED: Duration = Duration::from_secs(3);
 
+/// A look-up of a firewall rule speaks for drops this close to it: the same packets are not looked up
+/// again for some seconds.
+pub(super) const RULE_WITHIN: Duration = Duration::from_secs(10);
+
 /// Folding and counters go by the second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 

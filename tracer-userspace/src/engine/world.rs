@@ -9,8 +9,8 @@ use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::pressure::Pressures;
-use super::timing::{RATE_LIMIT_WINDOW, SECOND};
-use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
+use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND};
+use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
 const KEPT_MAX: usize = 4096;
@@ -53,6 +53,10 @@ impl<K: Ord + Clone, V> Recent<K, V> {
 /// Where a REJECT rule was seen: namespace, port, whether IPv4.
 pub(super) type RejectKey = (u32, u16, bool);
 
+/// Which packets a firewall rule was looked up for: namespace, source, destination, and whichever of the
+/// ports the initiator did not choose (for a SYN-ACK its source's).
+type RuleKey = (u32, IpAddr, IpAddr, u16);
+
 /// The stream's facts.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -70,6 +74,7 @@ pub(super) struct World {
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,
+    rules: Recent<RuleKey, (BootTime, Rule)>,
 }
 
 impl World {
@@ -144,6 +149,22 @@ impl World {
     /// When a REJECT rule was last seen here, if not too long before `since`.
     pub(super) fn reject_near(&self, key: RejectKey, since: BootTime) -> Option<BootTime> {
         self.rejects.get(&key).copied().filter(|time| *time >= since.before(RATE_LIMIT_WINDOW))
+    }
+
+    /// A firewall rule was looked up.
+    pub(super) fn rule(&mut self, netns: u32, rule: &Rule, time: BootTime) {
+        let (source, destination) = (rule.source.ip().to_canonical(), rule.destination.ip().to_canonical());
+        for port in [rule.destination.port(), rule.source.port()] {
+            self.rules.insert((netns, source, destination, port), (time, rule.clone()));
+        }
+    }
+
+    /// The rule that dropped a packet from one end to another, if it was found; `port` is the
+    /// responder's. A look-up serves packets of some seconds.
+    pub(super) fn rule_of(&self, netns: u32, ends: (IpAddr, IpAddr), port: u16, time: BootTime) -> Option<&Rule> {
+        let (found, rule) = self.rules.get(&(netns, ends.0, ends.1, port))?;
+        let near = *found >= time.before(RULE_WITHIN) && *found <= time.after(RULE_WITHIN);
+        near.then_some(rule)
     }
 
     /// A remote end answered a SYN by an ICMP error of a REJECT rule.

@@ -101,6 +101,11 @@ pub struct Function {
 pub const FUNCTIONS: &[Function] = &[
     Function { name: "tcp_v4_err", module: None },
     Function { name: "tcp_v6_err", module: None },
+    // no kprobe goes on it: whether nf_tables is part of the kernel
+    Function { name: NFT_FUNCTION, module: Some("nf_tables") },
     Function { name: "nf_send_reset", module: Some("nf_reject_ipv4") },
     Function { name: "nf_send_reset6", module: Some("nf_reject_ipv6") },
 ];
+
+/// The function that runs nftables' chains.
+pub const NFT_FUNCTION: &str = "nft_do_chain";

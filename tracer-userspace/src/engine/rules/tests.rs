@@ -81,6 +81,34 @@ fn why_the_process_is_down() {
 }
 
 #[test]
+fn the_rule_behind_a_drop() {
+    let named = |out: &[crate::engine::Output]| {
+        let verdict = verdicts(out)[0];
+        let rule = verdict.evidence.iter().find(|item| item.event == Event::FirewallRule);
+        (rule.map(|item| item.detail.clone()), verdict.next.clone())
+    };
+    let dropped = "firewall-drop inbound certain 504";
+    let text = "tcp dport 8080 drop";
+    let (rule, next) = named(&check(script().netfilter().at(40).rule(text, false), &[dropped]));
+    assert_eq!(rule.as_deref(), Some("nft table inet filter, chain input: tcp dport 8080 drop (its counter rose)"));
+    assert!(next.contains("before `tcp dport 8080 drop`"), "{next}");
+    // of another packet, of another namespace, of long ago
+    for other in [
+        script().at(40).from("10.9.1.3").rule(text, false).from("10.9.1.2").netfilter(),
+        script().at(40).in_ns(ROUTER).rule(text, false).in_ns(SERVER).netfilter(),
+        script().rule(text, false).at(20_000).attempt(1).netfilter(),
+    ] {
+        assert_eq!(named(&check(other, &[dropped])).0, None);
+    }
+    // another attempt of the same client
+    assert!(named(&check(script().rule(text, false).at(2000).attempt(2).netfilter(), &[dropped])).0.is_some());
+    // it would have answered
+    let rejected = "firewall-reject inbound likely 504 or firewall-drop";
+    check(script().netfilter().at(40).rule("tcp dport 8080 reject", true), &[rejected]);
+    check(script().netfilter().at(40).rule("reject with tcp reset", true), &[dropped]);
+}
+
+#[test]
 fn process_down_outbound() {
     let down = "process-down outbound likely 502 or firewall-reject";
     check(own().at(1).reset_received().socket_error(111).closed(111), &[down]);
