@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::lab::{Host, WATCHED};
+use crate::lab::{Family, Host, WATCHED};
 use crate::load::Tally;
 use crate::scenario::{Cause, Exchanges, Grade, Http, Remote, View, Want};
 
@@ -15,9 +15,9 @@ pub struct Scene {
     /// The client's address.
     pub client: IpAddr,
     /// Addresses of the hosts that are asked for.
-    pub host: fn(crate::lab::Host, crate::lab::Family) -> IpAddr,
+    pub host: fn(Host, Family) -> IpAddr,
     /// Protocol.
-    pub family: crate::lab::Family,
+    pub family: Family,
     /// Inodes of the namespaces that the recorder watched.
     pub watched: Vec<u64>,
     /// What the load generators counted.
@@ -104,17 +104,32 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
         && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
+        && want.evidence.is_none_or(|(event, detail)| has_evidence(verdict, event, detail))
         && want.stage.is_none_or(|stage| verdict["stage"] == stage)
         && verdict["health_check"] == want.health_check
         && want.http.is_none_or(|http| is_about(verdict, http))
-        && want.origin.is_none_or(|origins| origins.iter().any(|origin| verdict["http"]["origin"] == *origin))
+        && want.origin.is_none_or(|origins| has_origin(verdict, origins))
         && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
+}
+
+fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
+    let items = verdict["evidence"].as_array().into_iter().flatten();
+    let mut details = items.filter(|item| item["event"] == event).filter_map(|item| item["detail"].as_str());
+    match detail {
+        Some(wanted) => details.any(|detail| detail.contains(wanted)),
+        None => details.next().is_none(),
+    }
 }
 
 fn is_about(verdict: &Value, http: Http) -> bool {
     let said = &verdict["http"];
     said["method"] == http.method && said["path"] == http.path && said["status"].as_u64() == http.status
+}
+
+fn has_origin(verdict: &Value, origins: &[&str]) -> bool {
+    let said = verdict.pointer("/http/origin").and_then(Value::as_str);
+    said.is_some_and(|said| origins.contains(&said))
 }
 
 fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
@@ -124,7 +139,8 @@ fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
         Cause::Perhaps(cause) => said.is_null() || is_cause(said, cause, scene),
         Cause::Verdict { slug, remote, cause } => {
             said["verdict"] == *slug
-                && said["remote"] == scene.remote(*remote)
+                // where both ends were seen it is the other end's verdict
+                && said[if said["role"] == "inbound" { "local" } else { "remote" }] == scene.remote(*remote)
                 && is_cause(&said["cause"], cause, scene)
         }
     }
@@ -197,7 +213,7 @@ fn exchanges(counters: &[Value], summary: &Value, view: &View, scene: &Scene) ->
         }
         Some(_) => {}
     }
-    if let Some(last) = lines().last()
+    if let Some(last) = lines().next_back()
         && last["waiting"] != 0
     {
         faults.push(format!("requests are left waiting: {last}"));
@@ -211,7 +227,7 @@ fn status_key(status: u16) -> String {
 
 /// What a verdict says, in one line.
 fn brief(verdict: &Value) -> String {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 15] = [
         "verdict",
         "role",
         "confidence",
@@ -221,6 +237,7 @@ fn brief(verdict: &Value) -> String {
         "local",
         "remote",
         "process",
+        "evidence",
         "stage",
         "health_check",
         "http",
@@ -261,7 +278,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::Family;
 
     fn scene() -> Scene {
         Scene {
@@ -328,7 +344,7 @@ mod tests {
     #[test]
     fn what_is_wanted_of_an_exchange_is_checked() {
         let mut verdict = verdict();
-        let cause = json!({"verdict": "process-down", "remote": "127.0.0.1:9001", "cause": null});
+        let cause = json!({"verdict": "process-down", "role": "outbound", "remote": "127.0.0.1:9001", "cause": null});
         verdict["stage"] = json!("processing");
         verdict["process"]["exit"] = json!("signal 6");
         verdict["http"] = json!({"method": "GET", "path": "/a", "status": 502, "origin": "proxy"});

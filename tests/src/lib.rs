@@ -6,15 +6,21 @@
 //! vantage watch the same traffic, and compares what each of them said ([`check`]), live and replayed.
 
 pub mod app;
+pub mod bench;
 pub mod check;
 pub mod client;
+pub mod corpus;
+pub mod cut;
 pub mod demo;
 pub mod firewall;
 pub mod flow;
+pub mod item;
 pub mod lab;
 pub mod load;
 pub mod netns;
 pub mod nginx;
+pub mod parallel;
+pub mod privileges;
 pub mod process;
 pub mod program;
 pub mod recorder;
@@ -22,6 +28,9 @@ pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
+pub mod shared;
+pub mod soak;
 pub mod talk;
 pub mod tools;
+pub mod trim;
 pub mod wait;

@@ -111,6 +111,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has closed its standard error, as a process that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.stderr.content().ended
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

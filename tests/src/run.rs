@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall::{self, Tool};
@@ -18,17 +18,18 @@ use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::load::{Generator, Tally};
 use crate::nginx::{self, Nginx};
 use crate::program::Served;
-use crate::recorder::{Recorder, Recording};
+use crate::recorder::{Recorder, Recording, VERDICT_PATIENCE};
 use crate::scenario::{Act, Bind, Scenario, Step, Vantage};
 use crate::talk::Talk;
 use crate::tools::Tools;
-use crate::wait::PATIENCE;
+use crate::wait::{Deadline, PATIENCE};
 
 /// Why a scenario cannot run on this machine; `None` if it can.
 pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
         Step::Nft(..) => firewall::missing(Tool::Nft, scenario.family),
+        Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
         Step::Program(program) => program.make.missing(),
         _ => None,
@@ -40,15 +41,16 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
 pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
-    let mut stage = Stage::new(Lab::new(scenario.family)?);
+    let mut stage = Stage::new(scenario)?;
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
     }
     if stage.recorders.is_empty() {
         bail!("the scenario never records");
     }
+    let deadline = Deadline::after(VERDICT_PATIENCE);
     for ((_, view), recorder) in scenario.expect.views().into_iter().zip(&stage.recorders) {
-        recorder.await_verdicts(view.least());
+        recorder.await_verdicts(view.least(), deadline);
     }
     for recorder in &stage.recorders {
         recorder.interrupt()?;
@@ -59,7 +61,7 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
         let mut found = faults(&verdicts, &recording.counters, &recording.summary, view, &stage.scene(vantage));
-        found.extend(stage.listener_fault(&recording, vantage));
+        found.extend(stage.listener_fault(&recording.summary, vantage));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
     }
@@ -80,7 +82,7 @@ fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
 }
 
 /// What a running scenario consists of. Fields drop in this order: recorders before the lab.
-struct Stage {
+pub(crate) struct Stage {
     recorders: Vec<Recorder>,
     flows: Vec<Flow>,
     app: Option<App>,
@@ -92,12 +94,13 @@ struct Stage {
     counted: Tally,
     /// Whether something listens on the watched port.
     listens: bool,
-    lab: Lab,
+    pub(crate) lab: Lab,
 }
 
 impl Stage {
-    fn new(lab: Lab) -> Self {
-        Self {
+    pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
+        let lab = Lab::new(scenario.family)?;
+        Ok(Self {
             recorders: Vec::new(),
             flows: Vec::new(),
             app: None,
@@ -109,10 +112,11 @@ impl Stage {
             counted: Tally::default(),
             listens: false,
             lab,
-        }
+        })
     }
 
-    fn scene(&self, vantage: Vantage) -> Scene {
+    /// What a verdict from this vantage must be about.
+    pub(crate) fn scene(&self, vantage: Vantage) -> Scene {
         Scene {
             client: self.lab.client_address(),
             host: Host::address,
@@ -122,7 +126,7 @@ impl Stage {
         }
     }
 
-    fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
+    pub(crate) fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
         match step {
             Step::Serve(bind) => {
                 let (address, v6_only) = bound(*bind, scenario.family);
@@ -131,6 +135,7 @@ impl Stage {
             }
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
+            Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
             Step::DrainApp => self.app.take().context("no app runs")?.drain()?,
             Step::HandOver(flags) => {
@@ -196,8 +201,8 @@ impl Stage {
     }
 
     /// The summary must know whether something listens in the end.
-    fn listener_fault(&self, recording: &Recording, vantage: Vantage) -> Option<String> {
-        let said = recording.summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
+    pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
+        let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(self.listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use rustix::process::Signal;
+
 use crate::client::{Ended, Goodbye};
 use crate::firewall::{Rule, Tool};
 use crate::lab::{Family, Host, Place, WATCHED};
@@ -22,9 +24,18 @@ pub struct Scenario {
     pub flags: &'static [&'static str],
     /// What must be said.
     pub expect: Expect,
+    /// Whether it is one of those that run on other kernels with every change: each verdict once.
+    pub ci: bool,
 }
 
 impl Scenario {
+    /// Runs it on other kernels with every change, if it is chosen: one protocol is enough.
+    #[must_use]
+    pub fn in_ci(mut self, chosen: bool) -> Self {
+        self.ci |= chosen;
+        self
+    }
+
     /// Name and family: what `run` takes and reports.
     pub fn title(&self) -> String {
         format!("{}/{}", self.name, self.family.label())
@@ -47,6 +58,8 @@ pub enum Step {
     ServeAs(&'static [&'static str]),
     /// The test app ends.
     StopApp,
+    /// The test app ends so.
+    EndApp(Ending),
     /// The test app has ended by itself.
     AppEnded,
     /// The test app is drained.
@@ -100,6 +113,15 @@ impl Step {
     pub fn is_traffic(&self) -> bool {
         matches!(self, Self::Client(_) | Self::Talk(_) | Self::Meanwhile(_) | Self::Load(_) | Self::BeginLoad(_))
     }
+}
+
+/// How the test app ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By this exit code.
+    Code(u8),
+    /// By this signal.
+    Signal(Signal),
 }
 
 /// Where the test app listens.
@@ -184,6 +206,16 @@ impl Vantage {
         }
     }
 
+    /// In file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+            Self::All => "all",
+        }
+    }
+
     /// In messages.
     pub fn label(self) -> &'static str {
         match self {
@@ -228,6 +260,11 @@ impl Expect {
             views.push((Vantage::All, all));
         }
         views
+    }
+
+    /// What is said where everything is watched.
+    pub fn widest(&self) -> &View {
+        self.all.as_ref().unwrap_or(&self.both)
     }
 }
 
@@ -347,6 +384,9 @@ pub struct Want {
     pub process: Option<&'static str>,
     /// `process.exit`; `None`: not looked at.
     pub exit: Option<&'static str>,
+    /// An item of the evidence: its `event`, and what its `detail` must hold; `None` for the latter: there
+    /// must be no such item. Not looked at if there is none here.
+    pub evidence: Option<(&'static str, Option<&'static str>)>,
     /// `stage`; `None`: not looked at.
     pub stage: Option<&'static str>,
     /// `health_check`.
@@ -384,7 +424,7 @@ pub enum Cause {
     Verdict {
         /// Its slug.
         slug: &'static str,
-        /// Its `remote`.
+        /// Its server's end: `remote`, or `local` where it is inbound.
         remote: Remote,
         /// Its own cause.
         cause: Box<Self>,
@@ -458,6 +498,7 @@ impl Want {
             port: WATCHED,
             process: None,
             exit: None,
+            evidence: None,
             stage: None,
             health_check: false,
             http: None,
@@ -508,6 +549,20 @@ impl Want {
         self
     }
 
+    /// With this in its evidence.
+    #[must_use]
+    pub fn evidence(mut self, event: &'static str, detail: &'static str) -> Self {
+        self.evidence = Some((event, Some(detail)));
+        self
+    }
+
+    /// Without any such evidence.
+    #[must_use]
+    pub fn no_evidence(mut self, event: &'static str) -> Self {
+        self.evidence = Some((event, None));
+        self
+    }
+
     /// For this reason.
     #[must_use]
     pub fn cause(mut self, cause: Cause) -> Self {
@@ -553,7 +608,7 @@ impl Want {
 
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, flags: &[], expect }
+    Scenario { name: name.into(), family, steps, flags: &[], expect, ci: false }
 }
 
 /// A rule of the table.

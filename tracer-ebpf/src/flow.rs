@@ -72,6 +72,10 @@ pub mod flow_flag {
     pub const ALERT_SENT: u32 = 1 << 17;
     /// The connection began with a head on a port whose peer had had a success before.
     pub const SUCCEEDED_BEFORE: u32 = 1 << 18;
+    /// The process has made HTTP requests of its own on followed connections.
+    pub const FORWARDS: u32 = 1 << 19;
+    /// This end had data that it had not been able to send: the peer took no more.
+    pub const UNSENT_DATA: u32 = 1 << 20;
 }
 
 /// Values of [`FlowRecord::stage`]: how far the exchange's request got on this host.

@@ -126,8 +126,15 @@ impl Layout {
 /// No such field in the running kernel.
 pub const ABSENT: u32 = u32::MAX;
 
-/// What a connect() that has sent no SYN yet is known by: value of map `CONNECTS`, keyed by
-/// `bpf_get_current_pid_tgid()`.
+/// Bits of [`PendingConnect::flags`].
+pub mod connect_flag {
+    /// The socket is `AF_INET6`.
+    pub const V6_SOCKET: u16 = 1 << 0;
+    /// Its SYN is on its way: nothing is pending any more.
+    pub const SYN_FOLLOWS: u16 = 1 << 1;
+}
+
+/// A thread's last connect(): value of map `CONNECTS`, keyed by `bpf_get_current_pid_tgid()`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
@@ -140,8 +147,8 @@ pub struct PendingConnect {
     pub netns: u32,
     /// Host order.
     pub dst_port: u16,
-    /// 1 if the socket is `AF_INET6`.
-    pub v6_socket: u16,
+    /// [`connect_flag`].
+    pub flags: u16,
     /// Comm of the task.
     pub comm: [u8; 16],
 }

@@ -127,7 +127,7 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
               HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n",
         )?,
         "chunked" => stream.write_all(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nHTTP\r\n1a\r\n/1.1 500 no head is\r\n\
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nHTTP\r\n1b\r\n/1.1 500 no head is\r\n\
               this\r\n\r\n0\r\nTrailer: a\r\n\r\n",
         )?,
         "drip" => drip(stream)?,

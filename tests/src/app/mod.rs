@@ -5,6 +5,7 @@
 
 mod answer;
 mod request;
+mod ring;
 mod server;
 
 use std::net::SocketAddr;
@@ -16,6 +17,7 @@ use rustix::process::Signal;
 
 use crate::netns::Namespace;
 use crate::process::Running;
+use crate::scenario::Ending;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
@@ -26,8 +28,12 @@ const LISTENING: &str = "listening";
 /// What it is told to end as a graceful restart does.
 const DRAIN: &str = "drain";
 
+/// What it is told, with a number, to end with that exit code.
+const EXIT: &str = "exit";
+
 /// How the app serves.
 #[derive(Args, Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Options {
     /// Where it listens.
     #[arg(long)]
@@ -47,6 +53,9 @@ pub struct Options {
     /// It accepts and reads nothing.
     #[arg(long)]
     pub never_read: bool,
+    /// It works by `io_uring`, and answers every path alike but `/close`.
+    #[arg(long)]
+    pub io_uring: bool,
     /// A PROXY protocol header comes first on every connection.
     #[arg(long)]
     pub proxy_protocol: bool,
@@ -69,6 +78,11 @@ pub enum Foreign {
     Fin,
     /// RST.
     Rst,
+}
+
+/// Why the app cannot serve with these flags here; `None` if it can.
+pub fn missing(flags: &[&str]) -> Option<String> {
+    flags.contains(&"--io-uring").then(ring::missing).flatten()
 }
 
 /// A running app.
@@ -97,6 +111,20 @@ impl App {
     /// When it does not end.
     pub fn stop(mut self) -> Result<()> {
         self.0.stop(Signal::KILL).map(drop)
+    }
+
+    /// Has it end so, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn end(mut self, ending: Ending) -> Result<()> {
+        match ending {
+            Ending::Code(code) => {
+                self.0.say(&format!("{EXIT} {code}"))?;
+                self.0.wait().map(drop)
+            }
+            Ending::Signal(signal) => self.0.stop(signal).map(drop),
+        }
     }
 
     /// Waits until it has ended by itself.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{DRAIN, LISTENING, Options, answer};
+use super::{DRAIN, EXIT, LISTENING, Options, answer, ring};
 
 /// Serves until standard input ends, or says that the app must drain.
 ///
@@ -18,12 +18,20 @@ pub fn serve(options: &Options) -> Result<()> {
     let handle = listener.try_clone()?;
     writeln!(std::io::stdout(), "{LISTENING}")?;
     let open = Open::default();
-    if !options.never_accept {
+    if options.io_uring {
+        std::thread::spawn(move || {
+            ring::serve(&listener).map_err(|error| drop(writeln!(std::io::stderr(), "{error:#}")))
+        });
+    } else if !options.never_accept {
         let (open, options) = (open.clone(), options.clone());
         std::thread::spawn(move || accept(&TcpListener::from(listener), &open, &options));
     }
     for line in std::io::stdin().lock().lines() {
-        if line? == DRAIN {
+        let line = line?;
+        if let Some(code) = line.strip_prefix(EXIT) {
+            std::process::exit(code.trim().parse()?);
+        }
+        if line == DRAIN {
             // the listener goes at once: what waits in its queue is reset
             handle.shutdown(Shutdown::Both)?;
             open.drain();

@@ -1,11 +1,11 @@
 //! Real proxies and app servers: what they answer, and why.
 
-use super::exchanges::{seen, serve};
+use super::exchanges::seen;
 use crate::lab::{Family, Host, Place, WATCHED};
 use crate::load::Load;
 use crate::program::{Make, Program};
-use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, View, Want, meanwhile, scenario, talk};
-use crate::talk::Move::{self, Ended, Get, Mark, Over, Pause, Reset, Status};
+use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, View, Want, scenario, talk};
+use crate::talk::Move::{self, Ended, Get, Over, Pause, Status};
 
 /// Nothing listens there.
 const DOWN: u16 = 9001;
@@ -78,6 +78,12 @@ fn proxy(make: Make, text: &'static str) -> Vec<Step> {
 }
 
 fn nginx(family: Family) -> Scenario {
+    const TALKS: [&[Move]; 4] = [
+        &[Get("/ok"), Status(200), Get("/down/a"), Status(502), Get("/own"), Status(403)],
+        &[Get("/status/500"), Status(500), Get("/status/404"), Status(404), Get("/reset"), Status(502)],
+        &[Get("/close"), Status(502), Get("/hang"), Status(504), Get("/dropped/a"), Status(504)],
+        &[Get("/short"), Ended],
+    ];
     let server = vec![
         answered("/down/a", 502, "nginx").origin(&["proxy"]).cause(because("process-down", DOWN)),
         answered("/dropped/a", 504, "nginx")
@@ -95,17 +101,18 @@ fn nginx(family: Family) -> Scenario {
     ];
     let client = to_client(&server);
     let mut steps = proxy(Make::Nginx, NGINX);
-    const TALKS: [&[Move]; 4] = [
-        &[Get("/ok"), Status(200), Get("/down/a"), Status(502), Get("/own"), Status(403)],
-        &[Get("/status/500"), Status(500), Get("/status/404"), Status(404), Get("/reset"), Status(502)],
-        &[Get("/close"), Status(502), Get("/hang"), Status(504), Get("/dropped/a"), Status(504)],
-        &[Get("/short"), Ended],
-    ];
     steps.extend(TALKS.map(talk));
     scenario("chain-nginx", family, steps, seen(server, client))
 }
 
 fn haproxy(family: Family) -> Scenario {
+    const TALKS: [&[Move]; 5] = [
+        &[Get("/ok"), Status(200), Get("/status/500"), Status(500)],
+        &[Get("/down/a"), Status(503)],
+        &[Get("/own"), Status(403)],
+        &[Get("/close"), Status(502)],
+        &[Get("/hang"), Status(504)],
+    ];
     const CONFIGURATION: &str = "
 frontend front
     bind LISTEN:8080
@@ -126,13 +133,6 @@ backend app
     ];
     let client = to_client(&server);
     let mut steps = proxy(Make::Haproxy, CONFIGURATION);
-    const TALKS: [&[Move]; 5] = [
-        &[Get("/ok"), Status(200), Get("/status/500"), Status(500)],
-        &[Get("/down/a"), Status(503)],
-        &[Get("/own"), Status(403)],
-        &[Get("/close"), Status(502)],
-        &[Get("/hang"), Status(504)],
-    ];
     steps.extend(TALKS.map(talk));
     scenario("chain-haproxy", family, steps, seen(server, client))
 }
@@ -278,7 +278,7 @@ server.listen(8080, 'LISTEN'.replace(/[\\[\\]]/g, ''));
                 node(),
                 Step::Record,
                 talk(&[Get("/ok"), Status(200), Pause(100), Get("/ok"), Status(200), Ended]),
-                talk(&[Get("/ok"), Status(200), Pause(900), Get("/late"), Reset]),
+                talk(&[Get("/ok"), Status(200), Pause(900), Get("/late"), Over]),
             ],
             seen(vec![late], vec![late_client]),
         ),
@@ -288,23 +288,5 @@ server.listen(8080, 'LISTEN'.replace(/[\\[\\]]/g, ''));
             vec![node(), Step::Record, talk(&[Get("/ok"), Status(200), Get("/throw"), Over]), Step::ProgramEnded],
             seen(vec![throws], vec![closed("/throw")]),
         ),
-        drained(family),
     ]
-}
-
-/// The app closes its listener and its idle connections, and answers what is in hand.
-fn drained(family: Family) -> Scenario {
-    scenario(
-        "benign-app-drained",
-        family,
-        vec![
-            serve(),
-            Step::Record,
-            meanwhile(&[Get("/ok"), Status(200), Mark, Ended]),
-            meanwhile(&[Get("/slow/500"), Pause(100), Mark, Status(200), Ended]),
-            Step::DrainApp,
-            Step::AwaitTalks,
-        ],
-        seen(vec![], vec![]),
-    )
 }

@@ -10,6 +10,7 @@ mod listening;
 mod lookalikes;
 mod nat;
 mod reject;
+mod why;
 
 use crate::lab::Family;
 use crate::scenario::{Grade, Scenario, View, Want};
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         drop::scenarios,
         between::scenarios,
         nat::scenarios,
+        why::scenarios,
         benign::scenarios,
         exchanges::scenarios,
         lookalikes::scenarios,
@@ -62,6 +64,17 @@ mod tests {
             assert!(traffic.into_iter().any(Step::is_traffic), "{} records nothing", scenario.name);
         }
         assert!(!names.is_empty());
+    }
+
+    #[test]
+    fn every_verdict_runs_on_other_kernels_with_every_change() {
+        let slugs = |ci: bool| -> BTreeSet<&str> {
+            let chosen = all().into_iter().filter(|scenario| !ci || scenario.ci);
+            let views =
+                chosen.flat_map(|scenario| [scenario.expect.server, scenario.expect.client, scenario.expect.both]);
+            views.flat_map(|view| view.verdicts).map(|want| want.slug).collect()
+        };
+        assert_eq!(slugs(true), slugs(false), "mark one scenario of each verdict with in_ci()");
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn syn_delivered(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
-    if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN && slot.in_namespace(sock.netns()) {
+    if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN && slot.has(sock) {
         slot.count_syn();
     }
     Some(())

@@ -57,9 +57,13 @@ pub(super) static TROUBLED: HashMap<Initiator, u64> = HashMap::with_max_entries(
 #[map]
 pub(super) static TROUBLED_LAST: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Calls of connect() that have not sent a SYN yet, by `bpf_get_current_pid_tgid()`.
+/// The last connect() of each thread, by `bpf_get_current_pid_tgid()`. Old ones are removed by user space.
 #[map]
 pub(super) static CONNECTS: HashMap<u64, PendingConnect> = HashMap::with_max_entries(4096, 0);
+
+/// Whether [`UNSENT`] may hold anything: one element, not 0 if so.
+#[map]
+pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Processes (thread group ids) that have just had a connect() which sent no SYN: their next success
 /// is told, so that one address family's failure is not taken for the request's.

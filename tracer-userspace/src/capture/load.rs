@@ -58,6 +58,8 @@ pub struct Loaded {
 /// [`LoadError`] if the object or a required hook is refused.
 pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result<Loaded, LoadError> {
     let ebpf = EbpfLoader::new()
+        // the kernel's types are read already, and the programs get their numbers from the layout
+        .btf(None)
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)

@@ -1,11 +1,10 @@
-//! Capture: facts, then plan, then load; then ring and look-ups make one stream. All that touches the
-//! running kernel and host.
 //! Capture: facts, then plan, then load; beside them what the host tells. All that touches the
 //! running kernel, and the only place that reads clocks.
 
 pub mod clock;
 pub mod facts;
 pub mod firewall;
+pub mod heads;
 pub mod host;
 mod kernel_maps;
 pub mod load;
@@ -15,6 +14,7 @@ mod modules;
 pub mod object;
 pub mod plan;
 mod polled;
+pub mod privileges;
 pub mod self_test;
 mod servers;
 pub mod session;

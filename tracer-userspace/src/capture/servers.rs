@@ -39,7 +39,7 @@ impl Servers {
         match record {
             Record::Socket(socket) if socket.header.kind == kind::SOCKET_STATE => self.socket(socket),
             Record::Process(process) => {
-                self.process(process, |pid, listeners| holds_any(pid, |inode| listeners.contains(&inode)))
+                self.process(process, |pid, listeners| holds_any(pid, |inode| listeners.contains(&inode)));
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tracer_ebpf::RING_BYTES;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION};
 use super::firewall::RuleFinder;
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
@@ -21,6 +21,7 @@ use super::made_records::{hook_records, host_record, start_record, unsent_record
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
+use super::privileges::Needs;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{BootTime, Hook, HostBody, Loss, PacketRecord, PortCounts, Record, Start, Tick, Watched};
 
@@ -101,7 +102,7 @@ impl Session {
         lift_memlock_limit();
         // each watched namespace takes some sockets
         raise_open_files();
-        let mut facts = Facts::gather();
+        let (mut facts, symbols) = Facts::gather_with_symbols();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
         let (mut plan, mut loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
@@ -115,7 +116,7 @@ impl Session {
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         let rules = rule_finder(&facts);
-        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone(), rules);
+        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone(), rules);
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
@@ -133,6 +134,15 @@ impl Session {
         };
         session.expect_modules();
         Ok(session)
+    }
+
+    /// What is still done from here on that takes capabilities; tries what works without.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            guarded_maps: !self.maps.can_be_read(),
+            waiting_hooks: self.late_hooks().next().is_some(),
+            sockets: self.plan.icmp_sockets.v4 || self.plan.icmp_sockets.v6,
+        }
     }
 
     /// What the stream begins with; the hooks as they are attached now.

@@ -1,5 +1,6 @@
 //! How processes that serve a watched port ended.
 
+use super::timing::EXIT_BEFORE;
 use super::world::Recent;
 use crate::record::{BootTime, ProcessRecord, kind, process_flag};
 
@@ -9,14 +10,14 @@ pub(super) struct Exit {
     pub(super) time: BootTime,
     pub(super) comm: [u8; 16],
     /// As in wait(2).
-    exit_code: u32,
+    status: u32,
     pub(super) core_dumped: bool,
     pub(super) oom_killed: bool,
 }
 
 impl Exit {
     fn signal(&self) -> u32 {
-        self.exit_code & 0x7f
+        self.status & 0x7f
     }
 
     /// The same in words: `was ended by signal 11 (SIGSEGV), core dumped`.
@@ -30,8 +31,13 @@ impl Exit {
         }
     }
 
+    /// Whether it went otherwise than by exit code 0.
+    pub(super) fn is_abnormal(&self) -> bool {
+        self.signal() != 0 || self.code() != 0
+    }
+
     fn code(&self) -> u32 {
-        (self.exit_code >> 8) & 0xff
+        (self.status >> 8) & 0xff
     }
 
     /// `code N`, `signal N`, `signal 9 (oom-kill)`.
@@ -87,7 +93,7 @@ impl Exits {
                 let exit = Exit {
                     time,
                     comm: record.comm,
-                    exit_code: record.exit_code,
+                    status: record.exit_code,
                     core_dumped: record.flags & process_flag::CORE_DUMPED != 0,
                     oom_killed: chosen || record.flags & process_flag::OOM_KILLED != 0,
                 };
@@ -97,6 +103,12 @@ impl Exits {
             kind::OOM_VICTIM => self.victims.insert(record.pid, time),
             _ => {}
         }
+    }
+
+    /// The end of this process, if it came about when its connection was closed.
+    pub(super) fn near(&self, pid: u32, closed: BootTime, until: BootTime) -> Option<&Exit> {
+        let exit = self.exits.get(&pid).filter(|_| pid != 0)?;
+        (exit.time >= closed.before(EXIT_BEFORE) && exit.time <= until).then_some(exit)
     }
 
     /// How it ended, if it has, by this time.
@@ -121,20 +133,34 @@ mod tests {
 
     #[test]
     fn how_it_ended() {
-        let check = |exit_code, flags, text: &str, words: &str| {
+        let check = |exit_code, flags, text: &str, abnormal| {
             let mut exits = Exits::default();
             exits.learn(&record(kind::PROCESS_EXIT, 1000, exit_code, flags));
             let exit = exits.last(7, at(1000)).unwrap();
-            assert_eq!((exit.text().as_str(), exit.words().as_str()), (text, words));
+            assert_eq!((exit.text().as_str(), exit.is_abnormal()), (text, abnormal));
         };
-        check(0, 0, "code 0", "ended with exit code 0");
-        check(1 << 8, 0, "code 1", "ended with exit code 1");
-        check(255 << 8, 0, "code 255", "ended with exit code 255");
-        check(9, 0, "signal 9", "was ended by signal 9 (SIGKILL)");
-        check(9, process_flag::OOM_KILLED, "signal 9 (oom-kill)", "was killed by the OOM killer");
-        check(15, process_flag::OOM_KILLED, "signal 15", "was ended by signal 15 (SIGTERM)");
-        check(11, process_flag::CORE_DUMPED, "signal 11", "was ended by signal 11 (SIGSEGV), core dumped");
-        check(40, 0, "signal 40", "was ended by signal 40");
+        check(0, 0, "code 0", false);
+        check(1 << 8, 0, "code 1", true);
+        check(255 << 8, 0, "code 255", true);
+        check(9, 0, "signal 9", true);
+        check(9, process_flag::OOM_KILLED, "signal 9 (oom-kill)", true);
+        check(15, process_flag::OOM_KILLED, "signal 15", true);
+        check(11 | 0x80, process_flag::CORE_DUMPED, "signal 11", true);
+    }
+
+    #[test]
+    fn how_it_ended_in_words() {
+        let check = |exit_code, flags, words: &str| {
+            let mut exits = Exits::default();
+            exits.learn(&record(kind::PROCESS_EXIT, 1000, exit_code, flags));
+            assert_eq!(exits.last(7, at(1000)).unwrap().words(), words);
+        };
+        check(0, 0, "ended with exit code 0");
+        check(3 << 8, 0, "ended with exit code 3");
+        check(9, 0, "was ended by signal 9 (SIGKILL)");
+        check(9, process_flag::OOM_KILLED, "was killed by the OOM killer");
+        check(11, process_flag::CORE_DUMPED, "was ended by signal 11 (SIGSEGV), core dumped");
+        check(40, 0, "was ended by signal 40");
     }
 
     #[test]
@@ -149,10 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn an_end_to_come_is_none() {
+    fn only_about_that_time() {
         let mut exits = Exits::default();
         exits.learn(&record(kind::PROCESS_EXIT, 10_000, 9, 0));
+        let near = |pid, closed, until| exits.near(pid, at(closed), at(until)).is_some();
+        assert!(near(7, 10_000, 10_000) && near(7, 9_900, 10_100) && near(7, 14_000, 14_300));
+        assert!(!near(7, 9_000, 9_300) && !near(7, 16_000, 16_300) && !near(8, 10_000, 10_000) && !near(0, 1, 2));
         assert_eq!(exits.last(7, at(9_999)), None);
-        assert_eq!((exits.last(8, at(10_000)), exits.last(0, at(10_000))), (None, None));
     }
 }

@@ -1,7 +1,7 @@
 //! Records in: each becomes a fact of its attempt, or of the world around.
 
 use super::Engine;
-use super::attempt::errno;
+use super::attempt::{Task, errno};
 use super::attempts::{Evicted, Found, Id, Outcome};
 use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, IcmpError, What, is_v4};
 use super::icmp::meaning;
@@ -20,8 +20,9 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
+            Record::Flow(record) => self.flow(record),
             Record::Process(record) => self.world.exits.learn(record),
-            Record::Flow(_) | Record::Handshake(_) => {}
+            Record::Handshake(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -32,24 +33,23 @@ impl Engine {
             HostBody::Start(_)
             | HostBody::Symbol(_)
             | HostBody::End
-            | HostBody::Exchange(_)
-            | HostBody::Exchanges(_)
             | HostBody::Publications(_)
             | HostBody::HealthCheckers(_) => {}
             HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
             HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
+            HostBody::Exchange(heads) => self.flows.read(heads),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),
             HostBody::Process(process) => self.world.process(process),
             HostBody::Path(path) => self.world.path(record.netns, path, record.time),
-            HostBody::Ports(counts) => {
-                for count in &counts.ports {
-                    self.counters.add(count);
-                }
-                self.counters.say(self.now, out);
+            // said with the next tick: one line has all that was counted at one time
+            HostBody::Ports(counts) => counts.ports.iter().for_each(|count| self.counters.add(count)),
+            HostBody::Exchanges(counts) => counts.ports.iter().for_each(|count| self.counters.add_exchanges(count)),
+            HostBody::Watched(watched) => {
+                self.watch(&watched.ports);
+                self.counters.watch_only(&watched.ports);
             }
-            HostBody::Watched(watched) => self.watch(&watched.ports),
             HostBody::Loss(loss) => {
                 self.totals.lost(&loss.cause, loss.count);
                 if loss.count > 0 {
@@ -77,7 +77,7 @@ impl Engine {
             _ => return,
         };
         let flow = Flow::from_initiator(&record.tuple);
-        if !self.world.watches(flow.responder.port) {
+        if !self.world.watches(flow.responder.port) && Task::of(record).is_none() {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
@@ -151,6 +151,7 @@ impl Engine {
 
     fn packet_drop(&mut self, record: &PacketRecord) {
         if record.tcp_flags & tcp_flag::SYN == 0 {
+            self.connection_packet_drop(record);
             return;
         }
         let time = BootTime::from_ns(record.header.time_ns);
@@ -161,9 +162,6 @@ impl Engine {
         } else {
             (Flow::from_initiator(&record.tuple), record.seq)
         };
-        if !self.world.watches(flow.responder.port) {
-            return;
-        }
         let has_reason = record.flags & packet_flag::HAS_REASON != 0;
         let mut class = self.world.classify(record);
         if class == DropClass::NoSocket && !has_reason {

@@ -6,12 +6,16 @@ use tracer_ebpf::loss;
 
 use super::counters::PortCounters;
 use super::output::Summary;
+use super::top::Top;
 use super::world::World;
 use crate::record::BootTime;
 use crate::verdict::Slug;
 
 /// Cause of loss: attempts that had to make room for others.
 pub(super) const ATTEMPTS_EVICTED: &str = "attempts-evicted";
+
+/// Cause of loss: exchanges that had to make room for others.
+pub(super) const EXCHANGES_EVICTED: &str = "exchanges-evicted";
 
 /// Cause of loss: records that could not be written to the trace file.
 const FILE_WRITE: &str = "trace-write";
@@ -28,11 +32,12 @@ pub(super) struct Totals {
     pub(super) abandoned: u64,
     pub(super) late: u64,
     recovered: BTreeMap<Slug, u64>,
+    pub(super) top: Top,
 }
 
 impl Default for Totals {
     fn default() -> Self {
-        let causes = loss::NAMES.into_iter().chain([ATTEMPTS_EVICTED, FILE_WRITE]);
+        let causes = loss::NAMES.into_iter().chain([ATTEMPTS_EVICTED, EXCHANGES_EVICTED, FILE_WRITE]);
         Self {
             first: None,
             last: BootTime::default(),
@@ -43,6 +48,7 @@ impl Default for Totals {
             abandoned: 0,
             late: 0,
             recovered: BTreeMap::new(),
+            top: Top::default(),
         }
     }
 }
@@ -82,12 +88,14 @@ impl Totals {
             records: self.records,
             lost: self.lost.clone(),
             connections: counters.connections(),
+            exchanges: counters.exchanges(),
             verdicts: self.verdicts.clone(),
             undecided: self.undecided,
             abandoned: self.abandoned,
             late: self.late,
             recovered: self.recovered.clone(),
             ports,
+            top: self.top.clone(),
             ..Summary::default()
         }
     }

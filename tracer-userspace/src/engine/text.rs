@@ -13,7 +13,7 @@ use crate::record::BootTime;
 use crate::verdict::{Event, Evidence, Process, Role, address};
 
 /// A process as the kernel named it, with what look-ups added.
-fn process(world: &World, pid: Option<u32>, comm: Option<[u8; 16]>) -> Option<Process> {
+pub(super) fn process(world: &World, pid: Option<u32>, comm: Option<[u8; 16]>) -> Option<Process> {
     let info = pid.and_then(|pid| world.process_of(pid));
     let known = info.map(|info| info.comm.clone()).filter(|comm| !comm.is_empty());
     let comm = comm.map(comm_text).filter(|comm| !comm.is_empty()).or(known);

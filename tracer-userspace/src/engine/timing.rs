@@ -54,10 +54,48 @@ pub(super) const UNEXPLAINED: Duration = Duration::from_secs(3);
 /// again for some seconds.
 pub(super) const RULE_WITHIN: Duration = Duration::from_secs(10);
 
+/// After an end's FIN or RST: its process may be seen to die a little later, the other end's view comes
+/// in, and a RST may follow a FIN.
+pub(super) const EXIT_WAIT: Duration = Duration::from_millis(300);
+
+/// A process may be seen to die so much earlier than its sockets are closed: before it frees them it
+/// frees its memory.
+pub(super) const EXIT_BEFORE: Duration = Duration::from_secs(5);
+
+/// After a response that a failure of the process's own may have caused: whatever that failure was, it
+/// is decided by then ([`PATH_WAIT`] and [`EXIT_WAIT`] after its end), though the process closed its
+/// connection a little after it answered.
+pub(super) const CAUSE_WAIT: Duration = Duration::from_millis(500);
+
+/// A proxy may close the connection to its upstream so much later than it answers for it.
+pub(super) const CAUSE_SLACK: Duration = Duration::from_millis(150);
+
+/// What may be a cause is kept this long: requests are rarely worked on for longer.
+pub(super) const CAUSE_KEPT: Duration = Duration::from_mins(2);
+
+/// Idle for so long a connection may have been forgotten in between: the shortest limits are a little
+/// above this.
+pub(super) const LONG_IDLE: Duration = Duration::from_mins(1);
+
+/// Who leaves after less than this was hardly driven away by slowness.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A health check has to be answered within this (the default of AWS balancers).
+pub(super) const HEALTH_CHECK_WITHIN: Duration = Duration::from_secs(5);
+
+/// A FIN or RST this soon after bytes that are no HTTP answers them.
+pub(super) const ANSWERED_BY_CLOSE: Duration = Duration::from_secs(1);
+
+/// `--slow` of a stream that does not say.
+pub(super) const SLOW_DEFAULT: Duration = Duration::from_secs(10);
+
 /// Folding and counters go by the second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-/// The same in nanoseconds.
+/// The least that one moment is after another.
+pub(super) const NANOSECOND: Duration = Duration::from_nanos(1);
+
+/// A second in nanoseconds.
 pub(super) const SECOND_NS: u64 = 1_000_000_000;
 
 /// Verdicts of one kind that are single lines in a second; the others are folded into one.

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::pressure::Pressures;
-use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND};
+use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND, SLOW_DEFAULT};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
@@ -31,6 +32,10 @@ impl<K, V> Default for Recent<K, V> {
 impl<K: Ord + Clone, V> Recent<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.map.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.map.get_mut(key)
     }
 
     /// Takes a value out; its key keeps its place in the queue of those to be forgotten.
@@ -75,12 +80,18 @@ pub(super) struct World {
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,
     rules: Recent<RuleKey, (BootTime, Rule)>,
+    /// `--slow`, if the stream says it.
+    slow: Option<Duration>,
+    /// `--status`: codes and classes; empty if the stream does not say.
+    statuses: Vec<String>,
 }
 
 impl World {
     /// Begins anew with what a stream says of itself.
     pub(super) fn start(&mut self, start: &Start) {
         self.watch(&start.ports);
+        self.slow = (start.slow_ns > 0).then(|| Duration::from_nanos(start.slow_ns));
+        self.statuses.clone_from(&start.statuses);
         let rows = start.drop_reasons.iter();
         self.reasons = rows.map(|(number, name)| (*number, (class_of_reason(name), name.clone()))).collect();
     }
@@ -94,6 +105,26 @@ impl World {
     /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.
     pub(super) fn watches(&self, port: u16) -> bool {
         port != 0 && (self.ports.is_empty() || self.ports.binary_search(&port).is_ok())
+    }
+
+    /// How long a request may wait.
+    pub(super) fn slow(&self) -> Duration {
+        self.slow.unwrap_or(SLOW_DEFAULT)
+    }
+
+    /// Whether this status is a verdict.
+    pub(super) fn watches_status(&self, status: u16) -> bool {
+        let is = |wanted: &str| match wanted.strip_suffix("xx") {
+            Some(class) => class.parse() == Ok(status / 100),
+            None => wanted.parse() == Ok(status),
+        };
+        let default = ["403", "429", "5xx"];
+        status != 0
+            && if self.statuses.is_empty() {
+                default.into_iter().any(is)
+            } else {
+                self.statuses.iter().map(String::as_str).any(is)
+            }
     }
 
     pub(super) fn symbol(&mut self, id: u64, name: &str) {

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::plan::{COMMANDS, CROSS, MACHINES};
+use super::plan::{APP_SERVER, COMMANDS, CROSS, LOAD, MACHINES};
 use crate::{
     process,
     toolchain::{Missing, Search, executable},
@@ -21,7 +21,7 @@ pub(crate) const EBPF_TARGET: &str =
 pub(super) struct Facts {
     /// What is missing of the eBPF toolchain.
     pub(super) toolchain: Option<Missing>,
-    /// Those programs of [`COMMANDS`], [`MACHINES`], [`CROSS`] and [`super::plan::LLVM`] that are there.
+    /// Those programs of [`COMMANDS`], [`MACHINES`], [`CROSS`], [`LOAD`] and [`super::plan::LLVM`] that are there.
     pub(super) present: BTreeSet<&'static str>,
     /// Whether this is Linux.
     pub(super) linux: bool,
@@ -39,9 +39,14 @@ impl Facts {
             Some(_) => Path::new(name).exists(),
             None => executable(name, &folders).is_some(),
         };
-        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).map(|&(command, _)| command);
+        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LOAD).map(|&(command, _)| command);
         let mut present: BTreeSet<_> = commands.filter(|name| has(name)).collect();
         present.extend(super::plan::LLVM.iter().map(|&(file, _)| file).filter(|file| has(file)));
+        let installed =
+            search.tools.as_ref().is_some_and(|tools| tools.join(APP_SERVER).join("bin").join(APP_SERVER).exists());
+        if installed || has(APP_SERVER) {
+            present.insert(APP_SERVER);
+        }
         Self {
             toolchain: missing(&search),
             present,

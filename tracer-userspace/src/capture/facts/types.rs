@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::btf::{BtfError, Field, Types};
+use super::btf::{BtfError, Field, Types, Unsound};
 use super::fields::{FIELDS, FUNCTIONS, TASK_FIELDS, TRACEPOINTS};
 
 /// Struct members, prototypes and enums of one kernel.
@@ -30,7 +30,18 @@ impl TypeFacts {
     /// # Errors
     /// The kernel has no BTF, or what is there cannot be read.
     pub fn gather() -> Result<Self, BtfError> {
-        let kernel = Types::of_kernel()?;
+        Ok(Self::of(&Types::of_kernel()?))
+    }
+
+    /// Reads BTF as /sys/kernel/btf/vmlinux has it, without the modules of that kernel.
+    ///
+    /// # Errors
+    /// It is not sound.
+    pub fn from_btf(bytes: Vec<u8>) -> Result<Self, Unsound> {
+        Ok(Self::of(&Types::from_bytes(bytes)?))
+    }
+
+    fn of(kernel: &Types) -> Self {
         let mut facts = Self {
             drop_reasons: kernel.enumeration("skb_drop_reason", "SKB_DROP_REASON_"),
             reset_reasons: kernel.enumeration("sk_rst_reason", "SK_RST_REASON_"),
@@ -54,7 +65,7 @@ impl TypeFacts {
                 facts.functions.insert(wanted.name.to_owned(), parameters);
             }
         }
-        Ok(facts)
+        facts
     }
 
     /// Number of a drop reason in this kernel.

@@ -73,6 +73,5 @@ const RULES: &[Rule] = &[
 
 /// Why this attempt failed, if a rule can tell.
 pub(super) fn decide(case: &Case<'_>) -> Option<Finding> {
-    case.attempt.port?;
     RULES.iter().find_map(|rule| rule(case))
 }

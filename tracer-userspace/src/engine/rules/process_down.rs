@@ -95,7 +95,7 @@ fn words_inbound(case: &Case<'_>, finding: &Finding) -> Words {
     words.next = text::start_the_process(process.as_ref(), port, &enter);
     if let Some((process, exit)) = process.as_mut().zip(last.and_then(|listener| ended(case, listener))) {
         process.exit = Some(exit.text());
-        past.push_str(&format!(", and {}", exit.words()));
+        past = format!("{past}, and {}", exit.words());
         let event = if exit.oom_killed { Event::OomKill } else { Event::ProcessExited };
         words.evidence.push(Evidence { time: exit.time, event, detail: format!("{who} {}", exit.words()) });
         if exit.oom_killed {
