@@ -9,6 +9,7 @@ use super::facts::Symbols;
 use super::firewall::RuleFinder;
 use super::host::{Host, IcmpSockets, PressureGauge, Snapshot, process};
 use super::plan::IcmpFamilies;
+use super::published::Published;
 use super::servers::{Changes, Servers};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
@@ -167,16 +168,24 @@ impl Lookups {
     }
 
     /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
-    pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+    /// Says whether any came or went.
+    pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) -> bool {
         self.paths_left = PATHS_PER_TICK;
         stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         if now < self.next_rescan {
-            return;
+            return false;
         }
         self.next_rescan = now.after(RESCAN_EVERY);
         let rescan = self.host.rescan(now);
+        let changed = rescan.as_ref().is_ok_and(|rescan| !rescan.new.is_empty() || !rescan.gone.is_empty());
         self.take_up(rescan, now, stream);
         self.forget(now);
+        changed
+    }
+
+    /// What stands behind these ports by destination NAT, read now.
+    pub(super) fn published(&self, ports: &[u16]) -> Published {
+        Published::read(&self.host, &self.rules, ports)
     }
 
     /// Look-ups left out since the last call, by cause.

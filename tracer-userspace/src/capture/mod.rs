@@ -15,6 +15,7 @@ pub mod object;
 pub mod plan;
 mod polled;
 pub mod privileges;
+mod published;
 pub mod self_test;
 mod servers;
 pub mod session;

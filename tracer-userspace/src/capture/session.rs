@@ -22,6 +22,7 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::privileges::Needs;
+use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{BootTime, Hook, HostBody, Loss, PacketRecord, PortCounts, Record, Start, Tick, Watched};
 
@@ -90,6 +91,7 @@ pub struct Session {
     module_events: Option<AsyncFd<ModuleEvents>>,
     since: BootTime,
     start: Start,
+    published: Published,
     next_forgetting: BootTime,
 }
 
@@ -113,10 +115,12 @@ impl Session {
             (plan, loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
         }
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
-        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns)?;
-        maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         let rules = rule_finder(&facts);
-        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone(), rules);
+        let published = Published::read(&host, &rules, &config.ports);
+        let ports = published.with_targets(&config.ports);
+        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns)?;
+        maps.set_netfilter_reset_packet(facts.types.as_ref())?;
+        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, ports, rules);
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
@@ -130,6 +134,7 @@ impl Session {
             module_events: None,
             since,
             start,
+            published,
             next_forgetting: since,
         };
         session.expect_modules();
@@ -138,11 +143,7 @@ impl Session {
 
     /// What is still done from here on that takes capabilities; tries what works without.
     pub fn needs(&self) -> Needs {
-        Needs {
-            guarded_maps: !self.maps.can_be_read(),
-            waiting_hooks: self.late_hooks().next().is_some(),
-            sockets: self.plan.icmp_sockets.v4 || self.plan.icmp_sockets.v6,
-        }
+        Needs { guarded_maps: !self.maps.can_be_read(), waiting_hooks: self.late_hooks().next().is_some() }
     }
 
     /// What the stream begins with; the hooks as they are attached now.
@@ -168,7 +169,9 @@ impl Session {
 
     /// Opens what the namespaces need and puts the first host records into the stream.
     pub fn snapshot(&mut self, stream: &mut Vec<Record>) {
-        self.lookups.snapshot(boot_time(), stream);
+        let now = boot_time();
+        stream.extend(self.published.records(now));
+        self.lookups.snapshot(now, stream);
         self.follow_servers();
     }
 
@@ -268,13 +271,32 @@ impl Session {
             self.next_forgetting = now.after(FORGET_EVERY);
             self.maps.forget_old(now);
         }
-        self.lookups.rescan(now, stream);
+        if self.lookups.rescan(now, stream) {
+            self.republish(now, stream);
+        }
         self.follow_servers();
         self.attach_late();
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
+    }
+
+    /// Namespaces came or went: a container that starts anew may have another address.
+    fn republish(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let published = self.lookups.published(&self.start.ports);
+        if published == self.published {
+            return;
+        }
+        self.published = published;
+        let ports = self.published.with_targets(&self.start.ports);
+        match self.maps.set_ports(&ports) {
+            Ok(counts) if counts.is_empty() => {}
+            Ok(counts) => stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts }))),
+            Err(error) => log::warn!("the sockets behind published ports are not all watched: {error}"),
+        }
+        stream.extend(self.published.records(now));
+        self.lookups.set_ports(&ports, now, stream);
     }
 
     /// Watches these ports (ascending) from now on, and no others. Ports that were watched before go on
@@ -286,12 +308,15 @@ impl Session {
         // read first: nothing of a new port is older
         let now = boot_time();
         self.drain_what_is_there(stream);
-        let counts = self.maps.set_ports(ports)?;
+        self.published = self.lookups.published(ports);
+        let with_targets = self.published.with_targets(ports);
+        let counts = self.maps.set_ports(&with_targets)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
+        stream.extend(self.published.records(now));
         if !counts.is_empty() {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
         }
-        self.lookups.set_ports(ports, now, stream);
+        self.lookups.set_ports(&with_targets, now, stream);
         self.follow_servers();
         self.start.ports = ports.to_vec();
         Ok(())

@@ -26,6 +26,7 @@ mod listeners;
 mod namespaces;
 mod output;
 mod pressure;
+mod published;
 mod reorder;
 mod rules;
 mod summary;

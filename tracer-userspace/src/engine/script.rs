@@ -10,8 +10,8 @@ use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
     BootTime, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace,
-    PacketRecord, PathReport, PortCount, PortCounts, ProcessInfo, ProcessRecord, Record, Rule, SocketRecord, Start, Symbol, Tick, Tuple,
-    Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+    PacketRecord, PathReport, PortCount, PortCounts, ProcessInfo, ProcessRecord, Record, Rule, SocketRecord, Start,
+    Symbol, Tick, Tuple, Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -183,13 +183,6 @@ impl Script {
     pub(super) fn exits(mut self, pid: u32, exit_code: u32) -> Self {
         let header = Header { kind: kind::PROCESS_EXIT, time_ns: self.now_us * 1000, ..Header::default() };
         self.records.push(Record::Process(ProcessRecord { header, pid, exit_code, ..ProcessRecord::default() }));
-        self
-    }
-
-    /// The OOM killer chose a process.
-    pub(super) fn oom_victim(mut self, pid: u32) -> Self {
-        let header = Header { kind: kind::OOM_VICTIM, time_ns: self.now_us * 1000, ..Header::default() };
-        self.records.push(Record::Process(ProcessRecord { header, pid, ..ProcessRecord::default() }));
         self
     }
 

@@ -10,6 +10,7 @@ use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::pressure::Pressures;
+use super::published::Published;
 use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND, SLOW_DEFAULT};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
@@ -80,6 +81,7 @@ pub(super) struct World {
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,
     rules: Recent<RuleKey, (BootTime, Rule)>,
+    pub(super) published: Published,
     /// `--slow`, if the stream says it.
     slow: Option<Duration>,
     /// `--status`: codes and classes; empty if the stream does not say.
@@ -104,7 +106,16 @@ impl World {
 
     /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.
     pub(super) fn watches(&self, port: u16) -> bool {
-        port != 0 && (self.ports.is_empty() || self.ports.binary_search(&port).is_ok())
+        port != 0
+            && (self.ports.is_empty()
+                || self.ports.binary_search(&port).is_ok()
+                || self.published.has_target_port(port))
+    }
+
+    /// Whether what goes to this end is watched: its port is, or a published port is sent on to it.
+    pub(super) fn watches_end(&self, netns: u32, end: Endpoint) -> bool {
+        let asked_for = self.ports.is_empty() || self.ports.binary_search(&end.port).is_ok();
+        end.port != 0 && (asked_for || self.published.port_of(netns, end).is_some())
     }
 
     /// How long a request may wait.

@@ -59,6 +59,8 @@ pub(super) struct Knowledge {
     /// How those that held a listener ended.
     exits: BTreeMap<u32, Record>,
     symbols: BTreeMap<u64, Record>,
+    /// Published ports, by the namespace that translates.
+    publications: BTreeMap<u32, Record>,
     listeners: BTreeMap<Place, Vec<Known>>,
     /// An ICMP error that was sent, and the dropped packet that it answered, once that was seen too.
     rejects: BTreeMap<(Place, bool), (Syn, Record, Option<Record>)>,
@@ -79,6 +81,7 @@ impl Knowledge {
                 HostBody::Namespace(_) => keep(&mut self.namespaces, host.netns, record),
                 HostBody::Process(process) => keep(&mut self.processes, process.pid, record),
                 HostBody::Symbol(symbol) => keep(&mut self.symbols, symbol.id, record),
+                HostBody::Publications(_) => keep(&mut self.publications, host.netns, record),
                 HostBody::Listener(_) => self.listener(record),
                 HostBody::Exchange(_) => self.heads = Some(record),
                 _ => {}
@@ -117,7 +120,7 @@ impl Knowledge {
     /// All of it, in the order of time.
     pub(super) fn records(&self) -> Vec<&Record> {
         let facts = self.namespaces.values().chain(self.processes.values()).chain(self.symbols.values());
-        let facts = facts.chain(self.exits.values());
+        let facts = facts.chain(self.exits.values()).chain(self.publications.values());
         let listeners = self.listeners.values().flatten().flat_map(Known::records);
         let paired = self.rejects.values().filter_map(|(_syn, sent, dropped)| Some([sent, dropped.as_ref()?]));
         let held = self.held.values().flat_map(|(record, heads)| heads.iter().chain([record]));

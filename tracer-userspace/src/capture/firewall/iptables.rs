@@ -1,6 +1,6 @@
 //! What `iptables-save -c` and its kin print.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::nft::Bound as _;
 use super::ruleset::{Action, Base, Rule, Table, Test};
@@ -77,9 +77,14 @@ fn rule(line: &str, number: usize) -> Option<(String, Rule)> {
         }
         match word {
             "-j" | "-g" => {
-                rule.action = target(word, values.first().copied().unwrap_or_default());
+                let name = values.first().copied().unwrap_or_default();
                 // what follows are options of the target
-                break;
+                let options: Vec<&str> = words.by_ref().collect();
+                rule.action = match (name, options.as_slice()) {
+                    ("DNAT", ["--to-destination", to, ..]) => destination(to),
+                    ("REDIRECT", ["--to-ports", to, ..]) => Action::Translate(None, to.parse().ok()),
+                    _ => target(word, name),
+                };
             }
             "--comment" => {}
             // what these ask for are options of theirs; others ask for something by themselves
@@ -92,6 +97,14 @@ fn rule(line: &str, number: usize) -> Option<(String, Rule)> {
         negated = false;
     }
     Some((chain, rule))
+}
+
+/// `172.17.0.2:8080`, `[fd00::2]:8080`, or an address alone; a range of them is not known.
+fn destination(text: &str) -> Action {
+    if let Ok(end) = text.parse::<SocketAddr>() {
+        return Action::Translate(Some(end.ip()), Some(end.port()));
+    }
+    text.trim_matches(['[', ']']).parse().map_or(Action::Accept, |address| Action::Translate(Some(address), None))
 }
 
 fn target(option: &str, name: &str) -> Action {

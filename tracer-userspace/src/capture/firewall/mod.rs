@@ -7,6 +7,7 @@
 mod command;
 mod iptables;
 mod nft;
+mod publications;
 mod ruleset;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,7 @@ use self::command::{is_installed, output};
 use self::ruleset::{Candidate, Counters, Packet, Table, candidates, choose, counters};
 use super::clock::boot_time;
 use super::host::{NetNamespace, inside};
-use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Rule, packet_flag, tcp_flag};
+use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Publications, Rule, packet_flag, tcp_flag};
 use crate::verdict::address;
 
 /// Questions that wait for their answer, at most.
@@ -98,6 +99,13 @@ impl RuleFinder {
         }
         self.asked.insert(kind, time);
         self.send(Question::Packet(namespace.clone(), Box::new(*packet), local));
+    }
+
+    /// The published ports of a namespace among these; reads its NAT rules now.
+    pub(super) fn publications(&self, namespace: &NetNamespace, ports: &[u16]) -> Publications {
+        let built_in = self.built_in;
+        let tables = inside(namespace, || listing(built_in).0).unwrap_or_default();
+        Publications { publications: publications::publications(&tables, ports) }
     }
 
     /// The rules found since the last call.

@@ -122,6 +122,14 @@ fn rule(rule: &Value, sets: &Sets<'_>) -> Rule {
             "vmap" => read.action = scope.map(value),
             // they change or note something and go on
             "log" | "mangle" | "notrack" | "ct helper" | "set" | "meter" | "dup" | "secmark" => {}
+            "dnat" => {
+                let address = value.get("addr").and_then(address);
+                // a map or a range of addresses: it is not known which
+                let known = value.get("addr").is_none() || address.is_some();
+                read.action =
+                    if known { Action::Translate(address, value.get("port").and_then(port)) } else { Action::Accept };
+            }
+            "redirect" => read.action = Action::Translate(None, value.get("port").and_then(port)),
             _ => match action(name, value) {
                 Some(action) => read.action = action,
                 // limits, quotas and what is yet to come: it may end the rule here
@@ -135,7 +143,7 @@ fn rule(rule: &Value, sets: &Sets<'_>) -> Rule {
 fn action(name: &str, value: &Value) -> Option<Action> {
     let target = || word(value, "target").to_owned();
     Some(match name {
-        "accept" | "dnat" | "snat" | "masquerade" | "redirect" => Action::Accept,
+        "accept" | "snat" | "masquerade" => Action::Accept,
         "drop" => Action::Drop,
         "reject" => Action::Reject,
         "return" => Action::Return,

@@ -125,6 +125,8 @@ pub(super) enum Action {
     Return,
     Jump(String),
     Goto(String),
+    /// Sent to another address or port; `None`: as it was. Ends the walk like `Accept`.
+    Translate(Option<IpAddr>, Option<u16>),
     /// Goes on with the next rule, or with something that is not known here.
     Continue,
     /// By a map of verdicts: the first whose key holds; else goes on.
@@ -284,7 +286,7 @@ impl Walk<'_> {
 
     fn act(&mut self, table: &Table, chain: &str, rule: &Rule, action: &Action, sure: bool, depth: usize) -> Step {
         match action {
-            Action::Accept => Step::Ends(End::Accepted),
+            Action::Accept | Action::Translate(..) => Step::Ends(End::Accepted),
             Action::Return => Step::Ends(End::Through(true)),
             Action::Drop | Action::Reject => {
                 self.found.push(Candidate {
