@@ -175,16 +175,31 @@ impl Lister {
 
     fn rule(&mut self, namespace: &NetNamespace, record: &PacketRecord, local: Option<bool>) -> Option<Rule> {
         self.list(namespace);
-        let listed = self.listed.get(&namespace.inode)?;
         let packet = packet(namespace, record, local);
-        let fitting = candidates(&listed.tables, &packet);
+        let drop_ns = record.header.time_ns;
+        let at = self.listed.get(&namespace.inode)?.at;
+        if let Some(found) = self.find(namespace, &packet, drop_ns) {
+            return Some(found);
+        }
+        // several may fit: a listing from after the drop tells which of their counters moved
+        if at.as_ns() >= drop_ns {
+            return None;
+        }
+        thread::sleep(LIST_EVERY.saturating_sub(boot_time().since(at)));
+        self.list(namespace);
+        self.find(namespace, &packet, drop_ns)
+    }
+
+    fn find(&self, namespace: &NetNamespace, packet: &Packet, drop_ns: u64) -> Option<Rule> {
+        let listed = self.listed.get(&namespace.inode)?;
+        let fitting = candidates(&listed.tables, packet);
         // a listing from before the drop has not counted it yet
-        let counted = listed.at.as_ns() >= record.header.time_ns;
+        let counted = listed.at.as_ns() >= drop_ns;
         let (one, counted) = choose(&fitting, listed.before.as_ref().filter(|_| counted))?;
         let Candidate { tool, table, chain, text, key, rejects, .. } = one;
         let key = key.strip_prefix(&format!("nft {table} ")).unwrap_or_default();
         let rule = listed.texts.get(key).cloned().unwrap_or(text);
-        Some(Rule {
+        (!rule.is_empty()).then(|| Rule {
             source: SocketAddr::new(packet.source, packet.source_port),
             destination: SocketAddr::new(packet.destination, packet.destination_port),
             tool,
@@ -194,14 +209,13 @@ impl Lister {
             counted,
             rejects,
         })
-        .filter(|rule| !rule.rule.is_empty())
     }
 
     /// Lists a namespace's rules, unless that was done a moment ago.
     fn list(&mut self, namespace: &NetNamespace) {
         let now = boot_time();
         let known = self.listed.get(&namespace.inode);
-        if known.is_some_and(|known| now.since(known.at) < LIST_EVERY) {
+        if known.is_some_and(|known| known.at.after(LIST_EVERY) > now) {
             return;
         }
         let built_in = self.built_in;
