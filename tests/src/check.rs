@@ -103,12 +103,22 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
         && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
+        && want.evidence.is_none_or(|(event, detail)| has_evidence(verdict, event, detail))
         && want.stage.is_none_or(|stage| verdict["stage"] == stage)
         && verdict["health_check"] == want.health_check
         && want.http.is_none_or(|http| is_about(verdict, http))
         && want.origin.is_none_or(|origins| has_origin(verdict, origins))
         && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
+}
+
+fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
+    let items = verdict["evidence"].as_array().into_iter().flatten();
+    let mut details = items.filter(|item| item["event"] == event).filter_map(|item| item["detail"].as_str());
+    match detail {
+        Some(wanted) => details.any(|detail| detail.contains(wanted)),
+        None => details.next().is_none(),
+    }
 }
 
 fn is_about(verdict: &Value, http: Http) -> bool {
@@ -169,7 +179,7 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
 
 /// What a verdict says, in one line.
 fn brief(verdict: &Value) -> String {
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 15] = [
         "verdict",
         "role",
         "confidence",
@@ -179,6 +189,7 @@ fn brief(verdict: &Value) -> String {
         "local",
         "remote",
         "process",
+        "evidence",
         "stage",
         "health_check",
         "http",

@@ -151,6 +151,9 @@ pub struct Want {
     pub process: Option<&'static str>,
     /// `process.exit`; `None`: not looked at.
     pub exit: Option<&'static str>,
+    /// An item of the evidence: its `event`, and what its `detail` must hold; `None` for the latter: there
+    /// must be no such item. Not looked at if there is none here.
+    pub evidence: Option<(&'static str, Option<&'static str>)>,
     /// `stage`; `None`: not looked at.
     pub stage: Option<&'static str>,
     /// `health_check`.
@@ -267,6 +270,7 @@ impl Want {
             port: WATCHED,
             process: None,
             exit: None,
+            evidence: None,
             stage: None,
             health_check: false,
             http: None,
@@ -314,6 +318,20 @@ impl Want {
     #[must_use]
     pub fn exit(mut self, exit: &'static str) -> Self {
         self.exit = Some(exit);
+        self
+    }
+
+    /// With this in its evidence.
+    #[must_use]
+    pub fn evidence(mut self, event: &'static str, detail: &'static str) -> Self {
+        self.evidence = Some((event, Some(detail)));
+        self
+    }
+
+    /// Without any such evidence.
+    #[must_use]
+    pub fn no_evidence(mut self, event: &'static str) -> Self {
+        self.evidence = Some((event, None));
         self
     }
 

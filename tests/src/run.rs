@@ -139,6 +139,7 @@ impl Stage {
             }
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
+            Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
             Step::DrainApp => self.app.take().context("no app runs")?.drain()?,
             Step::HandOver(flags) => {

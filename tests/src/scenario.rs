@@ -1,5 +1,7 @@
 //! What a scenario is: steps, and what must be said about them from each vantage ([`crate::expect`]).
 
+use rustix::process::Signal;
+
 use crate::client::{Ended, Goodbye};
 pub use crate::expect::{Cause, Exchanges, Expect, Grade, Http, Remote, View, Want};
 use crate::firewall::{Rule, Tool};
@@ -56,6 +58,8 @@ pub enum Step {
     ServeAs(&'static [&'static str]),
     /// The test app ends.
     StopApp,
+    /// The test app ends so.
+    EndApp(Ending),
     /// The test app has ended by itself.
     AppEnded,
     /// The test app is drained.
@@ -119,6 +123,15 @@ impl Step {
                 | Self::BeginLoad(_)
         )
     }
+}
+
+/// How the test app ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By this exit code.
+    Code(u8),
+    /// By this signal.
+    Signal(Signal),
 }
 
 /// Where the test app listens.

@@ -26,10 +26,13 @@ pub mod loss {
     pub const TROUBLED_FULL: u32 = 2;
     /// The map of connects that have sent no SYN yet had no room.
     pub const CONNECTS_FULL: u32 = 3;
+    /// The map of processes that serve a watched port had no room: how one ends is not seen.
+    pub const SERVERS_FULL: u32 = 4;
     /// Number of causes.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
     /// Names in this order, as printed under `lost` in the summary.
-    pub const NAMES: [&str; COUNT as usize] = ["ring-full", "attempts-full", "troubled-full", "connects-full"];
+    pub const NAMES: [&str; COUNT as usize] =
+        ["ring-full", "attempts-full", "troubled-full", "connects-full", "servers-full"];
 }
 
 /// Exact totals of one watched port: an element of the per-CPU array `PORT_TOTALS`, indexed by slot.

@@ -17,6 +17,7 @@ use rustix::process::Signal;
 
 use crate::netns::Namespace;
 use crate::process::Running;
+use crate::scenario::Ending;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
@@ -26,6 +27,9 @@ pub use server::serve;
 const LISTENING: &str = "listening";
 /// What it is told to end as a graceful restart does.
 const DRAIN: &str = "drain";
+
+/// What it is told, with a number, to end with that exit code.
+const EXIT: &str = "exit";
 
 /// How the app serves.
 #[derive(Args, Clone, Debug)]
@@ -107,6 +111,20 @@ impl App {
     /// When it does not end.
     pub fn stop(mut self) -> Result<()> {
         self.0.stop(Signal::KILL).map(drop)
+    }
+
+    /// Has it end so, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn end(mut self, ending: Ending) -> Result<()> {
+        match ending {
+            Ending::Code(code) => {
+                self.0.say(&format!("{EXIT} {code}"))?;
+                self.0.wait().map(drop)
+            }
+            Ending::Signal(signal) => self.0.stop(signal).map(drop),
+        }
     }
 
     /// Waits until it has ended by itself.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context as _, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{DRAIN, LISTENING, Options, answer, ring};
+use super::{DRAIN, EXIT, LISTENING, Options, answer, ring};
 
 /// Serves until standard input ends, or says that the app must drain.
 ///
@@ -27,7 +27,11 @@ pub fn serve(options: &Options) -> Result<()> {
         std::thread::spawn(move || accept(&TcpListener::from(listener), &open, &options));
     }
     for line in std::io::stdin().lock().lines() {
-        if line? == DRAIN {
+        let line = line?;
+        if let Some(code) = line.strip_prefix(EXIT) {
+            std::process::exit(code.trim().parse()?);
+        }
+        if line == DRAIN {
             // the listener goes at once: what waits in its queue is reset
             handle.shutdown(Shutdown::Both)?;
             open.drain();

@@ -11,6 +11,7 @@ mod listening;
 mod lookalikes;
 mod nat;
 mod reject;
+mod why;
 
 use crate::lab::Family;
 use crate::scenario::{Grade, Scenario, View, Want};
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         between::scenarios,
         handshake::scenarios,
         nat::scenarios,
+        why::scenarios,
         benign::scenarios,
         exchanges::scenarios,
         lookalikes::scenarios,

@@ -84,3 +84,11 @@ pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 /// is told, so that one address family's failure is not taken for the request's.
 #[map]
 pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+
+/// Processes that serve a watched port, by thread group id: when that became known (`CLOCK_BOOTTIME`, ns).
+#[map]
+pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(16_384, 0);
+
+/// Those of them that the OOM killer chose and that have not ended yet.
+#[map]
+pub(super) static VICTIMS: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);

@@ -12,4 +12,5 @@ mod maps;
 mod netfilter_reset;
 mod packet;
 mod ports;
+mod process;
 mod socket;

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod facts;
+pub mod firewall;
 pub mod heads;
 pub mod host;
 mod kernel_maps;
@@ -14,5 +15,7 @@ pub mod object;
 pub mod plan;
 mod polled;
 pub mod privileges;
+mod published;
 pub mod self_test;
+mod servers;
 pub mod session;
