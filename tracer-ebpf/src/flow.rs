@@ -72,6 +72,10 @@ pub mod flow_flag {
     pub const ALERT_SENT: u32 = 1 << 17;
     /// The connection began with a head on a port whose peer had had a success before.
     pub const SUCCEEDED_BEFORE: u32 = 1 << 18;
+    /// The process has made an HTTP request of its own on a followed connection.
+    pub const FORWARDS: u32 = 1 << 19;
+    /// This end still had data that it had not sent: the peer's window held it back.
+    pub const UNSENT_DATA: u32 = 1 << 20;
 }
 
 /// Values of [`FlowRecord::stage`]: how far the exchange's request got on this host.

@@ -6,7 +6,7 @@ use tracer_ebpf::Tuple;
 use super::maps::layout;
 
 /// `AF_INET` (include/linux/socket.h, user-space ABI).
-const AF_INET: u16 = 2;
+pub(super) const AF_INET: u16 = 2;
 /// `AF_INET6`.
 pub(super) const AF_INET6: u16 = 10;
 
@@ -118,10 +118,68 @@ impl Sock {
         next.wrapping_sub(received as u32).wrapping_sub(1)
     }
 
+    #[inline(always)]
+    pub(super) fn receive_next(self) -> u32 {
+        self.0.read(layout!(tcp_rcv_nxt)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn send_next(self) -> u32 {
+        self.0.read(layout!(tcp_snd_nxt)).unwrap_or(0)
+    }
+
+    /// How far the app has read.
+    #[inline(always)]
+    pub(super) fn copied(self) -> u32 {
+        self.0.read(layout!(tcp_copied_seq)).unwrap_or(0)
+    }
+
+    /// Whether there is data that has not been sent once.
+    #[inline(always)]
+    pub(super) fn unsent(self) -> bool {
+        let written: u32 = self.0.read(layout!(tcp_write_seq)).unwrap_or(0);
+        written.wrapping_sub(self.send_next()) as i32 > 0
+    }
+
+    /// Payload bytes that came in order, and the peer's FIN.
+    #[inline(always)]
+    pub(super) fn bytes_received(self) -> u64 {
+        self.0.read(layout!(tcp_bytes_received)).unwrap_or(0)
+    }
+
+    /// Bytes that were sent: payload, the FIN, and the SYN of a socket that connected.
+    #[inline(always)]
+    pub(super) fn bytes_sent(self) -> u64 {
+        let unacknowledged: u32 = self.0.read(layout!(tcp_snd_una)).unwrap_or(0);
+        let acknowledged: u64 = self.0.read(layout!(tcp_bytes_acked)).unwrap_or(0);
+        acknowledged.wrapping_add(u64::from(self.send_next().wrapping_sub(unacknowledged)))
+    }
+
+    /// Whether a file holds the socket.
+    #[inline(always)]
+    pub(super) fn has_file(self) -> bool {
+        self.0.follow(layout!(sk_socket)).is_some()
+    }
+
+    /// Time-outs in a row.
+    #[inline(always)]
+    pub(super) fn timeouts(self) -> u8 {
+        self.0.read(layout!(icsk_retransmits)).unwrap_or(0)
+    }
+
     /// Inode of the socket file; 0 for a socket no file holds (yet, or any more).
     #[inline(always)]
     pub(super) fn inode(self) -> u64 {
         self.0.follow(layout!(sk_socket)).and_then(|socket| socket.read(layout!(socket_ino))).unwrap_or(0)
+    }
+
+    /// Whether the peer is on this host: a loopback address, or the socket's own.
+    #[inline(always)]
+    pub(super) fn peer_is_own(self) -> bool {
+        const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let tuple = self.tuple();
+        let mapped = tuple.dst[10] == 0xff && tuple.dst[11] == 0xff;
+        tuple.src == tuple.dst || tuple.dst == LOOPBACK || (mapped && tuple.dst[12] == 127)
     }
 
     /// Own end first.

@@ -65,3 +65,11 @@ pub(super) static CONNECTS: HashMap<u64, PendingConnect> = HashMap::with_max_ent
 /// is told, so that one address family's failure is not taken for the request's.
 #[map]
 pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+
+/// Processes (thread group ids) that serve a watched port, and when that was found (`CLOCK_BOOTTIME`, ns).
+#[map]
+pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
+
+/// 1 once one of [`SERVERS`] has connected somewhere: until then no other connection can be one of theirs.
+#[map]
+pub(super) static SERVERS_CONNECT: Array<u32> = Array::with_max_entries(1, 0);

@@ -9,6 +9,7 @@ use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 use super::attempt::{Attempt, Initiator};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
+use super::{flow, flow_end};
 use super::kernel::{AF_INET6, Sock};
 use super::maps::{ATTEMPTS, CONNECTS, TROUBLED, UNSENT, layout};
 use super::ports::{Slot, boot_ns, lost, watched};
@@ -19,6 +20,7 @@ pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
         let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
         state_changed(&ctx, sock, old, new);
+        flow_end::state_changed(sock, old, new);
     }
     0
 }
@@ -121,6 +123,7 @@ fn accepted(sock: Sock, old: u8, new: u8) {
         return;
     }
     slot.count(|totals| totals.accepted += 1);
+    flow::accepted(sock, slot);
     if !trouble_is_recent() {
         return;
     }
@@ -161,6 +164,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
             unsafe { (*attempt).retransmits += 1 };
         }
         tell(kind::SYN_RETRANSMIT, sock, netns, 0);
+    } else if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
+        flow_end::retransmits(sock);
     }
     0
 }
@@ -170,6 +175,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
     if let Some((sock, netns)) = sock_in_syn_sent(&ctx) {
         tell(kind::RESET_RECEIVED, sock, netns, 0);
+    } else if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
+        flow_end::reset_received(sock);
     }
     0
 }
