@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod facts;
+pub mod heads;
 pub mod host;
 mod kernel_maps;
 pub mod load;

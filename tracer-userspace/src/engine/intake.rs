@@ -32,7 +32,6 @@ impl Engine {
             | HostBody::Symbol(_)
             | HostBody::End
             | HostBody::Exchange(_)
-            | HostBody::Exchanges(_)
             | HostBody::Pressure(_)
             | HostBody::Rule(_)
             | HostBody::Publications(_)
@@ -42,13 +41,13 @@ impl Engine {
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),
             HostBody::Process(process) => self.world.process(process),
             HostBody::Path(path) => self.world.path(record.netns, path, record.time),
-            HostBody::Ports(counts) => {
-                for count in &counts.ports {
-                    self.counters.add(count);
-                }
-                self.counters.say(self.now, out);
+            // said with the next tick: one line has all that was counted at one time
+            HostBody::Ports(counts) => counts.ports.iter().for_each(|count| self.counters.add(count)),
+            HostBody::Exchanges(counts) => counts.ports.iter().for_each(|count| self.counters.add_exchanges(count)),
+            HostBody::Watched(watched) => {
+                self.watch(&watched.ports);
+                self.counters.watch_only(&watched.ports);
             }
-            HostBody::Watched(watched) => self.watch(&watched.ports),
             HostBody::Loss(loss) => {
                 self.totals.lost(&loss.cause, loss.count);
                 if loss.count > 0 {

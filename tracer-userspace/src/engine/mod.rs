@@ -14,6 +14,7 @@ mod evidence;
 mod fold;
 mod icmp;
 mod intake;
+mod latency;
 mod listeners;
 mod namespaces;
 mod output;
@@ -23,6 +24,7 @@ mod summary;
 mod text;
 mod timers;
 mod timing;
+mod top;
 mod world;
 
 #[cfg(test)]
@@ -35,10 +37,12 @@ mod tests;
 use attempts::Attempts;
 use counters::PortCounters;
 use fold::Fold;
-pub use output::{Counters, Damage, Dropped, Latency, Output, PortSummary, Summary};
+pub use latency::Histogram;
+pub use output::{Counters, Damage, Dropped, HttpSummary, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
 use summary::Totals;
 use timers::Timers;
+pub use top::{Frequent, Top, TopOfStatus};
 use world::World;
 
 use crate::record::{BootTime, HostBody, HostRecord, Record};

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::latency::Histogram;
+use super::top::Top;
 use crate::record::{BootTime, Start};
 use crate::verdict::{Slug, Verdict};
 
@@ -83,6 +85,8 @@ pub struct Summary {
     pub suppressed: u64,
     /// Per watched port.
     pub ports: BTreeMap<u16, PortSummary>,
+    /// What failing exchanges have in common, by status.
+    pub top: Top,
     /// What could not be read; filled by replay.
     pub damage: Damage,
     /// Trace files that retention removed while recording; filled at the edges.
@@ -118,7 +122,9 @@ impl Summary {
             total.syn = total.syn.saturating_add(port.syn);
             total.health_check_syn = total.health_check_syn.saturating_add(port.health_check_syn);
             total.last_syn = total.last_syn.max(port.last_syn);
+            total.http.join(&port.http);
         }
+        self.top.join(&earlier.top);
     }
 }
 
@@ -130,7 +136,7 @@ fn join<K: Ord + Clone>(totals: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) 
 }
 
 /// Totals of one port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortSummary {
     /// SYNs that reached this host.
     pub syn: u64,
@@ -140,6 +146,50 @@ pub struct PortSummary {
     pub last_syn: Option<BootTime>,
     /// Whether something listened on it when the stream ended.
     pub listener: bool,
+    /// Its exchanges.
+    pub http: HttpSummary,
+}
+
+/// Totals of one port's HTTP exchanges.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpSummary {
+    /// Exchanges that ended.
+    pub exchanges: u64,
+    /// Those by status; `None`: no status was seen.
+    pub status: BTreeMap<Option<u16>, u64>,
+    /// Last request byte to first response byte.
+    pub latency: Histogram,
+    /// Responses later than `--slow`.
+    pub slow: u64,
+    /// Connections that began with TLS: their exchanges cannot be read.
+    pub tls: u64,
+    /// Connections that began with the HTTP/2 preface: neither can theirs.
+    pub http2: u64,
+    /// Connections that began with anything else that is no HTTP.
+    pub not_http: u64,
+}
+
+impl HttpSummary {
+    /// Whether nothing was seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exchanges == 0 && self.tls == 0 && self.http2 == 0 && self.not_http == 0
+    }
+
+    fn join(&mut self, earlier: &Self) {
+        let sums = [
+            (&mut self.exchanges, earlier.exchanges),
+            (&mut self.slow, earlier.slow),
+            (&mut self.tls, earlier.tls),
+            (&mut self.http2, earlier.http2),
+            (&mut self.not_http, earlier.not_http),
+        ];
+        for (total, more) in sums {
+            *total = total.saturating_add(more);
+        }
+        join(&mut self.status, &earlier.status);
+        self.latency.join(&earlier.latency);
+    }
 }
 
 /// Trace files that are no longer there.

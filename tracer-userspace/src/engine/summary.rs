@@ -6,6 +6,7 @@ use tracer_ebpf::loss;
 
 use super::counters::PortCounters;
 use super::output::Summary;
+use super::top::Top;
 use super::world::World;
 use crate::record::BootTime;
 use crate::verdict::Slug;
@@ -28,6 +29,7 @@ pub(super) struct Totals {
     pub(super) abandoned: u64,
     pub(super) late: u64,
     recovered: BTreeMap<Slug, u64>,
+    pub(super) top: Top,
 }
 
 impl Default for Totals {
@@ -43,6 +45,7 @@ impl Default for Totals {
             abandoned: 0,
             late: 0,
             recovered: BTreeMap::new(),
+            top: Top::default(),
         }
     }
 }
@@ -82,12 +85,14 @@ impl Totals {
             records: self.records,
             lost: self.lost.clone(),
             connections: counters.connections(),
+            exchanges: counters.exchanges(),
             verdicts: self.verdicts.clone(),
             undecided: self.undecided,
             abandoned: self.abandoned,
             late: self.late,
             recovered: self.recovered.clone(),
             ports,
+            top: self.top.clone(),
             ..Summary::default()
         }
     }

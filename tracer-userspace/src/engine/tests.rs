@@ -260,7 +260,8 @@ fn counters_and_summary() {
     let counts =
         |accepted, syns| PortCount { accepted, syns, closed: 1, last_syn_ns: 1_500_000_000, ..PortCount::default() };
     let stream =
-        script().listener(4, "0.0.0.0").counts(counts(5, 6)).at(500).counts(counts(2, 2)).no_socket().at(1500).tick();
+        script().listener(4, "0.0.0.0").counts(counts(5, 6)).at(250).tick().at(500).counts(counts(2, 2)).no_socket();
+    let stream = stream.at(1500).tick();
     let out = run(&stream.lost(3).records);
     let lines: Vec<_> = out
         .iter()
@@ -273,7 +274,7 @@ fn counters_and_summary() {
     let total = summary(&out);
     assert_eq!((total.connections, total.records), (7, 1));
     assert_eq!((total.from.as_ns(), total.to.as_ns()), (1_000_000_000, 2_500_000_000));
-    let port = total.ports[&PORT];
+    let port = &total.ports[&PORT];
     assert_eq!((port.syn, port.last_syn, port.listener), (8, Some(BootTime::from_ns(1_500_000_000)), true));
     let lost: Vec<_> = total.lost.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
     let zero = ["attempts-evicted", "attempts-full", "connects-full"].map(|cause| (cause, 0));

@@ -8,12 +8,14 @@ use serde::ser::{SerializeMap, Serializer};
 
 use super::text::plain_json;
 use super::wall::WallClock;
-use crate::engine::{Counters, Output, PortSummary, Summary};
+use crate::engine::{Counters, HttpSummary, Latency, Output, PortSummary, Summary, Top};
 use crate::record::{BootTime, Start};
 use crate::verdict::{Confidence, Event, Evidence, Http, Process, Role, Slug, Verdict};
 
 /// How deep causes nest in a line.
 pub const MAX_CAUSES: usize = 4;
+/// Values of each list of `top`.
+const MAX_TOP: usize = 10;
 
 /// The output as one line, without its line feed.
 ///
@@ -142,14 +144,13 @@ struct CountersLine<'a> {
 
 impl<'a> CountersLine<'a> {
     fn new(counters: &'a Counters, clock: WallClock) -> Self {
-        let latency = counters.latency_us;
         Self {
             time: clock.rfc_3339(counters.time),
             port: counters.port,
             connections: counters.connections,
             exchanges: counters.exchanges,
             status: StatusCounts(&counters.status),
-            latency_us: LatencyObject { p50: latency.p50, p90: latency.p90, p99: latency.p99, max: latency.max },
+            latency_us: counters.latency_us.into(),
             slow: counters.slow,
             waiting: counters.waiting,
             open: counters.open,
@@ -163,6 +164,12 @@ struct LatencyObject {
     p90: u64,
     p99: u64,
     max: u64,
+}
+
+impl From<Latency> for LatencyObject {
+    fn from(latency: Latency) -> Self {
+        Self { p50: latency.p50, p90: latency.p90, p99: latency.p99, max: latency.max }
+    }
 }
 
 /// Ascending codes, and `none`, which is always there, last.
@@ -196,7 +203,8 @@ struct SummaryLine<'a> {
     late: u64,
     recovered: &'a BTreeMap<Slug, u64>,
     suppressed: u64,
-    ports: BTreeMap<u16, PortObject>,
+    ports: BTreeMap<u16, PortObject<'a>>,
+    top: BTreeMap<u16, TopObject<'a>>,
     damage: DamageObject,
     dropped: DroppedObject,
     files: &'a [String],
@@ -220,6 +228,7 @@ impl<'a> SummaryLine<'a> {
             recovered: &summary.recovered,
             suppressed: summary.suppressed,
             ports: ports.collect(),
+            top: top(&summary.top),
             damage: DamageObject { frames: summary.damage.frames, bytes: summary.damage.bytes },
             dropped: DroppedObject { files: summary.dropped.files, bytes: summary.dropped.bytes },
             files: &summary.files,
@@ -229,22 +238,69 @@ impl<'a> SummaryLine<'a> {
 }
 
 #[derive(Serialize)]
-struct PortObject {
+struct PortObject<'a> {
     syn: u64,
     health_check_syn: u64,
     last_syn: Option<String>,
     listener: bool,
+    http: HttpTotals<'a>,
 }
 
-impl PortObject {
-    fn new(totals: &PortSummary, clock: WallClock) -> Self {
+impl<'a> PortObject<'a> {
+    fn new(totals: &'a PortSummary, clock: WallClock) -> Self {
         Self {
             syn: totals.syn,
             health_check_syn: totals.health_check_syn,
             last_syn: totals.last_syn.map(|time: BootTime| clock.rfc_3339(time)),
             listener: totals.listener,
+            http: HttpTotals::new(&totals.http),
         }
     }
+}
+
+#[derive(Serialize)]
+struct HttpTotals<'a> {
+    exchanges: u64,
+    status: StatusCounts<'a>,
+    latency_us: LatencyObject,
+    slow: u64,
+    tls: u64,
+    http2: u64,
+    not_http: u64,
+}
+
+impl<'a> HttpTotals<'a> {
+    fn new(totals: &'a HttpSummary) -> Self {
+        Self {
+            exchanges: totals.exchanges,
+            status: StatusCounts(&totals.status),
+            latency_us: totals.latency.quantiles().into(),
+            slow: totals.slow,
+            tls: totals.tls,
+            http2: totals.http2,
+            not_http: totals.not_http,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TopObject<'a> {
+    paths: Vec<(&'a str, u64)>,
+    user_agents: Vec<(&'a str, u64)>,
+    clients: Vec<(&'a str, u64)>,
+}
+
+fn top(top: &Top) -> BTreeMap<u16, TopObject<'_>> {
+    top.statuses()
+        .map(|(status, lists)| {
+            let object = TopObject {
+                paths: lists.paths.most(MAX_TOP),
+                user_agents: lists.user_agents.most(MAX_TOP),
+                clients: lists.clients.most(MAX_TOP),
+            };
+            (status, object)
+        })
+        .collect()
 }
 
 #[derive(Serialize)]

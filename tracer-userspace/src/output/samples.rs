@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::engine::{Counters, Latency, Output, PortSummary, Summary};
-use crate::record::{BootTime, ClockPair, Start};
+use crate::engine::{Counters, HttpSummary, Latency, Output, PortSummary, Summary};
+use crate::record::{BootTime, ClockPair, Exchange, Start};
 use crate::verdict::{Confidence, Event, Evidence, Http, Process, Role, Slug, Verdict};
 
 /// Boot time of 2026-11-21 12:03:41.000 UTC in these samples, plus `ms` milliseconds.
@@ -131,7 +131,8 @@ pub(crate) fn counters() -> Counters {
 
 pub(crate) fn summary() -> Summary {
     let quiet = PortSummary::default();
-    let busy = PortSummary { syn: 252, health_check_syn: 12, last_syn: Some(at_ms(230_120)), listener: true };
+    let last_syn = Some(at_ms(230_120));
+    let busy = PortSummary { syn: 252, health_check_syn: 12, last_syn, listener: true, ..PortSummary::default() };
     Summary {
         from: at_ms(0),
         to: at_ms(232_500),
@@ -145,6 +146,35 @@ pub(crate) fn summary() -> Summary {
         files: vec!["/var/lib/wherefore/web-1.wft".to_owned()],
         ..Summary::default()
     }
+}
+
+/// The summary of a recording with HTTP on one port and TLS on the other.
+pub(crate) fn http_summary() -> Summary {
+    let mut http = HttpSummary {
+        exchanges: 1_303,
+        status: BTreeMap::from([(None, 3), (Some(200), 1_290), (Some(404), 8), (Some(502), 2)]),
+        slow: 1,
+        ..HttpSummary::default()
+    };
+    http.latency.add(60, 1_290);
+    http.latency.add(90, 13);
+    http.latency.raise_max(12_345);
+    let tls = HttpSummary { tls: 812, not_http: 1, ..HttpSummary::default() };
+    let mut summary = Summary { exchanges: 1_303, ..summary() };
+    summary.ports.get_mut(&8080).unwrap().http = http;
+    summary.ports.get_mut(&8443).unwrap().http = tls;
+    for (path, client) in [("/orders/7", "192.0.2.7"), ("/orders/7", "192.0.2.8"), ("/\x1b[m", "192.0.2.7")] {
+        let heads = Exchange {
+            path: Some(path.to_owned()),
+            user_agent: Some("curl/8.5.0".to_owned()),
+            client: Some(client.to_owned()),
+            ..Exchange::default()
+        };
+        summary.top.add(Some(502), &heads);
+    }
+    let heads = Exchange { path: Some("/hidden".to_owned()), ..Exchange::default() };
+    summary.top.add(Some(403), &heads);
+    summary
 }
 
 pub(crate) fn verdict(verdict: Verdict) -> Output {

@@ -1,5 +1,7 @@
 //! The block that ends every run.
 
+mod http;
+
 use std::fmt::Write;
 
 use super::human::cell;
@@ -37,6 +39,9 @@ pub(super) fn block(summary: &Summary, clock: WallClock, styles: Styles, recordi
         "traffic",
         &format!("{}, {}", counted(summary.connections, "connection"), counted(summary.exchanges, "HTTP exchange")),
     );
+    for (label, value) in http::lines(summary) {
+        text.line(label, &value);
+    }
     if !summary.recovered.is_empty() {
         let slugs: Vec<String> = summary.recovered.iter().map(|(slug, count)| format!("{slug} {count}")).collect();
         text.line("recovered", &format!("{}: delayed, then let in", slugs.join(", ")));

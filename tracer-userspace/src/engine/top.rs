@@ -1,0 +1,231 @@
+//! What failing exchanges have in common: paths, user agents and clients, by status.
+//!
+//! Each list keeps [`KEPT`] values by the space-saving algorithm (Metwally, Agrawal, El Abbadi, 2005):
+//! as long as a list has met no more different values its counts are exact; later a value that is new
+//! takes the place of the rarest, and counts are what is certain: never too high, and too low by at most
+//! what a value of 1/[`KEPT`] of all exchanges has.
+
+use std::collections::BTreeMap;
+
+use crate::record::Exchange;
+
+/// Values that a list keeps.
+const KEPT: usize = 64;
+/// Statuses that have lists; the first that come.
+const STATUSES: usize = 32;
+/// Longest value, bytes: of a longer one its beginning stands for all that begin so.
+const VALUE_BYTES: usize = 256;
+
+/// The most frequent values of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frequent {
+    values: BTreeMap<String, Tally>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// What is counted for the value, what it took over from a rarer one included.
+    count: u64,
+    /// What it took over.
+    taken_over: u64,
+}
+
+impl Tally {
+    const fn certain(self) -> u64 {
+        self.count.saturating_sub(self.taken_over)
+    }
+}
+
+impl Frequent {
+    fn add(&mut self, value: &str, tally: Tally) {
+        let value = value.get(..value.floor_char_boundary(VALUE_BYTES)).unwrap_or(value);
+        if let Some(known) = self.values.get_mut(value) {
+            known.count = known.count.saturating_add(tally.count);
+            known.taken_over = known.taken_over.saturating_add(tally.taken_over);
+            return;
+        }
+        let rarest = if self.values.len() < KEPT { None } else { self.rarest() };
+        let taken_over = rarest.map_or(0, |(rarest, count)| {
+            self.values.remove(&rarest);
+            count
+        });
+        let tally = Tally {
+            count: tally.count.saturating_add(taken_over),
+            taken_over: tally.taken_over.saturating_add(taken_over),
+        };
+        self.values.insert(value.to_owned(), tally);
+    }
+
+    fn rarest(&self) -> Option<(String, u64)> {
+        let (value, tally) = self.values.iter().min_by_key(|(_value, tally)| tally.count)?;
+        Some((value.clone(), tally.count))
+    }
+
+    /// The most frequent ones, and how many exchanges each had at least; equally many in the order of
+    /// their text.
+    #[must_use]
+    pub fn most(&self, at_most: usize) -> Vec<(&str, u64)> {
+        let certain = self.values.iter().map(|(value, tally)| (value.as_str(), tally.certain()));
+        let mut values: Vec<_> = certain.filter(|(_value, count)| *count > 0).collect();
+        values.sort_by_key(|(_value, count)| std::cmp::Reverse(*count));
+        values.truncate(at_most);
+        values
+    }
+
+    fn join(&mut self, other: &Self) {
+        for (value, tally) in &other.values {
+            self.add(value, *tally);
+        }
+    }
+}
+
+/// The lists of one status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopOfStatus {
+    /// Paths, without queries.
+    pub paths: Frequent,
+    /// Values of `User-Agent`.
+    pub user_agents: Frequent,
+    /// Values of the header that `--client-header` names.
+    pub clients: Frequent,
+}
+
+/// The lists of all statuses that failing exchanges had, or that a balancer in front will have answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Top {
+    statuses: BTreeMap<u16, TopOfStatus>,
+}
+
+impl Top {
+    /// An exchange failed; without a status it is in no list.
+    pub fn add(&mut self, status: Option<u16>, heads: &Exchange) {
+        let Some(status) = status else { return };
+        let Some(lists) = self.lists(status) else { return };
+        let one = Tally { count: 1, taken_over: 0 };
+        let values = [
+            (&mut lists.paths, &heads.path),
+            (&mut lists.user_agents, &heads.user_agent),
+            (&mut lists.clients, &heads.client),
+        ];
+        for (list, value) in values {
+            if let Some(value) = value {
+                list.add(value, one);
+            }
+        }
+    }
+
+    fn lists(&mut self, status: u16) -> Option<&mut TopOfStatus> {
+        let has_room = self.statuses.len() < STATUSES || self.statuses.contains_key(&status);
+        has_room.then(|| self.statuses.entry(status).or_default())
+    }
+
+    /// Takes in the lists of an earlier part of the same recording.
+    pub(super) fn join(&mut self, earlier: &Self) {
+        for (status, theirs) in &earlier.statuses {
+            let Some(lists) = self.lists(*status) else { continue };
+            lists.paths.join(&theirs.paths);
+            lists.user_agents.join(&theirs.user_agents);
+            lists.clients.join(&theirs.clients);
+        }
+    }
+
+    /// The lists by status, ascending.
+    pub fn statuses(&self) -> impl Iterator<Item = (u16, &TopOfStatus)> {
+        self.statuses.iter().map(|(status, lists)| (*status, lists))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn heads(path: &str) -> Exchange {
+        Exchange { path: Some(path.to_owned()), ..Exchange::default() }
+    }
+
+    fn paths(top: &Top, status: u16) -> Vec<(String, u64)> {
+        let lists = top.statuses().find(|(code, _lists)| *code == status);
+        let most = lists.map(|(_code, lists)| lists.paths.most(usize::MAX)).unwrap_or_default();
+        most.into_iter().map(|(value, count)| (value.to_owned(), count)).collect()
+    }
+
+    #[test]
+    fn exact_while_there_are_few() {
+        let mut top = Top::default();
+        for path in ["/b", "/a", "/b", "/c", "/a", "/b"] {
+            top.add(Some(502), &heads(path));
+        }
+        top.add(Some(403), &Exchange { client: Some("192.0.2.7".to_owned()), ..Exchange::default() });
+        top.add(None, &heads("/unanswered"));
+        let named =
+            |values: &[(&str, u64)]| values.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect();
+        let expected: Vec<_> = named(&[("/b", 3), ("/a", 2), ("/c", 1)]);
+        assert_eq!(paths(&top, 502), expected);
+        assert_eq!(paths(&top, 403), []);
+        let (_, forbidden) = top.statuses().next().unwrap();
+        assert_eq!(forbidden.clients.most(1), [("192.0.2.7", 1)]);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut top = Top::default();
+        for number in 0..20_000_u32 {
+            let status = u16::try_from(400 + number % 200).unwrap();
+            let long = format!("/{number}/{}", "ä".repeat(2000));
+            top.add(
+                Some(status),
+                &Exchange { user_agent: Some(long.clone()), client: Some(long.clone()), ..heads(&long) },
+            );
+        }
+        assert_eq!(top.statuses().count(), STATUSES);
+        for (_, lists) in top.statuses() {
+            for list in [&lists.paths, &lists.user_agents, &lists.clients] {
+                assert_eq!(list.values.len(), KEPT);
+                assert!(list.values.keys().all(|value| value.len() <= VALUE_BYTES));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_add_up() {
+        let (mut earlier, mut later) = (Top::default(), Top::default());
+        earlier.add(Some(502), &heads("/a"));
+        earlier.add(Some(504), &heads("/b"));
+        later.add(Some(502), &heads("/a"));
+        later.join(&earlier);
+        assert_eq!(paths(&later, 502), [("/a".to_owned(), 2)]);
+        assert_eq!(paths(&later, 504), [("/b".to_owned(), 1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_never_too_high_and_what_is_frequent_is_there(
+            rare in proptest::collection::vec(0..400_u32, 0..1500),
+            often in 0..400_usize,
+        ) {
+            let mut values: Vec<String> = rare.iter().map(|number| format!("/{number}")).collect();
+            let step = values.len() / often.max(1) + 1;
+            for place in 0..often {
+                values.insert((place * step).min(values.len()), "/often".to_owned());
+            }
+            let mut top = Top::default();
+            let mut exact = BTreeMap::<&str, u64>::new();
+            for value in &values {
+                top.add(Some(502), &heads(value));
+                *exact.entry(value).or_default() += 1;
+            }
+            let told = paths(&top, 502);
+            for (value, count) in &told {
+                prop_assert!(*count <= exact[value.as_str()], "{value}: {count}");
+            }
+            let least = (often as u64).saturating_sub((values.len() / KEPT) as u64);
+            let found = told.iter().find(|(value, _)| value == "/often").map_or(0, |(_, count)| *count);
+            prop_assert!(found >= least, "{found} of {often}");
+            if exact.len() <= KEPT {
+                prop_assert!(told.iter().all(|(value, count)| exact[value.as_str()] == *count));
+            }
+        }
+    }
+}
