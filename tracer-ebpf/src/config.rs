@@ -31,15 +31,8 @@ pub mod loss {
     /// Number of causes.
     pub const COUNT: u32 = 7;
     /// Names in this order, as printed under `lost` in the summary.
-    pub const NAMES: [&str; COUNT as usize] = [
-        "ring-full",
-        "attempts-full",
-        "troubled-full",
-        "connects-full",
-        "flows-full",
-        "heads-full",
-        "closed-full",
-    ];
+    pub const NAMES: [&str; COUNT as usize] =
+        ["ring-full", "attempts-full", "troubled-full", "connects-full", "flows-full", "heads-full", "closed-full"];
 }
 
 /// Exact totals of one watched port: an element of the per-CPU array `PORT_TOTALS`, indexed by slot.

@@ -109,6 +109,8 @@ pub struct Layout {
     pub reason_no_socket: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
+    /// 1 if connections are followed: BTF tells what that needs
+    pub follows_flows: u32,
     /// Milliseconds after which a response is slow
     pub slow_ms: u32,
     /// 1 if aya-log messages are wanted (`-v`)

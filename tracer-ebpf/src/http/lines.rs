@@ -1,10 +1,7 @@
 //! Lines found eight bytes at a time.
 
-use super::state::{Direction, head_flag};
+use super::state::{Direction, get, head_flag, put};
 use super::{LINE_BYTES, Window};
-
-/// Bytes of all words and line starts searched at a time.
-const WORDS: u32 = 96;
 
 /// A newline in each byte.
 const NEWLINES: u64 = 0x0a0a_0a0a_0a0a_0a0a;
@@ -48,73 +45,77 @@ pub(super) fn newline(word: u64) -> u32 {
     (below.wrapping_mul(ONES) >> 56) as u32
 }
 
+/// Takes one word: what the search stopped at, or [`found::UNFINISHED`].
+#[inline(always)]
+fn word(window: &impl Window, base: u32, fill: u32, single: bool, at: &mut u32, start: &mut bool) -> u32 {
+    if *at >= fill {
+        *at = fill;
+        return found::NOTHING;
+    }
+    let word = window.word(base + *at);
+    let newline = newline(word);
+    if *start && !single {
+        if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
+            if *at + newline >= fill {
+                return found::NOTHING;
+            }
+            *at += newline + 1;
+            return found::EMPTY_LINE;
+        }
+        // a name is seen whole or waited for
+        if newline == 8 && fill - *at < 8 {
+            return found::NOTHING;
+        }
+        let key = word | LOWER;
+        if key == name::CONTENT || key == name::TRANSFER || key == name::CONNECTION || key == name::USER_AGENT {
+            return found::HEADER;
+        }
+        *start = false;
+    }
+    if newline == 8 {
+        *at += 8;
+        return found::UNFINISHED;
+    }
+    if *at + newline >= fill {
+        *at = fill;
+        return found::NOTHING;
+    }
+    *at += newline + 1;
+    *start = true;
+    if single { found::LINE } else { found::UNFINISHED }
+}
+
 /// Searches on from `at`. With `single` it stops behind any line, else it passes over lines that say
-/// nothing about the message's end.
+/// nothing about the message's end. Not a loop: the verifier keeps too few of a loop's states to see that
+/// its ways meet again, and would follow each of them to the end.
 #[inline(always)]
 pub(super) fn search(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
-    let fill = u32::from(direction.fill);
-    let mut at = u32::from(direction.at);
-    let mut start = direction.flags & head_flag::LINE_START != 0;
+    let fill = u32::from(get(&direction.fill));
+    let mut at = u32::from(get(&direction.at));
+    let mut start = get(&direction.flags) & head_flag::LINE_START != 0;
     let mut stopped = found::UNFINISHED;
-    for _ in 0..WORDS {
-        if at >= fill {
-            at = fill;
-            stopped = found::NOTHING;
-            break;
-        }
-        let word = window.word(base + at);
-        let newline = newline(word);
-        if start && !single {
-            if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
-                if at + newline >= fill {
-                    stopped = found::NOTHING;
-                    break;
+    'search: {
+        macro_rules! words {
+            ($($step:literal)*) => {$(
+                let _: u8 = $step;
+                stopped = word(window, base, fill, single, &mut at, &mut start);
+                if stopped != found::UNFINISHED {
+                    break 'search;
                 }
-                at += newline + 1;
-                stopped = found::EMPTY_LINE;
-                break;
-            }
-            // a name is seen whole or waited for
-            if newline == 8 && fill - at < 8 {
-                stopped = found::NOTHING;
-                break;
-            }
-            let key = word | LOWER;
-            if key == name::CONTENT || key == name::TRANSFER || key == name::CONNECTION || key == name::USER_AGENT {
-                stopped = found::HEADER;
-                break;
-            }
-            start = false;
+            )*};
         }
-        if newline == 8 {
-            at += 8;
-            continue;
-        }
-        if at + newline >= fill {
-            at = fill;
-            stopped = found::NOTHING;
-            break;
-        }
-        at += newline + 1;
-        start = true;
-        if single {
-            stopped = found::LINE;
-            break;
-        }
+        words!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
     }
-    direction.at = at as u16;
-    if start {
-        direction.flags |= head_flag::LINE_START;
-    } else {
-        direction.flags &= !head_flag::LINE_START;
-    }
+    put!(direction.at, at as u16);
+    let flags = get(&direction.flags) & !head_flag::LINE_START;
+    put!(direction.flags, flags | (u16::from(start) * head_flag::LINE_START));
     stopped
 }
 
 /// Whether the line that begins at `at` is in the window as far as it is read.
 #[inline(always)]
 pub(super) fn is_there(direction: &Direction, window: &impl Window, base: u32) -> bool {
-    let (at, fill) = (u32::from(direction.at), u32::from(direction.fill));
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
     if fill >= at + LINE_BYTES {
         return true;
     }
@@ -132,7 +133,7 @@ pub(super) fn is_there(direction: &Direction, window: &impl Window, base: u32) -
 /// Makes room in a full window: what is not searched yet goes to `keep`, behind what is kept.
 #[inline(always)]
 pub(super) fn make_room(direction: &mut Direction, window: &mut impl Window, base: u32, keep: u32) {
-    let (at, fill) = (u32::from(direction.at), u32::from(direction.fill));
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
     let mut step = 0;
     while step < LINE_BYTES {
         let word = window.word(base + at + step);
@@ -142,6 +143,6 @@ pub(super) fn make_room(direction: &mut Direction, window: &mut impl Window, bas
     let rest = if fill > at { fill - at } else { 0 };
     // a rest is shorter than what a line is read by, or the search would have passed it
     let rest = if rest > LINE_BYTES { LINE_BYTES } else { rest };
-    direction.at = keep as u16;
-    direction.fill = (keep + rest) as u16;
+    put!(direction.at, keep as u16);
+    put!(direction.fill, (keep + rest) as u16);
 }

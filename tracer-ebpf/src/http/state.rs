@@ -58,6 +58,26 @@ pub const RESPONSE: u32 = 1;
 /// Most requests under way on one connection; with more it loses step.
 pub const MAX_OUTSTANDING: u32 = 32;
 
+/// Writes a value that the verifier shall forget: it knows what is in a register, and would follow each way
+/// with each value; what is in memory it does not know.
+macro_rules! put {
+    ($field:expr, $value:expr $(,)?) => {{
+        let value = $value;
+        let at = &raw mut $field;
+        // SAFETY: a field of a reference's target
+        unsafe { at.write_volatile(value) }
+    }};
+}
+pub(crate) use put;
+
+/// Reads such a value.
+#[inline(always)]
+pub(crate) fn get<T: Copy>(field: &T) -> T {
+    let at = &raw const *field;
+    // SAFETY: a reference's target
+    unsafe { at.read_volatile() }
+}
+
 /// One direction of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,8 +143,10 @@ pub struct Http {
     pub status: u16,
     /// Bytes of the request's and the response's text that are kept.
     pub text: [u16; 2],
+    /// Bytes that each direction loads next.
+    pub(crate) wanted: [u16; 2],
     /// Zero.
-    pub(crate) pad: [u16; 3],
+    pub(crate) pad: u16,
 }
 
 /// Kinds of requests: what decides whether their response has a body.

@@ -9,6 +9,7 @@ use tracer_ebpf::{FLOWS, flow_flag, loss};
 
 use super::exchanges;
 use super::kernel::Sock;
+use super::maps::layout;
 use super::ports::{Slot, boot_ns, lost};
 
 /// Bits of [`Flow::told`].
@@ -74,6 +75,9 @@ static UNKNOWN: Flow = {
 /// A new element, out of step both ways.
 #[inline(always)]
 fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
+    if layout!(follows_flows) == 0 {
+        return None;
+    }
     if FLOWS_MAP.insert(key, &UNKNOWN, 0).is_err() {
         lost(loss::FLOWS_FULL);
         return None;

@@ -133,8 +133,7 @@ pub(super) fn reset_received(sock: Sock) {
     }
     if flow.is_open() || flow.told & told::FIN_RECEIVED != 0 {
         flow.told |= told::END;
-        let event =
-            Event { event: flow_event::RESET_RECEIVED, state: sock.state(), flags: 0, number: flow.number() };
+        let event = Event { event: flow_event::RESET_RECEIVED, state: sock.state(), flags: 0, number: flow.number() };
         tell(flow, sock, event);
     }
 }

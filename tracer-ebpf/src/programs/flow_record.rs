@@ -7,7 +7,7 @@ use tracer_ebpf::{
     FlowRecord, FlowWithHeads, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag, kind, stage,
 };
 
-use super::emit::{emit, header};
+use super::emit::{emit_filled, header};
 use super::flow::{Flow, seen};
 use super::kernel::{Kernel, Sock};
 use super::maps::layout;
@@ -33,12 +33,14 @@ pub(super) fn tell(flow: &Flow, sock: Sock, event: Event) {
     match text::of(flow) {
         // SAFETY: the map's element; the buffer is this connection's
         Some(text) if unsafe { (*text).number } == event.number && event.number != 0 => {
-            emit(header::<FlowWithHeads>(kind::FLOW_WITH_HEADS, netns), |record: &mut FlowWithHeads| {
+            emit_filled(header::<FlowWithHeads>(kind::FLOW_WITH_HEADS, netns), |record: &mut FlowWithHeads| {
                 fill(&mut record.flow, flow, sock, event);
                 copy_text(record, flow, text);
             });
         }
-        _ => emit(header::<FlowRecord>(kind::FLOW, netns), |record: &mut FlowRecord| fill(record, flow, sock, event)),
+        _ => emit_filled(header::<FlowRecord>(kind::FLOW, netns), |record: &mut FlowRecord| {
+            fill(record, flow, sock, event)
+        }),
     }
 }
 
@@ -59,6 +61,7 @@ fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
     }
 }
 
+/// Sets every field: the record is not zeroed before.
 #[inline(always)]
 fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     let http = &flow.http;
@@ -101,9 +104,8 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     record.flags = flags;
     record.received = sock.bytes_received().saturating_sub(u64::from(flags & flow_flag::FIN_RECEIVED != 0));
     record.sent = sock.bytes_sent().saturating_sub(u64::from(!inbound)).saturating_sub(u64::from(fin_sent));
-    if inbound {
-        record.stage = stage_of(flow, sock, flags);
-    }
+    record.stage = if inbound { stage_of(flow, sock, flags) } else { stage::UNKNOWN };
+    record.pad = [0; 2];
 }
 
 /// How far the request got on this host.

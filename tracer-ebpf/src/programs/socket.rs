@@ -9,10 +9,10 @@ use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 use super::attempt::{Attempt, Initiator};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
-use super::{flow, flow_end};
 use super::kernel::{AF_INET6, Sock};
 use super::maps::{ATTEMPTS, CONNECTS, TROUBLED, UNSENT, layout};
 use super::ports::{Slot, boot_ns, lost, watched};
+use super::{flow, flow_end};
 
 /// `sock:inet_sock_set_state (sk, oldstate, newstate)`: every change of state.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]

@@ -192,15 +192,7 @@ impl Sink for Report {
 }
 
 #[inline(always)]
-fn payload(
-    ctx: &SkBuffContext,
-    flow: *mut Flow,
-    sock: Sock,
-    segment: Segment,
-    way: u32,
-    state: u32,
-    egress: u32,
-) {
+fn payload(ctx: &SkBuffContext, flow: *mut Flow, sock: Sock, segment: Segment, way: u32, state: u32, egress: u32) {
     let now = boot_ns();
     // SAFETY: the map's element: the other direction writes other fields
     let flow_ref = unsafe { &mut *flow };
@@ -219,7 +211,8 @@ fn payload(
     // SAFETY: as above
     let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
     let begun = flow_ref.http.begun;
-    let mut window = SegmentWindow { ctx, flow, text: text::of(flow_ref), key: sock.0.0, payload: segment.payload, way };
+    let mut window =
+        SegmentWindow { ctx, flow, text: text::of(flow_ref), key: sock.0.0, payload: segment.payload, way };
     let mut report = Report { flow, sock, state: state as u8 };
     let known = flow_ref.http.request_flags;
     read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, (new, segment.len), now);
@@ -299,9 +292,7 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
     }
     let mut first = 0_u64;
     // SAFETY: 8 bytes of the stack
-    let read = unsafe {
-        bpf_skb_load_bytes(ctx.skb.skb.cast(), segment.payload, (&raw mut first).cast(), 8)
-    };
+    let read = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), segment.payload, (&raw mut first).cast(), 8) };
     if read != 0 || !is_request(first) {
         return;
     }

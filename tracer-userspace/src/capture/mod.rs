@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod facts;
+mod flow_maps;
 pub mod heads;
 pub mod host;
 mod kernel_maps;

@@ -105,6 +105,15 @@ impl CaptureArgs {
         let default = || STATUS_DEFAULT.map(str::to_owned).to_vec();
         self.status.as_ref().map_or_else(default, |list| list.names().collect())
     }
+
+    /// The codes that they mean.
+    pub fn told_statuses(&self) -> Vec<u16> {
+        let lists = self.statuses().into_iter().filter_map(|name| name.parse::<StatusList>().ok());
+        let mut codes: Vec<u16> = lists.flat_map(|list| list.codes().collect::<Vec<_>>()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        codes
+    }
 }
 
 /// Arguments of `record`.

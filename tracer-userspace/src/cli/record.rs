@@ -87,6 +87,8 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         slow_ns: u64::try_from(args.slow().as_nanos()).unwrap_or(u64::MAX),
         slow_given: args.slow.is_some(),
         statuses: args.statuses(),
+        told_statuses: args.told_statuses(),
+        client_header: None,
         verbose: args.verbose,
     };
     let runtime =

@@ -59,6 +59,11 @@ impl StatusList {
         })
     }
 
+    /// All codes that are one of these.
+    pub fn codes(&self) -> impl Iterator<Item = u16> {
+        (100..600).filter(|status| self.contains(*status))
+    }
+
     /// Codes and classes, as in `Start.statuses`.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.0.iter().map(ToString::to_string)

@@ -61,6 +61,17 @@ pub const FIELDS: &[FieldPath] = &[
     field("tcp_sock.bytes_acked", 8),
 ];
 
+/// Members that only following connections needs: where one is missing, none is followed.
+pub const FLOW_FIELDS: &[FieldPath] = &[
+    field("tcp_sock.snd_nxt", 4),
+    field("tcp_sock.write_seq", 4),
+    field("tcp_sock.copied_seq", 4),
+    field("inet_connection_sock.icsk_retransmits", 1),
+    field("task_struct.flags", 4),
+    field("task_struct.signal", 8),
+    field("signal_struct.flags", 4),
+];
+
 /// Raw tracepoints whose presence and prototypes are looked up.
 pub const TRACEPOINTS: &[&str] = &[
     "inet_sock_set_state",
@@ -68,6 +79,7 @@ pub const TRACEPOINTS: &[&str] = &[
     "tcp_send_reset",
     "tcp_receive_reset",
     "tcp_retransmit_skb",
+    "tcp_rcv_space_adjust",
     "kfree_skb",
     "net_dev_queue",
 ];

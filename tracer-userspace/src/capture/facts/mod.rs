@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use btf::{BtfError, Field};
 pub use cgroup::{CgroupError, CgroupFacts, Via};
-pub use fields::{FIELDS, FUNCTIONS, FieldPath, Function, TRACEPOINTS};
+pub use fields::{FIELDS, FLOW_FIELDS, FUNCTIONS, FieldPath, Function, TRACEPOINTS};
 pub use probe::Support;
 pub use symbols::{Symbols, SymbolsError};
 pub use system::{Capability, Kallsyms, Lockdown};

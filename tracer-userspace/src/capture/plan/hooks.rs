@@ -83,6 +83,7 @@ const TRACEPOINTS: &[(&str, &[&str], bool)] = &[
     ("tcp_send_reset", &[SK, SKB], false),
     ("tcp_receive_reset", &[SK], true),
     ("tcp_retransmit_skb", &[SK, SKB], true),
+    ("tcp_rcv_space_adjust", &[SK], false),
     ("kfree_skb", &[SKB, "void *"], true),
 ];
 
