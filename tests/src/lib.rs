@@ -6,19 +6,31 @@
 //! vantage watch the same traffic, and compares what each of them said ([`check`]), live and replayed.
 
 pub mod app;
+pub mod bench;
 pub mod check;
 pub mod client;
+pub mod corpus;
+pub mod cut;
 pub mod demo;
 pub mod firewall;
 pub mod flow;
+pub mod handshake;
+pub mod item;
 pub mod lab;
 pub mod netns;
 pub mod nginx;
+pub mod parallel;
+pub mod privileges;
 pub mod process;
 pub mod recorder;
 pub mod run;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
+pub mod shared;
+pub mod soak;
+pub mod stuck;
+pub mod syn;
 pub mod tools;
+pub mod trim;
 pub mod wait;

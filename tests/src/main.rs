@@ -6,13 +6,16 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
+use wherefore_tests::corpus::Kind;
+use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
-use wherefore_tests::scenario::Scenario;
+use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, demo, run, scenarios, scratch};
+use wherefore_tests::{app, bench, corpus, demo, scratch, soak, stuck};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -25,7 +28,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Print the name of every scenario
-    List,
+    List {
+        /// Only those that run on other kernels with every change
+        #[arg(long)]
+        ci: bool,
+    },
     /// Run scenarios; exit with 1 if one fails
     Run {
         /// Only scenarios whose name contains one of these
@@ -39,6 +46,16 @@ enum Command {
         /// How many at once
         #[arg(long, default_value = "4")]
         jobs: NonZero<usize>,
+        /// Only those that run on other kernels with every change
+        #[arg(long)]
+        ci: bool,
+        /// So many share one recorder, whose trace is cut up: much quicker, but live output is not looked
+        /// at. One that fails is run again alone
+        #[arg(long, value_name = "N")]
+        share: Option<NonZero<usize>>,
+        /// Leave the traces of those that passed in this directory
+        #[arg(long, value_name = "DIR", requires = "share")]
+        keep: Option<PathBuf>,
     },
     /// Break a real nginx in five ways and show what `wherefore` says of each
     Demo {
@@ -46,6 +63,44 @@ enum Command {
         #[arg(long)]
         wherefore: Option<PathBuf>,
     },
+    /// An app that listens and does not accept
+    #[command(hide = true)]
+    Stuck {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        backlog: i32,
+    },
+    /// Measure what watching costs, against a real nginx; prints Markdown
+    Bench {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Rounds with and without it, for each load
+        #[arg(long, default_value = "30")]
+        pairs: u32,
+        /// How many of them also have tcpdump, tcpstates and tcplife
+        #[arg(long, default_value = "5")]
+        others: u32,
+        /// Rounds in which the kernel takes the time of the programs
+        #[arg(long, default_value = "3")]
+        timed: u32,
+        /// Seconds of load in a round
+        #[arg(long, default_value = "2")]
+        seconds: u32,
+    },
+    /// Let connections, listeners and namespaces come and go, and see whether what the recorder takes grows
+    Soak {
+        /// How long
+        #[arg(long, default_value = "20")]
+        minutes: NonZero<u64>,
+        /// The program under test [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+    },
+    /// Recorded traces and what must be said of them
+    #[command(subcommand)]
+    Corpus(CorpusCommand),
     /// The test app that scenarios start
     #[command(hide = true)]
     App {
@@ -53,6 +108,33 @@ enum Command {
         listen: SocketAddr,
         #[arg(long)]
         v6_only: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum CorpusCommand {
+    /// Replay collections and write down what is said now; prints what was written down otherwise
+    Bless {
+        /// The program that replays [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Only what must stay for ever: the traces are for the compatibility of later versions
+        #[arg(long)]
+        lasting: bool,
+        /// Directories of traces
+        #[arg(required = true)]
+        collections: Vec<PathBuf>,
+    },
+    /// Take traces that `run --keep` has left into a collection
+    Take {
+        /// The directory that has them
+        #[arg(long)]
+        from: PathBuf,
+        /// Only of this vantage: server, client, both or all (repeatable)
+        #[arg(long, required = true)]
+        vantage: Vec<String>,
+        /// The directory that gets them
+        collection: PathBuf,
     },
 }
 
@@ -78,10 +160,17 @@ fn main() -> ExitCode {
 
 fn obey(command: Command) -> Result<ExitCode> {
     match command {
-        Command::List => list(),
-        Command::Run { names, family, wherefore, jobs } => {
+        Command::List { ci } => list(ci),
+        Command::Run { names, family, wherefore, jobs, ci, share, keep } => {
             let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            run_all(&tools, chosen(&names, family)?, jobs)
+            let items = chosen(&names, family, ci)?;
+            if let Some(folder) = &keep {
+                std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+            }
+            match share {
+                Some(share) => run_shared(&tools, items, share, &Sharing { keep, jobs }),
+                None => run_all(&tools, items, jobs),
+            }
         }
         Command::Demo { wherefore } => {
             if let Some(reason) = tools::missing() {
@@ -93,27 +182,73 @@ fn obey(command: Command) -> Result<ExitCode> {
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
+        Command::Bench { wherefore, pairs, others, timed, seconds } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let size = bench::rounds::Size { pairs, others, timed, seconds };
+            bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Soak { minutes, wherefore } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let report = soak::run(&tools, Duration::from_secs(minutes.get() * 60))?;
+            write!(io::stdout(), "{}", report.markdown()).context("writing the report")?;
+            report.verdict().map(|()| ExitCode::SUCCESS)
+        }
+        Command::Corpus(command) => obey_corpus(&command),
         Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
     }
 }
 
-fn list() -> Result<ExitCode> {
+fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
-    for scenario in scenarios::all() {
-        writeln!(out, "{}", scenario.title())?;
+    match command {
+        CorpusCommand::Bless { wherefore, lasting, collections } => {
+            let kind = if *lasting { Kind::Lasting } else { Kind::Exact };
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            for collection in collections {
+                let differences = corpus::bless(&tools, collection, kind)?;
+                let outcome = if differences.is_empty() { "as before" } else { "otherwise than before" };
+                writeln!(out, "{}: {outcome}", collection.display())?;
+                differences.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            }
+        }
+        CorpusCommand::Take { from, vantage, collection } => {
+            let taken = corpus::take(from, vantage, collection)?;
+            writeln!(out, "{}: {taken} traces", collection.display())?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn chosen(names: &[String], family: Option<FamilyArgument>) -> Result<Vec<Scenario>> {
+fn list(ci: bool) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    for item in Item::all().iter().filter(|item| !ci || item.is_of_ci()) {
+        writeln!(out, "{}", item.title())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn chosen(names: &[String], family: Option<FamilyArgument>, ci: bool) -> Result<Vec<Item>> {
     let family = family.map(|family| match family {
         FamilyArgument::V4 => Family::V4,
         FamilyArgument::V6 => Family::V6,
     });
-    let mut chosen = scenarios::all();
-    chosen.retain(|scenario| {
-        family.is_none_or(|family| scenario.family == family)
-            && (names.is_empty() || names.iter().any(|name| scenario.title().contains(name.as_str())))
+    let mut chosen = Item::all();
+    chosen.retain(|item| {
+        family.is_none_or(|family| item.is_of(family))
+            && (!ci || item.is_of_ci())
+            && (names.is_empty() || names.iter().any(|name| item.title().contains(name.as_str())))
     });
     if chosen.is_empty() {
         bail!("no scenario has such a name; `wherefore-lab list` prints them");
@@ -128,23 +263,23 @@ struct Tally {
     skipped: usize,
 }
 
-fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Result<ExitCode> {
+fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<ExitCode> {
     let nothing_runs = tools::missing();
     if nothing_runs.is_none() {
         scratch::sweep()?;
         scratch::clean_up_when_interrupted();
     }
-    let queue = Mutex::new(scenarios.into_iter());
+    let queue = Mutex::new(items.into_iter());
     let tally = Mutex::new(Tally::default());
     std::thread::scope(|scope| {
         for _ in 0..jobs.get() {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(scenario) = next.filter(|_| !scratch::is_interrupted()) else { break };
-                    let skipped = nothing_runs.clone().or_else(|| run::missing(&scenario));
-                    let outcome = skipped.map_or_else(|| Ok(run::run(tools, &scenario)), Err);
-                    say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &scenario, outcome);
+                    let Some(item) = next.filter(|_| !scratch::is_interrupted()) else { break };
+                    let skipped = nothing_runs.clone().or_else(|| item.missing());
+                    let outcome = skipped.map_or_else(|| Ok(item.run(tools)), Err);
+                    say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &item.title(), outcome);
                 }
             });
         }
@@ -152,17 +287,48 @@ fn run_all(tools: &Tools, scenarios: Vec<Scenario>, jobs: NonZero<usize>) -> Res
     if scratch::is_interrupted() {
         bail!("interrupted");
     }
-    let Tally { passed, failed, skipped } = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs scenarios by so many that share a recorder; what is no scenario runs alone.
+fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    let nothing_runs = tools::missing();
+    if nothing_runs.is_none() {
+        scratch::sweep()?;
+        scratch::clean_up_when_interrupted();
+    }
+    let mut can_run = Vec::new();
+    for item in items {
+        match (nothing_runs.clone().or_else(|| item.missing()), item) {
+            (Some(reason), item) => say(&mut tally, &item.title(), Err(reason)),
+            (None, Item::Scenario(scenario)) => can_run.push(*scenario),
+            (None, item) => say(&mut tally, &item.title(), Ok(item.run(tools))),
+        }
+    }
+    for together in can_run.chunks(share.get()) {
+        if scratch::is_interrupted() {
+            bail!("interrupted");
+        }
+        let outcomes = shared::run_together(tools, together, sharing);
+        for (scenario, outcome) in together.iter().zip(outcomes) {
+            say(&mut tally, &scenario.title(), Ok(outcome));
+        }
+    }
+    conclude(&tally)
+}
+
+fn conclude(tally: &Tally) -> Result<ExitCode> {
+    let Tally { passed, failed, skipped } = tally;
     writeln!(io::stdout(), "{passed} passed, {failed} failed, {skipped} skipped").context("writing the outcome")?;
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if *failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Counts an outcome and prints its line.
-fn say(tally: &mut Tally, scenario: &Scenario, outcome: Result<Result<()>, String>) {
+fn say(tally: &mut Tally, title: &str, outcome: Result<Result<()>, String>) {
     if scratch::is_interrupted() {
         return;
     }
-    let title = scenario.title();
     let line = match outcome {
         Ok(Ok(())) => {
             tally.passed += 1;

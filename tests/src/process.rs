@@ -1,7 +1,7 @@
 //! Processes that the lab starts: their lines are read as they come, and none outlives its lab.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -109,6 +109,20 @@ impl Running {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().with_context(|| format!("{} has no standard input", self.words))?;
+        writeln!(stdin, "{line}").with_context(|| format!("telling {} to {line}", self.words))
+    }
+
+    /// Whether it has closed its standard error, as a process that has ended.
+    pub fn has_ended(&self) -> bool {
+        self.stderr.content().ended
     }
 
     /// Sends it a signal.

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::lab::{Lab, WATCHED};
-use crate::netns::words;
+use crate::netns::{Namespace, words};
+use crate::privileges;
 use crate::process::Running;
 use crate::scenario::Vantage;
 use crate::scratch;
@@ -39,7 +40,8 @@ pub struct Recording {
     pub summary: Value,
     /// Its standard error.
     pub stderr: Vec<String>,
-    trace: PathBuf,
+    /// Its trace file.
+    pub trace: PathBuf,
     _directory: TempDir,
 }
 
@@ -49,13 +51,22 @@ impl Recorder {
     /// # Errors
     /// When the program cannot be started.
     pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage) -> Result<Self> {
+        let namespaces: Vec<_> = vantage.places().iter().map(|place| lab.at(*place)).collect();
+        Self::watch(tools, vantage, &namespaces)
+    }
+
+    /// Starts recording in these namespaces; it may not be ready yet.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn watch(tools: &Tools, vantage: Vantage, namespaces: &[&Namespace]) -> Result<Self> {
         let directory = scratch::directory()?;
         let mut command = Command::new(&tools.wherefore);
         command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path());
         // no lab takes that long: a recorder whose lab was killed ends, too
         command.args(["--duration", "300s"]);
-        for place in vantage.places() {
-            command.args(["--netns", lab.at(*place).name()]);
+        for namespace in namespaces {
+            command.args(["--netns", namespace.name()]);
         }
         Ok(Self { running: Running::start(&mut command)?, directory, vantage })
     }
@@ -63,11 +74,12 @@ impl Recorder {
     /// Waits until every hook is attached.
     ///
     /// # Errors
-    /// When it does not become ready; with its own words.
+    /// When it does not become ready, with its own words; or has more privileges then than it needs.
     pub fn await_ready(&self) -> Result<()> {
         let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
         if self.running.stderr.wait(Deadline::after(PATIENCE), ready) {
-            return Ok(());
+            // on every kernel that the lab runs on
+            return privileges::are_given_up(self.running.id(), true);
         }
         bail!("`wherefore record` does not become ready: {}", self.running.stderr.so_far().join(" | "))
     }
@@ -121,15 +133,7 @@ impl Recording {
     /// # Errors
     /// When they differ in one byte, or replay fails.
     pub fn check_replay(&self, tools: &Tools) -> Result<()> {
-        let mut command = Command::new(&tools.wherefore);
-        command.arg("replay").arg(&self.trace).arg("--json");
-        let words = words(&command);
-        let mut replay = Running::start(&mut command)?;
-        let status = replay.wait()?;
-        if status.code() != Some(0) {
-            bail!("{words} ended with {status}: {}", replay.stderr.so_far().join(" | "));
-        }
-        let replayed = verdict_lines(&replay.stdout.so_far());
+        let replayed = verdict_lines(&replay(tools, &self.trace)?);
         if replayed != self.verdicts {
             bail!(
                 "replay says otherwise\n  live:\n    {}\n  replayed:\n    {}",
@@ -139,6 +143,23 @@ impl Recording {
         }
         Ok(())
     }
+}
+
+/// What `wherefore replay --json` prints of a trace.
+///
+/// # Errors
+/// When it fails.
+pub fn replay(tools: &Tools, trace: &Path) -> Result<Vec<String>> {
+    let mut command = Command::new(&tools.wherefore);
+    command.arg("replay").arg(trace).arg("--json");
+    let words = words(&command);
+    let mut replay = Running::start(&mut command)?;
+    let status = replay.wait()?;
+    let remarks = replay.stderr.so_far().join(" | ");
+    if status.code() != Some(0) {
+        bail!("{words} ended with {status}: {remarks}");
+    }
+    Ok(replay.stdout.so_far())
 }
 
 /// The one trace file in a directory.
@@ -164,6 +185,7 @@ fn is_verdict(value: &Value) -> bool {
     value["type"] == "verdict"
 }
 
-fn verdict_lines(lines: &[String]) -> Vec<String> {
+/// The verdicts among these lines.
+pub fn verdict_lines(lines: &[String]) -> Vec<String> {
     lines.iter().filter(|line| parse(line).as_ref().is_some_and(is_verdict)).cloned().collect()
 }

@@ -11,6 +11,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall;
 use crate::flow::Flow;
+use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::nginx::{self, Nginx};
 use crate::recorder::{Recorder, Recording};
@@ -22,6 +23,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
         Step::Nginx => nginx::missing(),
+        Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
 }
@@ -31,8 +33,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
 pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
-    let mut stage =
-        Stage { lab: Lab::new(scenario.family)?, flows: Vec::new(), app: None, nginx: None, recorders: Vec::new() };
+    let mut stage = Stage::new(scenario)?;
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
     }
@@ -51,7 +52,7 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
         let mut found = faults(&verdicts, &recording.summary, view, &scene(&stage.lab, vantage));
-        found.extend(stage.listener_fault(&recording, vantage));
+        found.extend(stage.listener_fault(&recording.summary, vantage));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
     }
@@ -71,7 +72,8 @@ fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
     wrong.extend(recording.stderr.iter().map(|line| format!("    {line}")));
 }
 
-fn scene(lab: &Lab, vantage: Vantage) -> Scene {
+/// What a verdict from this vantage must be about.
+pub(crate) fn scene(lab: &Lab, vantage: Vantage) -> Scene {
     Scene {
         client: lab.client_address(),
         host: Host::address,
@@ -81,16 +83,22 @@ fn scene(lab: &Lab, vantage: Vantage) -> Scene {
 }
 
 /// What a running scenario consists of. Fields drop in this order: recorders before the lab.
-struct Stage {
+pub(crate) struct Stage {
     recorders: Vec<Recorder>,
     flows: Vec<Flow>,
     app: Option<App>,
     nginx: Option<Nginx>,
-    lab: Lab,
+    props: Props,
+    pub(crate) lab: Lab,
 }
 
 impl Stage {
-    fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
+    pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
+        let lab = Lab::new(scenario.family)?;
+        Ok(Self { lab, flows: Vec::new(), app: None, nginx: None, props: Props::default(), recorders: Vec::new() })
+    }
+
+    pub(crate) fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
         match step {
             Step::Serve(bind) => {
                 let (address, v6_only) = bound(*bind, scenario.family);
@@ -107,15 +115,16 @@ impl Stage {
                 let to = SocketAddr::new(self.lab.server_address(), WATCHED);
                 self.flows.push(self.lab.at(Place::Client).within(|| Flow::open(to))??);
             }
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
         }
         Ok(())
     }
 
     /// The summary must know whether something listens in the end.
-    fn listener_fault(&self, recording: &Recording, vantage: Vantage) -> Option<String> {
-        let listens = self.app.is_some() || self.nginx.is_some();
-        let said = recording.summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
+    pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
+        let listens = self.app.is_some() || self.nginx.is_some() || self.props.listens();
+        let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::client::{Ended, Goodbye};
 use crate::firewall::{Rule, Tool};
+use crate::handshake::Deed;
 use crate::lab::{Family, Host, Place, WATCHED};
 
 /// One way to fail, or not to; over one protocol.
@@ -17,9 +18,18 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What must be said.
     pub expect: Expect,
+    /// Whether it is one of those that run on other kernels with every change: each verdict once.
+    pub ci: bool,
 }
 
 impl Scenario {
+    /// Runs it on other kernels with every change, if it is chosen: one protocol is enough.
+    #[must_use]
+    pub fn in_ci(mut self, chosen: bool) -> Self {
+        self.ci |= chosen;
+        self
+    }
+
     /// Name and family: what `run` takes and reports.
     pub fn title(&self) -> String {
         format!("{}/{}", self.name, self.family.label())
@@ -47,6 +57,8 @@ pub enum Step {
     Record,
     /// The client opens a connection that goes on to the end.
     Flow,
+    /// Something is done to a handshake.
+    Handshake(Deed),
     /// The client acts.
     Client(Act),
 }
@@ -133,6 +145,16 @@ impl Vantage {
         }
     }
 
+    /// In file names.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+            Self::Both => "both",
+            Self::All => "all",
+        }
+    }
+
     /// In messages.
     pub fn label(self) -> &'static str {
         match self {
@@ -177,6 +199,11 @@ impl Expect {
             views.push((Vantage::All, all));
         }
         views
+    }
+
+    /// What is said where everything is watched.
+    pub fn widest(&self) -> &View {
+        self.all.as_ref().unwrap_or(&self.both)
     }
 }
 
@@ -258,18 +285,23 @@ pub struct Grade {
     /// `alternatives`.
     pub alternatives: &'static [&'static str],
     /// `expected_status`.
-    pub status: u64,
+    pub status: Option<u64>,
 }
 
 impl Grade {
     /// Without alternatives.
     pub const fn certain(status: u64) -> Self {
-        Self { confidence: "certain", alternatives: &[], status }
+        Self { confidence: "certain", alternatives: &[], status: Some(status) }
+    }
+
+    /// Without alternatives, and nobody was answered.
+    pub const fn without_status() -> Self {
+        Self { confidence: "certain", alternatives: &[], status: None }
     }
 
     /// With alternatives.
     pub const fn likely(status: u64, alternatives: &'static [&'static str]) -> Self {
-        Self { confidence: "likely", alternatives, status }
+        Self { confidence: "likely", alternatives, status: Some(status) }
     }
 }
 
@@ -319,7 +351,7 @@ impl Want {
 
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, expect }
+    Scenario { name: name.into(), family, steps, expect, ci: false }
 }
 
 /// A rule of the table.

@@ -72,9 +72,9 @@ pub mod flow_flag {
     pub const ALERT_SENT: u32 = 1 << 17;
     /// The connection began with a head on a port whose peer had had a success before.
     pub const SUCCEEDED_BEFORE: u32 = 1 << 18;
-    /// The process has made an HTTP request of its own on a followed connection.
+    /// The process has made HTTP requests of its own on followed connections.
     pub const FORWARDS: u32 = 1 << 19;
-    /// This end still had data that it had not sent: the peer's window held it back.
+    /// This end had data that it had not been able to send: the peer took no more.
     pub const UNSENT_DATA: u32 = 1 << 20;
 }
 

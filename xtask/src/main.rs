@@ -1,10 +1,12 @@
 //! Build, test and lab commands: `cargo xtask help`.
 
+mod bench;
 mod build;
 mod ci;
 #[path = "../../tracer-userspace/build/compile.rs"]
 mod compile;
 mod console;
+mod corpus;
 mod demo;
 mod dist;
 mod kernels;
@@ -12,6 +14,7 @@ mod lint;
 mod process;
 mod run;
 mod setup;
+mod soak;
 mod test;
 #[path = "../../tracer-userspace/build/toolchain.rs"]
 mod toolchain;
@@ -41,7 +44,10 @@ enum Command {
     Test(test::Arguments),
     Lint(lint::Arguments),
     Kernels(kernels::Arguments),
+    Corpus(corpus::Arguments),
     Dist(dist::Arguments),
+    Bench(bench::Arguments),
+    Soak(soak::Arguments),
     /// Runs what is checked before a change is taken: `lint`, then `test`.
     Ci,
 }
@@ -55,7 +61,10 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::command(&arguments),
         Command::Lint(arguments) => lint::command(&arguments),
         Command::Kernels(arguments) => kernels::command(&arguments),
+        Command::Corpus(arguments) => corpus::command(&arguments),
         Command::Dist(arguments) => dist::command(&arguments),
+        Command::Bench(arguments) => bench::command(&arguments),
+        Command::Soak(arguments) => soak::command(&arguments),
         Command::Ci => ci::command(),
     };
     match result {

@@ -22,7 +22,8 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         whole
     };
     vec![
-        scenario("benign-requests", family, vec![Step::Nginx, Step::Record, request(Goodbye::Fin)], healthy(10)),
+        scenario("benign-requests", family, vec![Step::Nginx, Step::Record, request(Goodbye::Fin)], healthy(10))
+            .in_ci(family == Family::V4),
         scenario(
             "benign-reset-after-response",
             family,

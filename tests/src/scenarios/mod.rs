@@ -3,6 +3,7 @@
 mod benign;
 mod between;
 mod drop;
+mod handshake;
 mod listening;
 mod nat;
 mod reject;
@@ -17,6 +18,7 @@ pub fn all() -> Vec<Scenario> {
         reject::scenarios,
         drop::scenarios,
         between::scenarios,
+        handshake::scenarios,
         nat::scenarios,
         benign::scenarios,
     ];
@@ -50,9 +52,24 @@ mod tests {
             assert!(names.insert((scenario.name.clone(), scenario.family.label())), "{} twice", scenario.name);
             let records = scenario.steps.iter().filter(|step| matches!(step, Step::Record)).count();
             assert_eq!(records, 1, "{}", scenario.name);
-            assert!(matches!(scenario.steps.last(), Some(Step::Client(_))), "{} ends without traffic", scenario.name);
+            assert!(
+                matches!(scenario.steps.last(), Some(Step::Client(_) | Step::Handshake(_))),
+                "{} ends without traffic",
+                scenario.name
+            );
         }
         assert!(!names.is_empty());
+    }
+
+    #[test]
+    fn every_verdict_runs_on_other_kernels_with_every_change() {
+        let slugs = |ci: bool| -> BTreeSet<&str> {
+            let chosen = all().into_iter().filter(|scenario| !ci || scenario.ci);
+            let views =
+                chosen.flat_map(|scenario| [scenario.expect.server, scenario.expect.client, scenario.expect.both]);
+            views.flat_map(|view| view.verdicts).map(|want| want.slug).collect()
+        };
+        assert_eq!(slugs(true), slugs(false), "mark one scenario of each verdict with in_ci()");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod ports;
 mod privileges;
 mod program;
 mod service;
+mod soak;
 mod traces;
 mod usage;
 
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use wherefore_tests::privileges::CHECKS;
 use wherefore_tests::scratch;
 use wherefore_tests::tools::{self, Tools};
 
@@ -25,7 +27,17 @@ fn main() -> ExitCode {
         drop(scratch::sweep());
         scratch::clean_up_when_interrupted();
     }
-    let tests = [usage::TESTS, ports::TESTS, privileges::TESTS, endings::TESTS, traces::TESTS, service::TESTS].concat();
+    let tests = [
+        usage::TESTS,
+        ports::TESTS,
+        privileges::TESTS,
+        CHECKS,
+        endings::TESTS,
+        traces::TESTS,
+        service::TESTS,
+        soak::TESTS,
+    ]
+    .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         Trial::ignorable_test(name, move || {
             if let Some(reason) = tools::missing() {

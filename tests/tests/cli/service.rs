@@ -1,10 +1,11 @@
 //! What a service manager and an operator do with a recording that goes on.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -13,13 +14,14 @@ use wherefore_tests::process::Running;
 use wherefore_tests::recorder::only_trace;
 use wherefore_tests::scratch;
 use wherefore_tests::tools::Tools;
-use wherefore_tests::wait::{Deadline, PATIENCE};
+use wherefore_tests::wait::{Deadline, PATIENCE, wait_until};
 
 use crate::Test;
 use crate::program::wherefore;
 
 pub(crate) const TESTS: &[Test] = &[
     ("sighup-reloads-ports-and-the-trace-knows", reload),
+    ("sighup-reloads-retention", reload_retention),
     ("metrics-are-scraped", scrape),
     ("a-service-manager-is-told", notify),
 ];
@@ -95,13 +97,61 @@ fn reload(tools: &Tools) -> Result<()> {
     found.get_mut(1..3).context("too few verdicts")?.sort_unstable();
     ensure!(found == [FIRST, FIRST, SECOND, SECOND], "{found:?}: {live:?}");
 
-    let replayed = Command::new(&tools.wherefore).arg("replay").arg(only_trace(&out)?).arg("--json").output()?;
-    let replayed = String::from_utf8(replayed.stdout)?;
-    let is_verdict = |line: &&str| line.contains("\"type\":\"verdict\"");
-    let live: Vec<&str> = live.iter().map(String::as_str).filter(is_verdict).collect();
-    let again: Vec<&str> = replayed.lines().filter(is_verdict).collect();
-    ensure!(live == again, "the replay says something else:\n{live:#?}\n{again:#?}");
+    let again = replayed(tools, &only_trace(&out)?)?;
+    let live: Vec<&String> = live.iter().filter(|line| is_verdict(line)).collect();
+    ensure!(again.iter().collect::<Vec<_>>() == live, "the replay says something else:\n{live:#?}\n{again:#?}");
     Ok(())
+}
+
+/// Files are begun and dropped by the new limits, and no verdict is missing from what is left.
+fn reload_retention(tools: &Tools) -> Result<()> {
+    const PORT: u16 = 18_475;
+    let directory = scratch::directory()?;
+    let (config, out) = (directory.path().join("wherefore.toml"), directory.path().join("out"));
+    let begin = format!("port = {PORT}\njson = true\nduration = \"300s\"\nmin-free = \"0\"\n");
+    fs::write(&config, &begin)?;
+    let mut command = Command::new(&tools.wherefore);
+    let mut running = Running::start(command.args(["record", "--config"]).arg(&config).arg("--out").arg(&out))?;
+    said(&running, "ready:")?;
+    let files = || -> Result<usize> {
+        let names = fs::read_dir(&out)?.flatten().map(|entry| entry.file_name());
+        Ok(names.filter(|name| name.to_string_lossy().ends_with(".wft")).count())
+    };
+    refused(PORT)?;
+    verdicts(&running, 1)?;
+    ensure!(files()? == 1, "a new file was begun by itself");
+
+    fs::write(&config, format!("{begin}rotate-size = \"1KiB\"\n"))?;
+    running.signal(Signal::HUP)?;
+    said(&running, "reloaded:")?;
+    let mut count = 1;
+    wait_until(Deadline::after(PATIENCE), "three files", || {
+        refused(PORT)?;
+        count += 1;
+        Ok(files()? >= 3)
+    })?;
+    verdicts(&running, count)?;
+    let live = running.stdout.so_far();
+    let again = replayed(tools, &out)?;
+    let live: Vec<&String> = live.iter().filter(|line| is_verdict(line)).collect();
+    ensure!(again.iter().collect::<Vec<_>>() == live, "a reload loses verdicts:\n{live:#?}\n{again:#?}");
+
+    fs::write(&config, format!("{begin}keep-size = \"1KiB\"\n"))?;
+    running.signal(Signal::HUP)?;
+    wait_until(Deadline::after(PATIENCE), "one file", || Ok(files()? == 1))?;
+    ensure!(running.stop(Signal::TERM)?.code() == Some(0), "{:?}", running.stderr.so_far());
+    Ok(())
+}
+
+fn is_verdict(line: &str) -> bool {
+    line.contains("\"type\":\"verdict\"")
+}
+
+/// The verdict lines that a replay prints.
+fn replayed(tools: &Tools, path: &Path) -> Result<Vec<String>> {
+    let output = Command::new(&tools.wherefore).arg("replay").arg(path).arg("--json").output()?;
+    let lines = String::from_utf8(output.stdout)?;
+    Ok(lines.lines().filter(|line| is_verdict(line)).map(str::to_owned).collect())
 }
 
 fn scrape(tools: &Tools) -> Result<()> {
@@ -114,10 +164,8 @@ fn scrape(tools: &Tools) -> Result<()> {
     verdicts(&running, 1)?;
     let stderr = running.stderr.so_far();
     let address = stderr.iter().find_map(|line| line.split_once("http://")?.1.strip_suffix("/metrics"));
-    let mut stream = TcpStream::connect(address.context("no address of the metrics")?)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    let address = address.context("no address of the metrics")?;
+    let answer = scraped(address, "Accept: application/openmetrics-text;version=1.0.0\r\n")?;
     for line in [
         "wherefore_verdicts_total{slug=\"process-down\",role=\"inbound\",port=\"18473\"} 1",
         "wherefore_hook_attached{hook=\"raw_tracepoint/inet_sock_set_state\"} 1",
@@ -126,12 +174,38 @@ fn scrape(tools: &Tools) -> Result<()> {
         ensure!(answer.lines().any(|found| found == line), "no `{line}`: {answer}");
     }
     ensure!(answer.ends_with("# EOF\n"), "{answer}");
-    let taken = format!("127.0.0.1:{}", address.and_then(|address| address.rsplit(':').next()).unwrap_or_default());
+    check_with_promtool(&scraped(address, "")?)?;
+    let taken = format!("127.0.0.1:{}", address.rsplit(':').next().unwrap_or_default());
     // the first one's directory is its own
     let out = directory.path().join("second").to_string_lossy().into_owned();
     let second = wherefore(tools, &["record", "--port", "18473", "--metrics", &taken, "--out", &out])?;
     second.says(1, &["metrics cannot be served on", &taken])?;
     ensure!(running.stop(Signal::TERM)?.code() == Some(0), "{:?}", running.stderr.so_far());
+    Ok(())
+}
+
+/// What a scraper that sends these headers gets.
+fn scraped(address: &str, headers: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Prometheus' own opinion of the exposition, where its tool is installed.
+fn check_with_promtool(answer: &str) -> Result<()> {
+    let (_head, body) = answer.split_once("\r\n\r\n").context("no body")?;
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = match command.spawn() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        started => started.context("starting promtool")?,
+    };
+    promtool.stdin.take().context("no standard input")?.write_all(body.as_bytes())?;
+    let output = promtool.wait_with_output()?;
+    let said = [output.stdout, output.stderr].concat();
+    ensure!(output.status.success() && said.is_empty(), "promtool: {}", String::from_utf8_lossy(&said));
     Ok(())
 }
 

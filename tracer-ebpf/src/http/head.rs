@@ -2,7 +2,7 @@
 
 use super::lines::{LOWER, name};
 use super::state::{Direction, Http, get, head_flag, method, phase, put};
-use super::{LINE_BYTES, Window};
+use super::Window;
 use crate::{BODY_CHUNKED, BODY_UNKNOWN, flow_flag};
 
 /// Lower-case words of header names (behind their first) and values, and how many bytes of each count.

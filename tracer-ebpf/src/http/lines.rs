@@ -45,71 +45,66 @@ pub(super) fn newline(word: u64) -> u32 {
     (below.wrapping_mul(ONES) >> 56) as u32
 }
 
-/// Takes one word: what the search stopped at, or [`found::UNFINISHED`].
+/// Takes one word: what the search stopped at, or [`found::UNFINISHED`]. Where it is stays in memory: in
+/// registers the verifier would follow each way that words can take to the end.
 #[inline(always)]
-fn word(window: &impl Window, base: u32, fill: u32, single: bool, at: &mut u32, start: &mut bool) -> u32 {
-    if *at >= fill {
-        *at = fill;
+fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
+    if at >= fill {
+        put!(direction.at, fill as u16);
         return found::NOTHING;
     }
-    let word = window.word(base + *at);
+    let word = window.word(base + at);
     let newline = newline(word);
-    if *start && !single {
+    let flags = get(&direction.flags);
+    if flags & head_flag::LINE_START != 0 && !single {
         if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
-            if *at + newline >= fill {
+            if at + newline >= fill {
                 return found::NOTHING;
             }
-            *at += newline + 1;
+            put!(direction.at, (at + newline + 1) as u16);
             return found::EMPTY_LINE;
         }
         // a name is seen whole or waited for
-        if newline == 8 && fill - *at < 8 {
+        if newline == 8 && fill - at < 8 {
             return found::NOTHING;
         }
         let key = word | LOWER;
         if key == name::CONTENT || key == name::TRANSFER || key == name::CONNECTION || key == name::USER_AGENT {
             return found::HEADER;
         }
-        *start = false;
     }
     if newline == 8 {
-        *at += 8;
+        put!(direction.flags, flags & !head_flag::LINE_START);
+        put!(direction.at, (at + 8) as u16);
         return found::UNFINISHED;
     }
-    if *at + newline >= fill {
-        *at = fill;
+    if at + newline >= fill {
+        put!(direction.flags, flags & !head_flag::LINE_START);
+        put!(direction.at, fill as u16);
         return found::NOTHING;
     }
-    *at += newline + 1;
-    *start = true;
+    put!(direction.at, (at + newline + 1) as u16);
+    put!(direction.flags, flags | head_flag::LINE_START);
     if single { found::LINE } else { found::UNFINISHED }
 }
 
 /// Searches on from `at`. With `single` it stops behind any line, else it passes over lines that say
 /// nothing about the message's end. Not a loop: the verifier keeps too few of a loop's states to see that
-/// its ways meet again, and would follow each of them to the end.
+/// its ways meet again.
 #[inline(always)]
 pub(super) fn search(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
-    let fill = u32::from(get(&direction.fill));
-    let mut at = u32::from(get(&direction.at));
-    let mut start = get(&direction.flags) & head_flag::LINE_START != 0;
-    let mut stopped = found::UNFINISHED;
-    'search: {
-        macro_rules! words {
-            ($($step:literal)*) => {$(
-                let _: u8 = $step;
-                stopped = word(window, base, fill, single, &mut at, &mut start);
-                if stopped != found::UNFINISHED {
-                    break 'search;
-                }
-            )*};
-        }
-        words!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    macro_rules! words {
+        ($($step:literal)*) => {$(
+            let _: u8 = $step;
+            let stopped = word(direction, window, base, single);
+            if stopped != found::UNFINISHED {
+                return stopped;
+            }
+        )*};
     }
-    put!(direction.at, at as u16);
-    let flags = get(&direction.flags) & !head_flag::LINE_START;
-    put!(direction.flags, flags | (u16::from(start) * head_flag::LINE_START));
-    stopped
+    words!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    found::UNFINISHED
 }
 
 /// Whether the line that begins at `at` is in the window as far as it is read.

@@ -2,14 +2,15 @@
 //! TCP began, and nothing else would tell.
 
 use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::generated::bpf_get_retval;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
-use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, kind, loss, socket_flag, tcp_state};
+use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, connect_flag, kind, loss, socket_flag, tcp_state};
 
 use super::emit::{emit, header};
 use super::kernel::{Sock, mapped};
-use super::maps::{CONNECTS, UNSENT};
+use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED, layout};
 use super::ports::{boot_ns, lost, watched};
 
 /// Let connect() go on.
@@ -40,7 +41,7 @@ pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
         dst[4..8].copy_from_slice(&words[1].to_ne_bytes());
         dst[8..12].copy_from_slice(&words[2].to_ne_bytes());
         dst[12..16].copy_from_slice(&words[3].to_ne_bytes());
-        begin(address, dst, 1);
+        begin(address, dst, connect_flag::V6_SOCKET);
     }
     PROCEED
 }
@@ -63,41 +64,83 @@ fn port(address: *mut bpf_sock_addr) -> u16 {
 }
 
 #[inline(always)]
-fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], v6_socket: u16) {
+fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
     let dst_port = port(address);
     // SAFETY: the context is this program's own; the verifier checks the load
     let on_stack = unsafe { (*address).__bindgen_anon_1.sk } as u64;
     // SAFETY: reads this program's own stack: the verifier refuses arithmetic on the pointer itself
     let Ok(sk) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
     let Some(sock) = Sock::new(sk) else { return };
-    let netns = sock.netns();
-    if !watched(dst_port).is_some_and(|slot| slot.in_namespace(netns)) {
+    if !watched(dst_port).is_some_and(|slot| slot.has(sock)) {
         return;
     }
     let task = bpf_get_current_pid_tgid();
-    // SAFETY: copied at once; only this thread's own calls write the element
-    if let Some(stale) = unsafe { CONNECTS.get(task) }.copied() {
-        unsent(task, &stale);
+    let refusal = refusal();
+    if refusal != 0 {
+        let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+        let refused = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
+        let _absent = CONNECTS.remove(task);
+        unsent(task, &refused, refusal);
+        return;
     }
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
-    let pending = PendingConnect { time_ns: boot_ns(), dst, netns, dst_port, v6_socket, comm };
-    if CONNECTS.insert(task, pending, 0).is_err() {
+    let pending = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
+    if let Some(element) = CONNECTS.get_ptr_mut(task) {
+        // SAFETY: only this thread's own calls write the element. User space removes it when it has not
+        // been used for long, so not while this thread is here
+        unsafe {
+            if (*element).flags & connect_flag::SYN_FOLLOWS == 0 {
+                unsent(task, &*element, 0);
+            }
+            *element = pending;
+        }
+    } else if CONNECTS.insert(task, pending, 0).is_err() {
         lost(loss::CONNECTS_FULL);
     }
 }
 
-/// This thread's previous connect() has come back without a SYN.
+/// This thread's connect() sends its SYN. Its element stays, for the next: making one costs more.
 #[inline(always)]
-fn unsent(task: u64, stale: &PendingConnect) {
+pub(super) fn syn_follows(task: u64) {
+    if let Some(element) = CONNECTS.get_ptr_mut(task) {
+        // SAFETY: only this thread's own calls write the element
+        unsafe { (*element).flags |= connect_flag::SYN_FOLLOWS };
+    }
+}
+
+/// Whether a process had a connect() which sent no SYN lately.
+#[inline(always)]
+pub(super) fn unsent_lately(pid: u32) -> bool {
+    UNSENT_MARKED.get(0).is_some_and(|marked| *marked != 0) && UNSENT.get_ptr(pid).is_some()
+}
+
+/// The errno with which another program at this hook refuses the call, positive; 0 if none does, or if
+/// this kernel does not tell. Programs of control groups further down run before those of the root.
+#[inline(always)]
+fn refusal() -> u32 {
+    if layout!(connect_has_retval) == 0 {
+        return 0;
+    }
+    // SAFETY: the helper takes nothing
+    let said = unsafe { bpf_get_retval() };
+    if said < 0 { said.unsigned_abs() } else { 0 }
+}
+
+/// A connect() of this thread has come back without a SYN, or will.
+#[inline(always)]
+fn unsent(task: u64, stale: &PendingConnect, error: u32) {
     let pid = (task >> 32) as u32;
     if UNSENT.insert(pid, boot_ns(), 0).is_err() {
         lost(loss::CONNECTS_FULL);
     }
+    let _in_bounds = UNSENT_MARKED.set(0, 1, 0);
     emit(header::<SocketRecord>(kind::CONNECT_UNSENT, stale.netns), |record: &mut SocketRecord| {
         record.tuple = Tuple { src: [0; 16], dst: stale.dst, src_port: 0, dst_port: stale.dst_port, pad: 0 };
         record.started_ns = stale.time_ns;
-        record.flags = socket_flag::HAS_TASK | if stale.v6_socket == 0 { 0 } else { socket_flag::V6_SOCKET };
+        record.flags =
+            socket_flag::HAS_TASK | if stale.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET };
         record.pid = pid;
+        record.error = error;
         record.comm = stale.comm;
         record.old_state = tcp_state::CLOSE;
         record.new_state = tcp_state::CLOSE;

@@ -4,7 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use tracer_ebpf::{Layout, PORT_SLOTS, PendingConnect, PortTotals, RING_BYTES, loss};
 
-use super::attempt::{Attempt, Initiator};
+use super::attempt::{Attempt, Delivered, Initiator, Trouble};
 
 /// Kernel facts, written by user space before load. The verifier sees constants and prunes by them.
 #[unsafe(no_mangle)]
@@ -48,18 +48,26 @@ pub(super) static NETFILTER_RESET_PACKET: Array<u32> = Array::with_max_entries(2
 #[map]
 pub(super) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(16_384, 0);
 
-/// Inbound attempts of which a packet was dropped: a later success must be told. Old entries are
+/// Inbound attempts of which a packet was dropped or not answered: a later success must be told. Old entries are
 /// removed by user space.
 #[map]
-pub(super) static TROUBLED: HashMap<Initiator, u64> = HashMap::with_max_entries(16_384, 0);
+pub(super) static TROUBLED: HashMap<Initiator, Trouble> = HashMap::with_max_entries(16_384, 0);
 
 /// When an element was last put into [`TROUBLED`] (`CLOCK_BOOTTIME`, ns): one element.
 #[map]
 pub(super) static TROUBLED_LAST: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Calls of connect() that have not sent a SYN yet, by `bpf_get_current_pid_tgid()`.
+/// The SYN that this CPU delivered last: should it be dropped behind the listener, it is not counted again.
+#[map]
+pub(super) static DELIVERED: PerCpuArray<Delivered> = PerCpuArray::with_max_entries(1, 0);
+
+/// The last connect() of each thread, by `bpf_get_current_pid_tgid()`. Old ones are removed by user space.
 #[map]
 pub(super) static CONNECTS: HashMap<u64, PendingConnect> = HashMap::with_max_entries(4096, 0);
+
+/// Whether [`UNSENT`] may hold anything: one element, not 0 if so.
+#[map]
+pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Processes (thread group ids) that have just had a connect() which sent no SYN: their next success
 /// is told, so that one address family's failure is not taken for the request's.

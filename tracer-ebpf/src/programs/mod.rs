@@ -9,6 +9,7 @@ mod exchanges;
 mod flow;
 mod flow_end;
 mod flow_record;
+mod handshake;
 mod icmp;
 mod kernel;
 mod maps;

@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use tracer_ebpf::{PortTotals, SELF_TEST_SLOT};
 
+use super::kernel::Sock;
 use super::maps::{LOSSES, NAMESPACES, PORT_TOTALS, PORTS, layout};
 
 /// Slot of a watched port.
@@ -31,6 +32,12 @@ impl Slot {
     #[inline(always)]
     pub(super) fn in_namespace(self, netns: u32) -> bool {
         self.0 == SELF_TEST_SLOT || is_watched_namespace(netns)
+    }
+
+    /// Whether the socket's namespace is watched. It is not even read where all are.
+    #[inline(always)]
+    pub(super) fn has(self, sock: Sock) -> bool {
+        layout!(netns_filter) == 0 || self.in_namespace(sock.netns())
     }
 
     /// Counts in this CPU's totals of the port.

@@ -7,10 +7,11 @@ use aya_log_ebpf::{debug, warn};
 use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
+use super::connect::{syn_follows, unsent_lately};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
 use super::kernel::{AF_INET6, Sock};
-use super::maps::{ATTEMPTS, CONNECTS, TROUBLED, UNSENT, layout};
+use super::maps::{ATTEMPTS, TROUBLED, layout};
 use super::ports::{Slot, boot_ns, lost, watched};
 use super::{flow, flow_end};
 
@@ -41,11 +42,11 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
 #[inline(always)]
 fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     let Some(slot) = watched(sock.remote_port()) else { return };
-    if !sock.is_tcp() || !slot.in_namespace(sock.netns()) {
+    if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     let task = bpf_get_current_pid_tgid();
-    let _absent = CONNECTS.remove(task);
+    syn_follows(task);
     let attempt = Attempt {
         started_ns: boot_ns(),
         syns_sent: 0,
@@ -67,24 +68,30 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
 #[inline(always)]
 fn attempt_ends(sock: Sock, old: u8, new: u8) {
     let Some(slot) = watched(sock.remote_port()) else { return };
-    let netns = sock.netns();
-    if !sock.is_tcp() || !slot.in_namespace(netns) {
+    if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
-    let attempt = take(sock);
     if new == tcp_state::ESTABLISHED {
         slot.count(|totals| totals.connected += 1);
-        let told = match attempt {
-            Some(attempt) => attempt.reported != 0 || UNSENT.get_ptr(attempt.pid).is_some(),
-            None => false,
-        };
-        if !told {
+        if !is_told(sock) {
+            let _absent = ATTEMPTS.remove(sock.0.0);
             return;
         }
     }
-    emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
+    let attempt = take(sock);
+    emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
         outgoing(record, sock, attempt, (old, new));
     });
+}
+
+/// Whether an attempt's success must be told.
+#[inline(always)]
+fn is_told(sock: Sock) -> bool {
+    ATTEMPTS.get_ptr(sock.0.0).is_some_and(|attempt| {
+        // SAFETY: the socket is locked; two loads of integers
+        let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
+        reported != 0 || unsent_lately(pid)
+    })
 }
 
 /// Removes what is remembered of an attempt.
@@ -118,8 +125,7 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
     let Some(slot) = watched(sock.local_port()) else { return };
-    let netns = sock.netns();
-    if !sock.is_tcp() || !slot.in_namespace(netns) {
+    if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     slot.count(|totals| totals.accepted += 1);
@@ -134,7 +140,7 @@ fn accepted(sock: Sock, old: u8, new: u8) {
         return;
     }
     let _absent = TROUBLED.remove(initiator);
-    emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
+    emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
         identify(record, sock, (old, new));
         record.isn = isn;
     });
@@ -149,7 +155,7 @@ fn closed(sock: Sock) {
             None => return,
         },
     };
-    if sock.is_tcp() && slot.in_namespace(sock.netns()) {
+    if sock.is_tcp() && slot.has(sock) {
         slot.count(|totals| totals.closed += 1);
     }
 }

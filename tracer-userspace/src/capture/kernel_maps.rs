@@ -2,7 +2,7 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
-use tracer_ebpf::{ABSENT, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, loss};
+use tracer_ebpf::{ABSENT, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss};
 use zerocopy::FromBytes;
 
 use super::facts::TypeFacts;
@@ -16,6 +16,8 @@ type RawTotals = [u64; size_of::<PortTotals>() / 8];
 type RawConnect = [u8; size_of::<PendingConnect>()];
 /// Key of the map of inbound attempts in trouble: only its age matters here.
 type RawInitiator = [u8; 24];
+/// What is remembered of one: when it last had some, and how many SYNs came again.
+type RawTrouble = [u64; 2];
 
 /// How long an inbound attempt with a dropped packet is remembered, ns: a little over the hold.
 const TROUBLED_NS: u64 = 10_000_000_000;
@@ -26,8 +28,9 @@ pub(super) struct KernelMaps {
     totals: PerCpuArray<MapData, RawTotals>,
     losses: PerCpuArray<MapData, u64>,
     connects: HashMap<MapData, u64, RawConnect>,
-    troubled: HashMap<MapData, RawInitiator, u64>,
+    troubled: HashMap<MapData, RawInitiator, RawTrouble>,
     unsent: HashMap<MapData, u32, u64>,
+    unsent_marked: Array<MapData, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
     flows: FlowMaps,
     /// Port of each slot; 0 where a slot is free again.
@@ -68,6 +71,7 @@ impl KernelMaps {
             connects: map(ebpf, "CONNECTS")?,
             troubled: map(ebpf, "TROUBLED")?,
             unsent: map(ebpf, "UNSENT")?,
+            unsent_marked: map(ebpf, "UNSENT_MARKED")?,
             netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
             flows: FlowMaps::take(ebpf, told)?,
             watched: Vec::new(),
@@ -76,6 +80,11 @@ impl KernelMaps {
         };
         maps.set_ports(ports)?;
         Ok((maps, map(ebpf, "RECORDS")?))
+    }
+
+    /// Whether the kernel lets this thread use the maps, with the capabilities that it has just now.
+    pub(super) fn can_be_read(&self) -> bool {
+        self.losses.get(&0, 0).is_ok()
     }
 
     /// Watches these ports from now on, and no others. A port that is watched already keeps its slot,
@@ -190,14 +199,15 @@ impl KernelMaps {
             .iter()
             .flatten()
             .filter_map(|(task, raw)| Some((task, PendingConnect::read_from_bytes(&raw).ok()?)))
-            .filter(|(_, connect)| connect.time_ns < before.as_ns())
+            .filter(|(_, connect)| connect.flags & connect_flag::SYN_FOLLOWS == 0 && connect.time_ns < before.as_ns())
             .collect();
         let mut taken = Vec::with_capacity(stale.len());
         for (task, connect) in stale {
             // gone meanwhile: its SYN was sent after all
             if self.connects.remove(&task).is_ok() {
                 let pid = u32::try_from(task >> 32).unwrap_or(0);
-                if let Err(error) = self.unsent.insert(pid, connect.time_ns, 0) {
+                let marked = self.unsent.insert(pid, connect.time_ns, 0);
+                if let Err(error) = marked.and_then(|()| self.unsent_marked.set(0, 1, 0)) {
                     log::debug!("process {pid} cannot be marked: {error}");
                 }
                 taken.push(UnsentConnect { pid, connect });
@@ -206,11 +216,12 @@ impl KernelMaps {
         taken
     }
 
-    /// Forgets attempts in trouble and marked processes of long ago.
+    /// Forgets attempts in trouble, marked processes and threads' connects of long ago.
     pub(super) fn forget_old(&mut self, now: BootTime) {
         let old = now.as_ns().saturating_sub(TROUBLED_NS);
+        self.forget_connects(old);
         let initiators: Vec<RawInitiator> =
-            self.troubled.iter().flatten().filter(|(_, at)| *at < old).map(|(key, _)| key).collect();
+            self.troubled.iter().flatten().filter(|(_, [at, _])| *at < old).map(|(key, _)| key).collect();
         for key in initiators {
             if let Err(error) = self.troubled.remove(&key) {
                 log::debug!("an attempt in trouble is gone already: {error}");
@@ -220,6 +231,24 @@ impl KernelMaps {
         for pid in pids {
             if let Err(error) = self.unsent.remove(&pid) {
                 log::debug!("a marked process is gone already: {error}");
+            }
+        }
+        // before the look: a mark that comes in between is set anew
+        if self.unsent_marked.set(0, 0, 0).is_ok() && self.unsent.keys().next().is_some() {
+            drop(self.unsent_marked.set(0, 1, 0));
+        }
+    }
+
+    /// Forgets threads whose last connect() was long ago.
+    fn forget_connects(&mut self, old: u64) {
+        let idle = self.connects.iter().flatten().filter(|(_, raw)| {
+            PendingConnect::read_from_bytes(raw)
+                .is_ok_and(|connect| connect.flags & connect_flag::SYN_FOLLOWS != 0 && connect.time_ns < old)
+        });
+        let idle: Vec<u64> = idle.map(|(task, _)| task).collect();
+        for task in idle {
+            if let Err(error) = self.connects.remove(&task) {
+                log::debug!("a thread's connect is gone already: {error}");
             }
         }
     }

@@ -119,6 +119,10 @@ impl Lookups {
                     self.path(&socket, time, stream);
                 }
             }
+            Record::Handshake(handshake) => {
+                self.namespace(handshake.header.netns, BootTime::from_ns(handshake.header.time_ns), stream);
+                stream.push(Record::Handshake(handshake));
+            }
             other => stream.push(other),
         }
     }

@@ -11,6 +11,7 @@ use super::session::SessionConfig;
 use crate::record::{
     BootTime, Header, Hook, HostBody, HostRecord, Record, SocketRecord, Start, Tuple, kind, socket_flag, tcp_state,
 };
+use tracer_ebpf::connect_flag;
 
 /// A host record that speaks of no namespace.
 pub(super) fn host_record(time: BootTime, body: HostBody) -> Record {
@@ -31,7 +32,8 @@ pub(super) fn unsent_record(unsent: &UnsentConnect, now: BootTime) -> SocketReco
         },
         tuple: Tuple { dst: connect.dst, dst_port: connect.dst_port, ..Tuple::default() },
         started_ns: connect.time_ns,
-        flags: socket_flag::HAS_TASK | if connect.v6_socket == 0 { 0 } else { socket_flag::V6_SOCKET },
+        flags: socket_flag::HAS_TASK
+            | if connect.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET },
         pid: unsent.pid,
         comm: connect.comm,
         old_state: tcp_state::CLOSE,

@@ -1,5 +1,3 @@
-//! Capture: facts, then plan, then load; then ring and look-ups make one stream. All that touches the
-//! running kernel and host.
 //! Capture: facts, then plan, then load; beside them what the host tells. All that touches the
 //! running kernel, and the only place that reads clocks.
 
@@ -16,5 +14,6 @@ mod modules;
 pub mod object;
 pub mod plan;
 mod polled;
+pub mod privileges;
 pub mod self_test;
 pub mod session;

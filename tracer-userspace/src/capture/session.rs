@@ -12,7 +12,7 @@ use tracer_ebpf::{FlowWithHeads, RING_BYTES};
 use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, Symbols};
+use super::facts::{CgroupError, CgroupFacts, Facts};
 use super::heads::{ClientHeader, split};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
@@ -22,6 +22,7 @@ use super::made_records::{hook_records, host_record, start_record, unsent_record
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
+use super::privileges::Needs;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
     BootTime, Exchange, ExchangeCounts, FlowRecord, Header, Hook, HostBody, HostRecord, Loss, PacketRecord, PortCounts,
@@ -41,6 +42,10 @@ const UNSENT_AFTER: Duration = Duration::from_millis(250);
 /// How often the programs' maps are cleared of what is old.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
+/// Cause of a [`Loss`]: a module was loaded, and for the moment until its hook was attached nothing was
+/// seen of what it did. Counted in hooks.
+const HOOK_LATE: &str = "hook-late";
+
 /// What to record.
 #[derive(Clone, Debug, Default)]
 pub struct SessionConfig {
@@ -55,11 +60,22 @@ pub struct SessionConfig {
     /// `--status`.
     pub statuses: Vec<String>,
     /// The statuses that they mean: of each answer with one of these is told.
-    pub told_statuses: Vec<u16>,
+    pub watched_statuses: Vec<u16>,
     /// `--client-header`.
     pub client_header: Option<ClientHeader>,
     /// `-v`.
     pub verbose: bool,
+}
+
+/// How many hooks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HookCounts {
+    /// Attached by now.
+    pub attached: usize,
+    /// To be attached when their module is loaded; before that there is nothing for them to see.
+    pub waiting: usize,
+    /// All that the plan would have.
+    pub planned: usize,
 }
 
 /// Why recording cannot start.
@@ -96,6 +112,8 @@ pub struct Session {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     module_events: Option<AsyncFd<ModuleEvents>>,
     since: BootTime,
+    /// Hooks that were attached since the last tick.
+    attached_late: u64,
     start: Start,
     next_forgetting: BootTime,
     client_header: Option<ClientHeader>,
@@ -110,7 +128,7 @@ impl Session {
         lift_memlock_limit();
         // each watched namespace takes some sockets
         raise_open_files();
-        let mut facts = Facts::gather();
+        let (mut facts, symbols) = Facts::gather_with_symbols();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
         let (mut plan, mut loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
@@ -121,9 +139,9 @@ impl Session {
             (plan, loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
         }
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
-        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns, &config.told_statuses)?;
+        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns, &config.watched_statuses)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
-        let lookups = Lookups::new(host, Symbols::load().ok(), plan.icmp_sockets, config.ports.clone());
+        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone());
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
@@ -136,12 +154,24 @@ impl Session {
             logger,
             module_events: None,
             since,
+            attached_late: 0,
             start,
             next_forgetting: since,
             client_header: config.client_header.clone(),
         };
         session.expect_modules();
+        // nothing is recorded yet
+        session.attached_late = 0;
         Ok(session)
+    }
+
+    /// What is still done from here on that takes capabilities; tries what works without.
+    pub fn needs(&self) -> Needs {
+        Needs {
+            guarded_maps: !self.maps.can_be_read(),
+            waiting_hooks: self.late_hooks().next().is_some(),
+            sockets: self.plan.icmp_sockets.v4 || self.plan.icmp_sockets.v6,
+        }
     }
 
     /// What the stream begins with; the hooks as they are attached now.
@@ -154,10 +184,10 @@ impl Session {
         &self.plan.lacks
     }
 
-    /// Hooks attached, and hooks that the plan would have.
-    pub fn hooks(&self) -> (usize, usize) {
+    /// How many hooks there are.
+    pub fn hooks(&self) -> HookCounts {
         let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);
-        (self.loaded.attached.len(), wanted.count())
+        HookCounts { attached: self.loaded.attached.len(), waiting: self.late_hooks().count(), planned: wanted.count() }
     }
 
     /// The hooks as they are now.
@@ -274,6 +304,11 @@ impl Session {
         }
         self.lookups.rescan(now, stream);
         self.attach_late();
+        let late = std::mem::take(&mut self.attached_late);
+        if late > 0 {
+            // whatever it would have seen before is missing from what is under way
+            stream.push(host_record(now, HostBody::Loss(Loss { cause: HOOK_LATE.to_owned(), count: late })));
+        }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -334,10 +369,9 @@ impl Session {
             })
             .cloned()
             .collect();
-        if due.is_empty() {
-            return;
-        }
-        if let Ok(types) = super::facts::TypeFacts::gather()
+        // where the kprobe finds its packet is in the BTF of the module
+        if due.iter().any(|hook| hook.kind == HookKind::Kprobe)
+            && let Ok(types) = super::facts::TypeFacts::gather()
             && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
         {
             log::warn!("{error}");
@@ -347,6 +381,7 @@ impl Session {
                 Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
                 Err(error) => log::warn!("{error}"),
             }
+            self.attached_late += 1;
             if is_refused_kprobe(&hook, &self.loaded) {
                 self.attach_reset_fallback();
             }

@@ -1,4 +1,6 @@
 //! Commands and flags.
+//!
+//! long: every flag is here with all that --help teaches of it, and one command shares flags with another.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +15,8 @@ use super::ports::PortList;
 #[cfg(feature = "capture")]
 use super::size::{min_free, size};
 use super::statuses::StatusList;
+#[cfg(feature = "capture")]
+use crate::capture::heads::ClientHeader;
 #[cfg(feature = "capture")]
 use crate::trace::{Keep, MinFree, Policy};
 use crate::verdict::Slug;
@@ -78,8 +82,17 @@ pub struct CaptureArgs {
     pub slow: Option<Duration>,
 
     /// Answered statuses that are verdicts of their own: codes and classes [default: 403,429,5xx]
+    ///
+    /// Give all that shall be: `--status 404,5xx` leaves 403 and 429 out. Other statuses are counted.
     #[arg(long, value_name = "STATUSES")]
     pub status: Option<StatusList>,
+
+    /// Record the value of this request header as the client, for the summary's lists: X-Forwarded-For.
+    ///
+    /// Without it no client is recorded but the peer's address. Headers that hold secrets are refused.
+    #[cfg(feature = "capture")]
+    #[arg(long, value_name = "NAME")]
+    pub client_header: Option<ClientHeader>,
 
     /// More about what the capture itself does, on standard error.
     #[arg(short, long)]
@@ -106,13 +119,12 @@ impl CaptureArgs {
         self.status.as_ref().map_or_else(default, |list| list.names().collect())
     }
 
-    /// The codes that they mean.
-    pub fn told_statuses(&self) -> Vec<u16> {
-        let lists = self.statuses().into_iter().filter_map(|name| name.parse::<StatusList>().ok());
-        let mut codes: Vec<u16> = lists.flat_map(|list| list.codes().collect::<Vec<_>>()).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        codes
+    /// All codes that `--status`, or its default, stands for.
+    #[must_use]
+    pub fn watched_statuses(&self) -> Vec<u16> {
+        // what it is by default is a list: a test holds that
+        let list = self.status.clone().or_else(|| STATUS_DEFAULT.join(",").parse().ok());
+        list.map(|list| list.codes().collect()).unwrap_or_default()
     }
 }
 
@@ -161,7 +173,7 @@ pub struct RecordArgs {
     /// Serve metrics at http://ADDR/metrics in OpenMetrics text, for Prometheus: 127.0.0.1:9435.
     ///
     /// A port alone is served on loopback. Whoever reaches the address can read the metrics: they
-    /// name ports and verdicts, no peers.
+    /// name ports, statuses and verdicts, no peers.
     #[cfg(feature = "capture")]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<MetricsAddress>,
@@ -260,6 +272,8 @@ pub struct ReplayArgs {
     pub verdict: Vec<Slug>,
 
     /// Verdicts on exchanges that were answered so: codes and classes, as in 502,5xx.
+    ///
+    /// What was seen to be answered counts, not the status that is expected of a balancer in front.
     #[arg(long, value_name = "STATUSES")]
     pub status: Option<StatusList>,
 
@@ -351,6 +365,9 @@ mod tests {
         assert_eq!(args.capture.slow(), Duration::from_secs(10));
         assert_eq!(args.capture.slow, None);
         assert_eq!(args.capture.statuses(), ["403", "429", "5xx"]);
+        let codes: Vec<u16> = [403, 429].into_iter().chain(500..600).collect();
+        assert_eq!(args.capture.watched_statuses(), codes);
+        assert_eq!(args.capture.client_header, None);
         assert_eq!(args.out(), PathBuf::from("."));
         assert!(args.capture.netns.is_empty() && args.capture.duration.is_none());
         assert!(!args.json && !args.quiet && !args.capture.verbose);
@@ -363,7 +380,7 @@ mod tests {
     #[test]
     fn record_takes_all_its_flags() {
         let line = "wherefore record --port 80 --netns blue --netns 812 --netns /proc/1/ns/net --out /tmp \
-                    --duration 1m30s --slow 500ms --status 404,5xx --json --quiet -v \
+                    --duration 1m30s --slow 500ms --status 404,5xx --client-header X-Real-IP --json --quiet -v \
                     --rotate-size 1MiB --rotate-age 10m --keep-size 2GiB --keep-age 1d --min-free 1GiB";
         let Command::Record(args) = Cli::try_parse_from(line.split_whitespace()).unwrap().command else {
             panic!("not record");
@@ -372,6 +389,8 @@ mod tests {
         assert_eq!(args.capture.duration, Some(Duration::from_secs(90)));
         assert_eq!(args.capture.slow, Some(Duration::from_millis(500)));
         assert_eq!(args.capture.statuses(), ["404", "5xx"]);
+        assert_eq!(args.capture.watched_statuses().first(), Some(&404));
+        assert_eq!(args.capture.client_header.as_ref().map(ClientHeader::name), Some("x-real-ip"));
         assert!(args.json && args.quiet && args.capture.verbose);
         let keep = Keep { bytes: 2 << 30, age: Duration::from_hours(24), min_free: MinFree::Bytes(1 << 30) };
         let policy = Policy { rotate_bytes: 1 << 20, rotate_age: Duration::from_mins(10), keep };

@@ -19,6 +19,7 @@ struct Counts {
     syns: u64,
     accepted: u64,
     failed: u64,
+    waiting: u64,
     last_syn: Option<BootTime>,
     listeners: BTreeMap<(u32, u64), String>,
     namespaces: BTreeSet<u32>,
@@ -74,6 +75,11 @@ impl LiveStatus {
                     }
                 }
             }
+            HostBody::Exchanges(moved) => {
+                for count in &moved.ports {
+                    self.ports.entry(count.port).or_default().waiting = count.waiting;
+                }
+            }
             HostBody::Loss(loss) => self.lost = self.lost.saturating_add(loss.count),
             _ => {}
         }
@@ -101,7 +107,7 @@ impl LiveStatus {
                     health_check_syn: 0,
                     accepted: counts.accepted,
                     failed: counts.failed,
-                    waiting: 0,
+                    waiting: counts.waiting,
                     since_syn: counts.last_syn.map(|last| now.since(last)),
                     client_silence: silence,
                     health_check_silence: silence,

@@ -31,6 +31,8 @@ pub mod statuses;
 #[cfg(feature = "capture")]
 mod tee;
 #[cfg(feature = "capture")]
+mod unread;
+#[cfg(feature = "capture")]
 mod watched_ports;
 
 use std::process::ExitCode;

@@ -20,10 +20,12 @@ use super::live_status::LiveStatus;
 use super::metrics::{Metrics, MetricsAddress};
 use super::notify::Watchdog;
 use super::tee::Tee;
+use super::unread::UnreadNotes;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
+use crate::capture::privileges::{Files, give_up, names};
 use crate::capture::session::{Session, SessionConfig};
-use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort};
+use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort, replay_command};
 use crate::record::{HostBody, Record, Start, tcp_state};
 use crate::trace::{Policy, TraceDirectory, refuse_if_taken, sudo_group};
 
@@ -87,16 +89,19 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         slow_ns: u64::try_from(args.slow().as_nanos()).unwrap_or(u64::MAX),
         slow_given: args.slow.is_some(),
         statuses: args.statuses(),
-        told_statuses: args.told_statuses(),
-        client_header: None,
+        watched_statuses: args.watched_statuses(),
+        client_header: args.client_header.clone(),
         verbose: args.verbose,
     };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("the runtime cannot start")?;
     runtime.block_on(async {
         let session = Session::begin(&config).map_err(anyhow::Error::from)?;
+        let files = Files {
+            directory: edges.out.as_ref().map(|(directory, _policy)| directory.clone()),
+            take_group: sudo_group().is_some(),
+        };
         let traces = edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
-        let first = traces.as_ref().and_then(|traces| traces.files().into_iter().next());
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
         let live = Live {
             session,
@@ -105,10 +110,13 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
             status: edges.status.then(LiveStatus::default),
             metrics,
             reload: edges.reload,
+            unread: UnreadNotes::default(),
         };
-        live.run(args.duration).await?;
-        if let Some(path) = first.filter(|_| edges.name_trace) {
-            console::error_line(&format!("recorded: wherefore replay {}", path.display()));
+        let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
+        log::info!("capabilities kept: {}", names(kept).join(", "));
+        let files = live.run(args.duration).await?;
+        if edges.name_trace && !files.is_empty() {
+            console::error_line(&format!("recorded: {}", replay_command(&files)));
         }
         Ok(())
     })
@@ -141,6 +149,7 @@ struct Live {
     status: Option<LiveStatus>,
     metrics: Option<Metrics>,
     reload: Option<Reload>,
+    unread: UnreadNotes,
 }
 
 /// Serves metrics from now on, and says where.
@@ -155,7 +164,8 @@ fn serve_metrics(address: MetricsAddress, session: &Session) -> anyhow::Result<M
 }
 
 impl Live {
-    async fn run(mut self, duration: Option<Duration>) -> Result<(), Failure> {
+    /// Until it is to end; returns the trace files.
+    async fn run(mut self, duration: Option<Duration>) -> Result<Vec<String>, Failure> {
         let mut stop = pin!(stop_signal(duration, self.reload.is_none())?);
         let mut reload = self.reload.is_some().then(|| listen(SignalKind::hangup())).transpose()?;
         let watchdog = Watchdog::new(TICK);
@@ -217,6 +227,9 @@ impl Live {
         if let Some(metrics) = &mut self.metrics {
             metrics.note(&self.records);
         }
+        for line in self.unread.note(&self.records) {
+            console::error_line(&line);
+        }
         let mut out = console::stdout();
         self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;
         out.flush().map_err(Failure::output)?;
@@ -234,7 +247,7 @@ impl Live {
     /// The configuration is read again. If it makes no sense, all stays as it is.
     fn reload(&mut self) -> Result<(), Failure> {
         let Some(reload) = &self.reload else { return Ok(()) };
-        let Reloaded { ports, later } = match reload.read() {
+        let Reloaded { ports, policy, later } = match reload.read() {
             Ok(reloaded) => reloaded,
             Err(failure) => {
                 let line = failure.line().unwrap_or_default();
@@ -242,6 +255,7 @@ impl Live {
                 return Ok(());
             }
         };
+        self.tee.set_policy(policy);
         self.session.set_ports(&ports, &mut self.records).map_err(anyhow::Error::from)?;
         if let Some(metrics) = &mut self.metrics {
             metrics.watch(&ports);
@@ -259,7 +273,8 @@ impl Live {
     /// What the metrics cannot see in the stream.
     fn meter(&self) {
         if let Some(metrics) = &self.metrics {
-            metrics.file(self.tee.bytes_written(), self.tee.lost());
+            let (begun, dropped) = self.tee.file_counts();
+            metrics.files(self.tee.bytes_written(), self.tee.lost(), begun, dropped);
             metrics.hooks(&self.session.hook_records());
         }
     }
@@ -271,7 +286,7 @@ impl Live {
         }
     }
 
-    fn end(mut self) -> Result<(), Failure> {
+    fn end(mut self) -> Result<Vec<String>, Failure> {
         super::notify::stopping();
         self.session.end(&mut self.records);
         self.pass()?;
@@ -342,7 +357,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             _ => {}
         }
     }
-    let (hooks_attached, hooks_planned) = session.hooks();
+    let hooks = session.hooks();
     let name_of = |inode: &u32| match names.get(inode) {
         Some(name) if !name.is_empty() => name.clone(),
         Some(_) => "host".to_owned(),
@@ -356,8 +371,9 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             .map(|port| ReadyPort { port: *port, listeners: listeners.remove(port).unwrap_or_default(), tls: false })
             .collect(),
         namespaces: start.netns.iter().map(name_of).collect(),
-        hooks_attached,
-        hooks_planned,
+        hooks_attached: hooks.attached,
+        hooks_waiting: hooks.waiting,
+        hooks_planned: hooks.planned,
         blind: start.blind.clone(),
     }
 }

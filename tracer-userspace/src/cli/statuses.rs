@@ -59,9 +59,9 @@ impl StatusList {
         })
     }
 
-    /// All codes that are one of these.
+    /// All codes that are one of these, ascending.
     pub fn codes(&self) -> impl Iterator<Item = u16> {
-        (100..600).filter(|status| self.contains(*status))
+        (100..=599).filter(|code| self.contains(*code))
     }
 
     /// Codes and classes, as in `Start.statuses`.
@@ -94,6 +94,7 @@ mod tests {
         check(404, false);
         check(200, false);
         assert_eq!(list.names().collect::<Vec<_>>(), ["403", "429", "5xx"]);
+        assert_eq!(list.codes().collect::<Vec<_>>(), [403, 429].into_iter().chain(500..=599).collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::attempt::Attempt;
 use super::attempts::{Id, Outcome};
+use super::causes::{Failure, Span};
 use super::evidence::What;
 use super::fold::Brief;
 use super::intake::is_no_way;
@@ -38,7 +39,7 @@ impl Engine {
             let Some(attempt) = self.attempts.under_way(id) else { continue };
             if timing::decides_at_end(attempt, self.now) {
                 self.decide(id, out);
-            } else if attempt.own.is_some() {
+            } else if attempt.own.is_some() && attempt.port.is_some() {
                 self.totals.undecided = self.totals.undecided.saturating_add(1);
             }
         }
@@ -52,6 +53,9 @@ impl Engine {
             self.counters.watch(*port);
         }
         self.world.listeners.keep_ports(ports);
+        let world = &self.world;
+        let gone = self.flows.keep(|port| world.watches(port));
+        self.totals.undecided = self.totals.undecided.saturating_add(gone);
         for id in self.attempts.all_under_way() {
             let Some(attempt) = self.attempts.under_way(id) else { continue };
             if attempt.port.is_none_or(|port| self.world.watches(port)) {
@@ -66,6 +70,7 @@ impl Engine {
 
     /// The slug of an attempt that came to a good end, had it not.
     pub(super) fn would_be(&self, attempt: &Attempt) -> Option<Slug> {
+        attempt.port?;
         let case = Case { attempt, world: &self.world, now: self.now };
         rules::decide(&case).map(|finding| finding.slug)
     }
@@ -73,7 +78,9 @@ impl Engine {
     fn decide(&mut self, id: Id, out: &mut Vec<Output>) {
         let Some(attempt) = self.attempts.under_way(id) else { return };
         let case = Case { attempt, world: &self.world, now: self.now };
-        let finding = if is_abandoned(&case) { None } else { rules::decide(&case) };
+        // at a port that is not watched it can only be the cause of something, and has to be somebody's
+        let nobodys = attempt.port.is_none() && attempt.own.as_ref().is_none_or(|own| own.task.is_none());
+        let finding = if nobodys || is_abandoned(&case) { None } else { rules::decide(&case) };
         let Some(finding) = finding else {
             if attempt.own.is_none() || attempt.port.is_none() {
                 self.attempts.forget(id);
@@ -86,26 +93,33 @@ impl Engine {
             return;
         };
         let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);
-        self.totals.verdict(finding.slug);
-        if let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset }) {
-            self.say(&attempt, finding, out);
+        let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset }) else { return };
+        let mut finding = finding;
+        if self.world.losses_between(attempt.started, self.now).next().is_some() {
+            finding.confidence = Confidence::Likely;
+        }
+        if attempt.port.is_some() {
+            self.totals.verdict(finding.slug);
+            self.say(&attempt, &finding, out);
+        }
+        if let Some(task) = attempt.own.as_ref().and_then(|own| own.task) {
+            let to = attempt.closed().map_or(finding.time, |closed| closed.min(finding.time));
+            let span = Span { from: attempt.started, to };
+            self.causes.failed(task.pid, span, None, Failure::Attempt(attempt, Box::new(finding)));
         }
     }
 
     /// Prints a verdict, or counts it where there are too many.
-    fn say(&mut self, attempt: &Attempt, mut finding: Finding, out: &mut Vec<Output>) {
+    fn say(&mut self, attempt: &Attempt, finding: &Finding, out: &mut Vec<Output>) {
         let case = Case { attempt, world: &self.world, now: self.now };
-        if case.world.losses_between(attempt.started, self.now).next().is_some() {
-            finding.confidence = Confidence::Likely;
-        }
         let decided = finding.flow.responder.port;
         let port = if case.world.watches(decided) { decided } else { attempt.port.unwrap_or(decided) };
-        let (local, remote) = ends(&finding);
+        let (local, remote) = ends(finding);
         let key = (finding.slug, finding.role, finding.netns, port);
         let (time, confidence, alternatives) = (finding.time, finding.confidence, finding.alternatives);
         let comm = attempt.own.as_ref().and_then(|own| own.task).map(|task| task.comm);
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
-        self.fold.add(key, brief, || verdict(&case, &finding, port), out);
+        self.fold.add(key, brief, || verdict(&case, finding, port), out);
     }
 }
 
@@ -115,7 +129,11 @@ fn is_abandoned(case: &Case<'_>) -> bool {
     if let Some(time) = unsent(case.attempt) {
         let (end, world) = (own.flow.responder, case.world);
         let elsewhere = own.task.is_some_and(|task| world.connected_elsewhere(task.pid, end, time));
-        return elsewhere || !no_way_known(case, time);
+        let known = case.attempt.refused_connect().is_some() || no_way_known(case, time);
+        return elsewhere || !known;
+    }
+    if case.attempt.lacked_a_port() {
+        return false;
     }
     let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
     silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()
@@ -143,7 +161,8 @@ fn ends(finding: &Finding) -> (std::net::SocketAddr, std::net::SocketAddr) {
     }
 }
 
-fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
+/// A finding with its words.
+pub(super) fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
     let Words { evidence, process, summary, next } = (finding.words)(case, finding);
     let (local, remote) = ends(finding);
     Verdict {
@@ -173,9 +192,19 @@ fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict {
 
 /// What was seen and looked up, in order; if there is too much, the middle of what was seen goes.
 fn all_evidence(case: &Case<'_>, added: Vec<Evidence>) -> Vec<Evidence> {
-    let mut evidence = text::evidence(case);
-    let mut added = added;
-    added.extend(lost(case.world, case.attempt.started, case.now));
+    with_losses(text::evidence(case), added, case.world, case.attempt.started, case.now)
+}
+
+/// Evidence, what was added to it, and what was lost in that time; at most as much as a verdict holds.
+pub(super) fn with_losses(
+    mut evidence: Vec<Evidence>,
+    mut added: Vec<Evidence>,
+    world: &World,
+    from: BootTime,
+    to: BootTime,
+) -> Vec<Evidence> {
+    evidence.sort_by_key(|item| item.time);
+    added.extend(lost(world, from, to));
     let room = MAX_EVIDENCE.saturating_sub(added.len());
     if evidence.len() > room {
         let first = room / 2;

@@ -80,6 +80,7 @@ fn merge(folded: &mut Verdict, brief: Brief<'_>) {
     if folded.count == 1 {
         folded.isn = None;
         folded.http = Http::default();
+        folded.cause = None;
         if let Some(process) = &mut folded.process {
             process.pid = None;
         }

@@ -1,16 +1,16 @@
 //! Records in: each becomes a fact of its attempt, or of the world around.
 
 use super::Engine;
-use super::attempt::errno;
+use super::attempt::{Task, errno};
 use super::attempts::{Evicted, Found, Id, Outcome};
-use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, IcmpError, What, is_v4};
+use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
 use super::output::Output;
 use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
-    BootTime, HostBody, HostRecord, IcmpRecord, PacketRecord, Record, SocketRecord, kind, packet_flag, tcp_flag,
-    tcp_state,
+    BootTime, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, Record, SocketRecord, handshake_flag,
+    kind, packet_flag, tcp_flag, tcp_state,
 };
 
 impl Engine {
@@ -20,7 +20,9 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
-            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
+            Record::Handshake(record) => self.handshake(record),
+            Record::Flow(record) => self.flow(record),
+            Record::Process(record) => self.world.exits.learn(record),
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -31,11 +33,11 @@ impl Engine {
             HostBody::Start(_)
             | HostBody::Symbol(_)
             | HostBody::End
-            | HostBody::Exchange(_)
-            | HostBody::Pressure(_)
             | HostBody::Rule(_)
             | HostBody::Publications(_)
             | HostBody::HealthCheckers(_) => {}
+            HostBody::Pressure(pressure) => self.world.conntrack.learn(record.netns, pressure, record.time),
+            HostBody::Exchange(heads) => self.flows.read(heads),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),
@@ -75,7 +77,7 @@ impl Engine {
             _ => return,
         };
         let flow = Flow::from_initiator(&record.tuple);
-        if !self.world.watches(flow.responder.port) {
+        if !self.world.watches(flow.responder.port) && Task::of(record).is_none() {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
@@ -123,6 +125,33 @@ impl Engine {
         }
     }
 
+    fn handshake(&mut self, record: &HandshakeRecord) {
+        let flow = Flow::from_responder(&record.tuple);
+        if !self.world.watches(flow.responder.port) {
+            return;
+        }
+        let flag = |bit: u32| record.flags & bit != 0;
+        let what = match record.header.kind {
+            kind::LISTENER_FULL => What::ListenerFull(Full {
+                backlog: record.backlog,
+                limit: record.backlog_limit,
+                last_ack: flag(handshake_flag::LAST_ACK),
+                no_request: flag(handshake_flag::SYN_QUEUE_FULL) && !flag(handshake_flag::SYN_COOKIES),
+                aborts: flag(handshake_flag::LAST_ACK) && flag(handshake_flag::ABORT_ON_OVERFLOW),
+                flow,
+            }),
+            kind::SYN_ACK_RETRANSMIT => What::SynAckRetransmitted(SynAckAgain {
+                retransmits: record.retransmits,
+                syns_repeated: record.syns_repeated,
+                flow,
+            }),
+            _ => return,
+        };
+        let time = BootTime::from_ns(record.header.time_ns);
+        let id = self.attempt(record.isn, flow, 0, None, time);
+        self.add(id, record.isn, flow, Fact { time, netns: record.header.netns, what });
+    }
+
     fn packet(&mut self, record: &PacketRecord) {
         match record.header.kind {
             kind::PACKET_DROP => self.packet_drop(record),
@@ -149,6 +178,7 @@ impl Engine {
 
     fn packet_drop(&mut self, record: &PacketRecord) {
         if record.tcp_flags & tcp_flag::SYN == 0 {
+            self.connection_packet_drop(record);
             return;
         }
         let time = BootTime::from_ns(record.header.time_ns);
@@ -159,14 +189,15 @@ impl Engine {
         } else {
             (Flow::from_initiator(&record.tuple), record.seq)
         };
-        if !self.world.watches(flow.responder.port) {
-            return;
-        }
         let has_reason = record.flags & packet_flag::HAS_REASON != 0;
         let mut class = self.world.classify(record);
-        if class == DropClass::NoSocket && !has_reason {
+        if class == DropClass::NoSocket && !self.world.reason_is_told(record) {
+            // where only the place is known: so a SYN is dropped, too, that repeats one being answered
             let covered = self.listener_covers(netns, flow.responder, time);
-            class = if syn_ack || covered { DropClass::Other } else { class };
+            class = if covered && !syn_ack { DropClass::Ordinary } else { class };
+        }
+        if class == DropClass::Ordinary {
+            return;
         }
         if syn_ack && class == DropClass::NoSocket {
             // answered after all, but the socket that asked is gone

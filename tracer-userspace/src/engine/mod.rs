@@ -1,16 +1,25 @@
 //! The engine: records in, verdicts out. Pure: no I/O, no clock; the only time it knows is the
 //! records'.
 //!
-//! A record goes through `reorder`, then `intake` makes it a fact of its attempt (`attempts`)
-//! or of the `world`; `timing` says when an attempt is decided, `rules` say what it was, and
-//! `fold` what of that is printed one by one. Nothing here depends on when or in what pieces
-//! records are pushed: the same stream always gives the same outputs.
+//! A record goes through `reorder`, then `intake` makes it a fact of its attempt (`attempts`),
+//! of its connection's exchange (`flows`), or of the `world`; `timing` says when an attempt is decided
+//! and `exchanges` when an exchange is, `rules` and `exchange_rules` say what it was, and `fold` what of
+//! that is printed one by one. Nothing here depends on when or in what pieces records are pushed: the
+//! same stream always gives the same outputs.
 
 mod attempt;
 mod attempts;
+mod causes;
+mod conntrack;
 mod counters;
 mod decide;
+mod drop_class;
 mod evidence;
+mod exchange_rules;
+mod exchanges;
+mod exits;
+mod flow_text;
+mod flows;
 mod fold;
 mod icmp;
 mod intake;
@@ -28,20 +37,27 @@ mod top;
 mod world;
 
 #[cfg(test)]
+mod causes_tests;
+#[cfg(test)]
+mod flow_script;
+#[cfg(test)]
 mod script;
 #[cfg(test)]
 pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 
-use attempts::Attempts;
+use attempts::{Attempts, Id};
+use causes::Causes;
 use counters::PortCounters;
+use flows::{ExchangeId, Flows};
 use fold::Fold;
 pub use latency::Histogram;
 pub use output::{Counters, Damage, Dropped, HttpSummary, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
 use summary::Totals;
 use timers::Timers;
+use timing::NANOSECOND;
 pub use top::{Frequent, Top, TopOfStatus};
 use world::World;
 
@@ -55,7 +71,10 @@ pub struct Engine {
     now: BootTime,
     world: World,
     attempts: Attempts,
-    timers: Timers,
+    timers: Timers<Id>,
+    flows: Flows,
+    exchange_timers: Timers<ExchangeId>,
+    causes: Causes,
     fold: Fold,
     counters: PortCounters,
     totals: Totals,
@@ -132,6 +151,7 @@ impl Engine {
         self.run_timers(BootTime::from_ns(end.as_ns().saturating_add(1)), out);
         self.now = self.now.max(end);
         self.decide_all(out);
+        self.decide_all_exchanges(out);
         self.fold.flush(out);
         self.counters.say_all(self.now, out);
         out.push(Output::Summary(Box::new(self.totals.summary(&self.world, &self.counters))));
@@ -149,9 +169,18 @@ impl Engine {
     /// Decides what is due before `limit`. What is due at `limit` waits for the records of that
     /// very moment.
     fn run_timers(&mut self, limit: BootTime, out: &mut Vec<Output>) {
-        while let Some((time, id)) = self.timers.pop_before(limit) {
-            self.advance(time, out);
-            self.look_at(time, id, out);
+        loop {
+            // of the same moment attempts come first: one of them may be why an exchange failed
+            let until = self.exchange_timers.next().map_or(limit, |next| next.after(NANOSECOND).min(limit));
+            if let Some((time, id)) = self.timers.pop_before(until) {
+                self.advance(time, out);
+                self.look_at(time, id, out);
+            } else if let Some((time, id)) = self.exchange_timers.pop_before(limit) {
+                self.advance(time, out);
+                self.look_at_exchange(time, id, out);
+            } else {
+                return;
+            }
         }
     }
 
@@ -161,6 +190,7 @@ impl Engine {
             self.now = time;
             self.fold.advance(time, out);
             self.attempts.expire(time);
+            self.flows.expire(time);
         }
     }
 }

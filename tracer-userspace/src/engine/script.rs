@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
-    BootTime, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace, PacketRecord,
-    PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple, Watched, kind,
-    packet_flag, socket_flag, tcp_flag, tcp_state,
+    BootTime, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace,
+    PacketRecord, PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple,
+    Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -20,10 +20,10 @@ pub(super) const CLIENT: u32 = 2;
 pub(super) const ROUTER: u32 = 3;
 pub(super) const PORT: u16 = 8080;
 
-const NETFILTER_DROP: u32 = 11;
+pub(super) const NETFILTER_DROP: u32 = 11;
 const NO_SOCKET: u32 = 3;
 const NEIGH_FAILED: u32 = 58;
-const OTHER: u32 = 70;
+pub(super) const OTHER: u32 = 70;
 
 /// Where drops happen; a symbol's number is its place here, from 1.
 const SYMBOLS: [&str; 5] = ["tcp_v4_rcv", "tcp_v6_rcv", "nf_hook_slow", "neigh_invalidate", "ip_rcv_finish_core"];
@@ -43,6 +43,10 @@ pub(super) struct Script {
     pub(super) syns_sent: u32,
     pub(super) pid: u32,
     with_reasons: bool,
+    /// The connection that what follows is about, as its next record has it.
+    pub(super) flow: FlowRecord,
+    /// What was read of its exchange's heads.
+    pub(super) heads: Option<Exchange>,
 }
 
 /// Watching port 8080 on a kernel that gives reasons, with a server's and a client's namespace whose
@@ -71,6 +75,8 @@ pub(super) fn script() -> Script {
         syns_sent: 1,
         pid: 77,
         with_reasons: true,
+        flow: FlowRecord::default(),
+        heads: None,
     };
     script.host(0, HostBody::Start(Box::new(start)));
     script.attempt(1)
@@ -81,7 +87,7 @@ impl Script {
         self.records.push(Record::Host(HostRecord { time: BootTime::from_ns(self.now_us * 1000), netns, body }));
     }
 
-    fn with(mut self, netns: u32, body: HostBody) -> Self {
+    pub(super) fn with(mut self, netns: u32, body: HostBody) -> Self {
         self.host(netns, body);
         self
     }
@@ -214,12 +220,12 @@ impl Script {
         self
     }
 
-    fn header(&self, kind: u16) -> Header {
+    pub(super) fn header(&self, kind: u16) -> Header {
         Header { kind, time_ns: self.now_us * 1000, netns: self.netns, ..Header::default() }
     }
 
     /// The packet from client to server.
-    fn there(&self) -> Tuple {
+    pub(super) fn there(&self) -> Tuple {
         Tuple {
             src: address_bytes(self.client.ip()),
             dst: address_bytes(self.server.ip()),
@@ -230,12 +236,12 @@ impl Script {
     }
 
     /// The packet from server to client.
-    fn back(&self) -> Tuple {
+    pub(super) fn back(&self) -> Tuple {
         let Tuple { src, dst, src_port, dst_port, pad } = self.there();
         Tuple { src: dst, dst: src, src_port: dst_port, dst_port: src_port, pad }
     }
 
-    fn drop_of(mut self, reason: u32, symbol: &str, flags: u16, syn_ack: bool) -> Self {
+    pub(super) fn drop_of(mut self, reason: u32, symbol: &str, flags: u16, syn_ack: bool) -> Self {
         let location = u64::try_from(SYMBOLS.iter().position(|known| *known == symbol).unwrap() + 1).unwrap();
         self.host(0, HostBody::Symbol(Symbol { id: location, name: symbol.to_owned() }));
         let (tuple, seq, ack, tcp_flags) = if syn_ack {
@@ -419,7 +425,7 @@ impl From<Script> for Vec<Record> {
     }
 }
 
-fn comm(name: &str) -> [u8; 16] {
+pub(super) fn comm(name: &str) -> [u8; 16] {
     let mut bytes = [0; 16];
     bytes[..name.len()].copy_from_slice(name.as_bytes());
     bytes
@@ -457,16 +463,29 @@ pub(super) fn summary(out: &[Output]) -> &Summary {
     }
 }
 
-/// A verdict in one line: slug, role, confidence, expected status, then what makes it differ.
+/// A verdict in one line: slug, role, confidence, expected status, then what makes it differ: stage,
+/// health check, alternatives, count, who answered but the app, cause.
 fn line(verdict: &Verdict) -> String {
     let mut line = format!("{} {:?} {:?}", verdict.slug, verdict.role, verdict.confidence).to_lowercase();
     write!(line, " {}", verdict.expected_status.unwrap_or(0)).unwrap();
+    if let Some(stage) = &verdict.stage {
+        write!(line, " {stage}").unwrap();
+    }
+    if verdict.health_check {
+        line.push_str(" health-check");
+    }
     if !verdict.alternatives.is_empty() {
         let names: Vec<_> = verdict.alternatives.iter().map(|slug| slug.as_str()).collect();
         write!(line, " or {}", names.join(" ")).unwrap();
     }
     if verdict.count != 1 {
         write!(line, " x{}", verdict.count).unwrap();
+    }
+    if let Some(origin) = verdict.http.origin.as_ref().filter(|origin| *origin != "app") {
+        write!(line, " by {origin}").unwrap();
+    }
+    if let Some(cause) = &verdict.cause {
+        write!(line, " <- {}", self::line(cause)).unwrap();
     }
     line
 }

@@ -1,4 +1,4 @@
-//! Seeded streams of many attempts: shuffled within the reorder window, doubled, lost, cut. Whatever
+//! Seeded streams of many attempts and exchanges: shuffled within the reorder window, doubled, lost, cut. Whatever
 //! comes, nothing panics, an attempt gets at most one verdict, and the order of arrival within the
 //! window changes nothing.
 
@@ -8,9 +8,11 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::attempts::ATTEMPTS_MAX;
+use super::flow_script::APP;
+use super::flows::CONNECTIONS_MAX;
 use super::script::{CLIENT, ROUTER, SERVER, Script, invariants, run, script, verdicts};
 use super::{Engine, Output};
-use crate::record::{BootTime, Neighbour, Record};
+use crate::record::{BootTime, HostBody, HostRecord, Neighbour, Record, flow_event as event, flow_flag};
 
 /// What happens to one attempt.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +30,20 @@ enum Fate {
     DeadHost,
     Unsent,
     RouterSaysNo,
+    Answered503,
+    Relayed,
+    UpstreamDown,
+    ClosedEarly,
+    Crashed,
+    LeftEarly,
+    HalfClosed,
+    Hung,
+    Vanished,
+    Raced,
+    ResponseDropped,
 }
 
-const FATES: [Fate; 13] = [
+const FATES: [Fate; 24] = [
     Fate::Refused,
     Fate::WrongAddress,
     Fate::Rejected,
@@ -44,6 +57,17 @@ const FATES: [Fate; 13] = [
     Fate::DeadHost,
     Fate::Unsent,
     Fate::RouterSaysNo,
+    Fate::Answered503,
+    Fate::Relayed,
+    Fate::UpstreamDown,
+    Fate::ClosedEarly,
+    Fate::Crashed,
+    Fate::LeftEarly,
+    Fate::HalfClosed,
+    Fate::Hung,
+    Fate::Vanished,
+    Fate::Raced,
+    Fate::ResponseDropped,
 ];
 
 #[derive(Clone, Debug)]
@@ -106,8 +130,67 @@ fn live(number: u16, life: &Life) -> Vec<Record> {
         Fate::DeadHost => client(s.at(t(3000)), |s| s.neighbour_failed(true).closed(113)),
         Fate::Unsent => client(client(s, |s| s.unsent(0)).at(t(4)), |s| s.path(|path| path.route_error = 101)),
         Fate::RouterSaysNo => client(s.in_ns(ROUTER).at(t(2)), |s| s.icmp_received_from("10.9.1.1", 3, 1)),
+        _ => return exchange(number, life),
     };
     s.records
+}
+
+/// The records of a connection: what one end tells, and what the other does.
+fn exchange(number: u16, life: &Life) -> Vec<Record> {
+    let t = |ms| life.start_ms + ms;
+    let begin = |s: Script| if life.v6 { s.v6() } else { s };
+    let inbound = || begin(script()).at(t(0)).inbound(number).at(t(5)).get("/simulated");
+    let outbound = || begin(script()).at(t(0)).outbound(number).at(t(5)).get("/simulated");
+    let (server, client) = match life.fate {
+        Fate::Relayed => {
+            let upstream =
+                script().at(t(6)).chained(20_000 + number, 900, 9090).get("/simulated").at(t(7)).answers(502);
+            let mut proxy = inbound().owned_by(900, "nginx").at(t(8)).answers(502);
+            proxy.records.extend(upstream.records);
+            (proxy, outbound().at(t(9)).answers(502))
+        }
+        Fate::UpstreamDown => {
+            let down = script().at(t(6)).connects(20_000 + number, 900, 9090).at(t(7)).reset_received().closed(111);
+            let mut proxy = inbound().owned_by(900, "nginx").at(t(8)).answers(502);
+            proxy.records.extend(down.records);
+            (proxy, outbound().at(t(9)).answers(502))
+        }
+        Fate::ClosedEarly => {
+            (inbound().at(t(8)).tells(event::FIN_SENT), outbound().at(t(9)).tells(event::FIN_RECEIVED))
+        }
+        Fate::Crashed => {
+            let server = inbound().at(t(8)).flags(flow_flag::TASK_EXITING).tells(event::RESET_SENT).at(t(9));
+            (server.killed(APP, 9), outbound().at(t(9)).tells(event::RESET_RECEIVED))
+        }
+        Fate::LeftEarly => {
+            let server = inbound().at(t(300)).tells(event::FIN_RECEIVED).at(t(310)).tells(event::FIN_SENT);
+            (server, outbound().at(t(299)).tells(event::FIN_SENT))
+        }
+        Fate::HalfClosed => {
+            let server = inbound().at(t(6)).tells(event::FIN_RECEIVED).at(t(400)).responds(200, 0).tells(event::CLOSED);
+            (server, outbound())
+        }
+        Fate::Hung => {
+            (inbound().at(t(10_100)).tells(event::RESET_RECEIVED), outbound().at(t(10_099)).tells(event::RESET_SENT))
+        }
+        Fate::Vanished => {
+            let server = inbound().at(t(900)).responds(200, 10).tells(event::UNANSWERED).at(t(3000));
+            (server.tells(event::TIMED_OUT), outbound().at(t(900)).tells(event::UNANSWERED))
+        }
+        Fate::Raced => {
+            let server = inbound().at(t(8)).responds(200, 0).at(t(500)).tells(event::LATE_DATA);
+            let client = outbound().at(t(8)).responds(200, 0).at(t(499)).get("/late").at(t(501));
+            (server, client.tells(event::FIN_RECEIVED).at(t(502)).tells(event::RESET_RECEIVED))
+        }
+        Fate::ResponseDropped => {
+            let server = inbound().at(t(10)).payload_dropped(false).at(t(300)).payload_dropped(false).at(t(1500));
+            (server.tells(event::UNANSWERED), outbound())
+        }
+        _ => (inbound().at(t(8)).answers(503), outbound().at(t(9)).answers(503)),
+    };
+    let begins = |record: &Record| matches!(record, Record::Host(HostRecord { body: HostBody::Start(_), .. }));
+    let told = |s: Script, seen: bool| s.records.into_iter().filter(move |record| seen && !begins(record));
+    told(server, life.server_seen).chain(told(client, life.client_seen)).collect()
 }
 
 /// All lives in one stream, in order of time, every record at a time of its own, with ticks.
@@ -156,6 +239,8 @@ fn at_most_one_each(out: &[Output]) {
     let mut seen = BTreeMap::new();
     for verdict in verdicts(out).into_iter().filter(|verdict| verdict.isn.is_some()) {
         assert_eq!(seen.insert(verdict.isn, verdict.slug), None, "{verdict:?}");
+        let causes = std::iter::successors(verdict.cause.as_deref(), |cause| cause.cause.as_deref());
+        assert!(causes.count() <= 4, "{verdict:?}");
     }
 }
 
@@ -210,15 +295,22 @@ proptest! {
 
     #[test]
     fn records_of_any_content_are_survived(
-        bytes in prop::collection::vec(prop::collection::vec(any::<u8>(), 128), 0..40),
-        kinds in prop::collection::vec(1_u16..11, 40),
+        bytes in prop::collection::vec(prop::collection::vec(any::<u8>(), 208), 0..40),
+        kinds in prop::collection::vec((1_u16..18).prop_filter("of the ring only", |kind| *kind != 12), 40),
         lives in prop::collection::vec(life(), 1..5),
     ) {
         let mut engine = Engine::new();
         let mut out = Vec::new();
         let mut records = stream(&lives);
         for (body, kind) in bytes.iter().zip(kinds) {
-            let len = if kind <= 5 { 128 } else if kind <= 8 { 96 } else { 104 };
+            let len = match kind {
+                0..=5 => 128,
+                6..=8 => 96,
+                9..=10 => 104,
+                11 => 208,
+                12..=14 => 96,
+                _ => 56,
+            };
             let mut bytes = body[..usize::from(len)].to_vec();
             bytes[..2].copy_from_slice(&kind.to_ne_bytes());
             bytes[2..4].copy_from_slice(&u16::to_ne_bytes(len));
@@ -227,7 +319,7 @@ proptest! {
         }
         for record in &records {
             engine.push(record, &mut out);
-            prop_assert!(engine.attempts.len() <= ATTEMPTS_MAX);
+            prop_assert!(engine.attempts.len() <= ATTEMPTS_MAX && engine.flows.len() <= CONNECTIONS_MAX);
         }
         engine.finish(&mut out);
         invariants(&out);

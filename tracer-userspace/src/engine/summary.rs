@@ -14,6 +14,9 @@ use crate::verdict::Slug;
 /// Cause of loss: attempts that had to make room for others.
 pub(super) const ATTEMPTS_EVICTED: &str = "attempts-evicted";
 
+/// Cause of loss: exchanges that had to make room for others.
+pub(super) const EXCHANGES_EVICTED: &str = "exchanges-evicted";
+
 /// Cause of loss: records that could not be written to the trace file.
 const FILE_WRITE: &str = "trace-write";
 
@@ -34,7 +37,7 @@ pub(super) struct Totals {
 
 impl Default for Totals {
     fn default() -> Self {
-        let causes = loss::NAMES.into_iter().chain([ATTEMPTS_EVICTED, FILE_WRITE]);
+        let causes = loss::NAMES.into_iter().chain([ATTEMPTS_EVICTED, EXCHANGES_EVICTED, FILE_WRITE]);
         Self {
             first: None,
             last: BootTime::default(),

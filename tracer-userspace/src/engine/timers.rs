@@ -1,24 +1,34 @@
-//! Which attempt is to be decided when.
+//! Which attempt, or exchange, is to be decided when.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::attempts::Id;
 use crate::record::BootTime;
 
 /// Entries of attempts that are no longer there are thrown out beyond this many.
 const SLACK: usize = 4096;
 
-/// A queue of (time, attempt), by time and then by the order of insertion.
+/// A queue of (time, name), by time and then by the order of insertion.
 ///
-/// An entry may be out of date: whoever takes one out asks the attempt.
-#[derive(Debug, Default)]
-pub(super) struct Timers {
+/// An entry may be out of date: whoever takes one out asks what it names.
+#[derive(Debug)]
+pub(super) struct Timers<Id> {
     heap: BinaryHeap<Reverse<(BootTime, u64, Id)>>,
     inserted: u64,
 }
 
-impl Timers {
+impl<Id: Ord> Default for Timers<Id> {
+    fn default() -> Self {
+        Self { heap: BinaryHeap::new(), inserted: 0 }
+    }
+}
+
+impl<Id: Ord + Copy> Timers<Id> {
+    /// The time of the next one.
+    pub(super) fn next(&self) -> Option<BootTime> {
+        self.heap.peek().map(|Reverse((time, ..))| *time)
+    }
+
     pub(super) fn insert(&mut self, time: BootTime, id: Id) {
         self.inserted = self.inserted.wrapping_add(1);
         self.heap.push(Reverse((time, self.inserted, id)));
@@ -44,7 +54,7 @@ impl Timers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::attempts::Attempts;
+    use crate::engine::attempts::{Attempts, Id};
     use crate::engine::evidence::Flow;
 
     #[test]

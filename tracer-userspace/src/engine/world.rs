@@ -3,11 +3,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
+use super::conntrack::Tables;
+use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
+use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
-use super::timing::{RATE_LIMIT_WINDOW, SECOND};
+use super::timing::{RATE_LIMIT_WINDOW, SECOND, SLOW_DEFAULT};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
@@ -15,7 +19,7 @@ const KEPT_MAX: usize = 4096;
 
 /// A map that forgets its oldest keys.
 #[derive(Debug)]
-struct Recent<K, V> {
+pub(super) struct Recent<K, V> {
     map: BTreeMap<K, V>,
     order: VecDeque<K>,
 }
@@ -27,11 +31,20 @@ impl<K, V> Default for Recent<K, V> {
 }
 
 impl<K: Ord + Clone, V> Recent<K, V> {
-    fn get(&self, key: &K) -> Option<&V> {
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.map.get(key)
     }
 
-    fn insert(&mut self, key: K, value: V) {
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.map.get_mut(key)
+    }
+
+    /// Takes a value out; its key keeps its place in the queue of those to be forgotten.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        self.map.remove(key)
+    }
+
+    pub(super) fn insert(&mut self, key: K, value: V) {
         if self.map.insert(key.clone(), value).is_none() {
             self.order.push_back(key);
         }
@@ -60,12 +73,21 @@ pub(super) struct World {
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
+    pub(super) conntrack: Tables,
+    /// How processes that serve watched ports ended.
+    pub(super) exits: Exits,
+    /// `--slow`, if the stream says it.
+    slow: Option<Duration>,
+    /// `--status`: codes and classes; empty if the stream does not say.
+    statuses: Vec<String>,
 }
 
 impl World {
     /// Begins anew with what a stream says of itself.
     pub(super) fn start(&mut self, start: &Start) {
         self.watch(&start.ports);
+        self.slow = (start.slow_ns > 0).then(|| Duration::from_nanos(start.slow_ns));
+        self.statuses.clone_from(&start.statuses);
         let rows = start.drop_reasons.iter();
         self.reasons = rows.map(|(number, name)| (*number, (class_of_reason(name), name.clone()))).collect();
     }
@@ -79,6 +101,26 @@ impl World {
     /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.
     pub(super) fn watches(&self, port: u16) -> bool {
         port != 0 && (self.ports.is_empty() || self.ports.binary_search(&port).is_ok())
+    }
+
+    /// How long a request may wait.
+    pub(super) fn slow(&self) -> Duration {
+        self.slow.unwrap_or(SLOW_DEFAULT)
+    }
+
+    /// Whether this status is a verdict.
+    pub(super) fn watches_status(&self, status: u16) -> bool {
+        let is = |wanted: &str| match wanted.strip_suffix("xx") {
+            Some(class) => class.parse() == Ok(status / 100),
+            None => wanted.parse() == Ok(status),
+        };
+        let default = ["403", "429", "5xx"];
+        status != 0
+            && if self.statuses.is_empty() {
+                default.into_iter().any(is)
+            } else {
+                self.statuses.iter().map(String::as_str).any(is)
+            }
     }
 
     pub(super) fn symbol(&mut self, id: u64, name: &str) {
@@ -104,16 +146,25 @@ impl World {
         (*time >= since).then_some((*time, report))
     }
 
-    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and until about 6.0 not
-    /// always one that says something: then the place says it.
+    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and later not always one that
+    /// says something: then the place says it.
     pub(super) fn classify(&self, packet: &PacketRecord) -> DropClass {
-        if packet.flags & packet_flag::HAS_REASON != 0
-            && let Some((class, name)) = self.reasons.get(&packet.reason)
-            && name != "NOT_SPECIFIED"
-        {
+        if let Some((class, _name)) = self.told_reason(packet) {
             return *class;
         }
         self.symbols.get(&packet.location).map_or(DropClass::Other, |name| class_of_symbol(name))
+    }
+
+    /// Whether the kernel gave a reason that says something.
+    pub(super) fn reason_is_told(&self, packet: &PacketRecord) -> bool {
+        self.told_reason(packet).is_some()
+    }
+
+    fn told_reason(&self, packet: &PacketRecord) -> Option<&(DropClass, String)> {
+        if packet.flags & packet_flag::HAS_REASON == 0 {
+            return None;
+        }
+        self.reasons.get(&packet.reason).filter(|(_, name)| name != "NOT_SPECIFIED")
     }
 
     /// The kernel's name of a drop reason.
@@ -187,26 +238,6 @@ impl World {
 fn note_latest<K: Ord + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
     let latest = map.get(&key).map_or(time, |known| time.max(*known));
     map.insert(key, latest);
-}
-
-/// Names of `enum skb_drop_reason`.
-fn class_of_reason(name: &str) -> DropClass {
-    match name {
-        "NO_SOCKET" => DropClass::NoSocket,
-        "NETFILTER_DROP" => DropClass::Netfilter,
-        "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
-}
-
-/// Functions that free a packet, before there were reasons.
-fn class_of_symbol(name: &str) -> DropClass {
-    match name {
-        "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
-        "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
-        "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
 }
 
 #[cfg(test)]

@@ -23,5 +23,7 @@ pub use json::MAX_CAUSES;
 pub use meaning::meaning;
 pub use printer::Printer;
 pub use style::Styles;
+#[cfg(feature = "capture")]
+pub(crate) use summary::replay_command;
 pub use text::plain;
 pub use wall::WallClock;

@@ -3,6 +3,7 @@
 mod http;
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::human::cell;
 use super::meaning::meaning;
@@ -15,6 +16,8 @@ use crate::verdict::Slug;
 
 /// With more ports than this, those without a listener or a SYN share a line.
 const PORT_LINES_MAX: usize = 8;
+/// Of more files than this, the first and the last are named.
+const FILE_LINES_MAX: usize = 5;
 /// Width of the words on the left.
 const LABEL: usize = 10;
 
@@ -152,13 +155,40 @@ fn ends(summary: &Summary, recording: bool, text: &mut Block) {
         let amount = format!("{}, {}", counted(dropped.files, "trace file"), counted(dropped.bytes, "byte"));
         text.line("dropped", &format!("{amount} removed by --keep-size, --keep-age or --min-free"));
     }
-    for (index, file) in summary.files.iter().enumerate() {
-        text.line(if index == 0 { "files" } else { "" }, &plain(file));
+    match summary.files.as_slice() {
+        [first, .., last] if summary.files.len() > FILE_LINES_MAX => {
+            text.line("files", &format!("{} in {}", summary.files.len(), plain(&directory(first))));
+            text.line("", &format!("from {}", plain(file_name(first))));
+            text.line("", &format!("to   {}", plain(file_name(last))));
+        }
+        files => {
+            for (index, file) in files.iter().enumerate() {
+                text.line(if index == 0 { "files" } else { "" }, &plain(file));
+            }
+        }
     }
     if recording && !summary.files.is_empty() {
-        let files: Vec<String> = summary.files.iter().map(|file| shell_word(file)).collect();
-        text.line("replay", &format!("wherefore replay {}", files.join(" ")));
+        text.line("replay", &replay_command(&summary.files));
     }
+}
+
+/// What is typed to replay these files of one directory; the directory itself if they are many.
+pub(crate) fn replay_command(files: &[String]) -> String {
+    let words: Vec<String> = match files {
+        [first, ..] if files.len() > FILE_LINES_MAX => vec![shell_word(&directory(first))],
+        files => files.iter().map(|file| shell_word(file)).collect(),
+    };
+    format!("wherefore replay {}", words.join(" "))
+}
+
+/// Where a file is.
+fn directory(file: &str) -> String {
+    let parent = Path::new(file).parent().map(|parent| parent.display().to_string());
+    parent.filter(|parent| !parent.is_empty()).unwrap_or_else(|| ".".to_owned())
+}
+
+fn file_name(file: &str) -> &str {
+    Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file)
 }
 
 /// A path as one word of a shell's command line.
@@ -251,6 +281,24 @@ replay     wherefore replay 'a b.wft' c.wft
         let lines: Vec<&str> = text.lines().skip(1).take(2).collect();
         assert!(lines[0].contains("8080   listening"), "{text}");
         assert!(lines[1].contains("no listener and no SYN: 8443, 9000, 9001,"), "{text}");
+    }
+
+    #[test]
+    fn many_files_are_counted() {
+        let name = |number: u32| format!("/var/log/where fore/web-{number}.wft");
+        let of = |count| Summary { files: (1..=count).map(name).collect(), ..samples::summary() };
+        let last = |text: &str, count: usize| {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len() - count..].join("\n")
+        };
+        insta::assert_snapshot!(last(&printed(&of(200), true), 4), @r"
+files      200 in /var/log/where fore
+           from web-1.wft
+           to   web-200.wft
+replay     wherefore replay '/var/log/where fore'
+");
+        assert_eq!(printed(&of(5), true).matches("web-3.wft").count(), 2);
+        assert_eq!(replay_command(&vec!["a.wft".to_owned(); 6]), "wherefore replay .");
     }
 
     #[test]

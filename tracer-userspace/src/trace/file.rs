@@ -91,6 +91,14 @@ impl TraceFile {
         is_at(self.writer.sink(), &self.path)
     }
 
+    /// Makes every write fail, or ends that.
+    #[cfg(test)]
+    pub(super) fn fail(&mut self, fails: bool) {
+        let mut options = OpenOptions::new();
+        let options = if fails { options.read(true) } else { options.append(true) };
+        self.writer.out = options.open(&self.path).unwrap();
+    }
+
     /// Records that could not be written.
     pub fn lost(&self) -> u64 {
         self.writer.lost()

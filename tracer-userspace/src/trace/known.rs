@@ -1,13 +1,14 @@
 //! What a stream has told of its host so far, for the head of a file that must be read without the
-//! stream's beginning: names, processes, listeners, and where REJECT rules were seen. Kept as the
+//! stream's beginning: names, processes, listeners, where REJECT rules were seen, and connections whose
+//! end will decide what was told of them. Kept as the
 //! records that told it, so that a reader learns it the way it always does.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::record::{
-    BootTime, HostBody, HostRecord, Listener, ListenerEvent, PacketRecord, Record, SocketRecord, kind, socket_flag,
-    tcp_state,
+    BootTime, FlowRecord, HostBody, HostRecord, Listener, ListenerEvent, PacketRecord, Record, SocketRecord,
+    flow_event, kind, socket_flag, tcp_state,
 };
 use crate::verdict::address;
 
@@ -61,6 +62,11 @@ pub(super) struct Knowledge {
     rejects: BTreeMap<(Place, bool), (Syn, Record, Option<Record>)>,
     /// The last refusal by ICMP from each remote end.
     refusals: BTreeMap<Refusal, Record>,
+    /// By connection and exchange: what was told of it and is decided by what follows only, and the heads
+    /// that came with it.
+    held: BTreeMap<(u64, u32), (Record, Option<Record>)>,
+    /// Heads whose record comes next.
+    heads: Option<Record>,
 }
 
 impl Knowledge {
@@ -72,6 +78,7 @@ impl Knowledge {
                 HostBody::Process(process) => keep(&mut self.processes, process.pid, record),
                 HostBody::Symbol(symbol) => keep(&mut self.symbols, symbol.id, record),
                 HostBody::Listener(_) => self.listener(record),
+                HostBody::Exchange(_) => self.heads = Some(record),
                 _ => {}
             },
             Record::Socket(socket) => self.socket(*socket),
@@ -87,7 +94,8 @@ impl Knowledge {
                 let key = (icmp.quoted.dst, icmp.quoted.dst_port, icmp.icmp_type, icmp.icmp_code);
                 keep(&mut self.refusals, key, record);
             }
-            Record::Flow(_) | Record::Handshake(_) | Record::Process(_) => {}
+            Record::Flow(flow) => self.flow(*flow),
+            Record::Handshake(_) | Record::Process(_) => {}
         }
     }
 
@@ -96,10 +104,29 @@ impl Knowledge {
         let facts = self.namespaces.values().chain(self.processes.values()).chain(self.symbols.values());
         let listeners = self.listeners.values().flatten().flat_map(Known::records);
         let paired = self.rejects.values().filter_map(|(_syn, sent, dropped)| Some([sent, dropped.as_ref()?]));
+        let held = self.held.values().flat_map(|(record, heads)| heads.iter().chain([record]));
         let mut records: Vec<&Record> =
-            facts.chain(listeners).chain(paired.flatten()).chain(self.refusals.values()).collect();
+            facts.chain(listeners).chain(paired.flatten()).chain(self.refusals.values()).chain(held).collect();
         records.sort_by_key(|record| record.time());
         records
+    }
+
+    /// The peer's FIN may be half a close, and silence may end: until the connection's end is told, that
+    /// is all there is of an exchange, however long ago.
+    fn flow(&mut self, flow: FlowRecord) {
+        let key = (flow.id, flow.exchange);
+        let heads = self.heads.take().filter(|heads| match heads {
+            Record::Host(HostRecord { body: HostBody::Exchange(heads), .. }) => (heads.id, heads.number) == key,
+            _ => false,
+        });
+        match flow.event {
+            flow_event::FIN_RECEIVED | flow_event::UNANSWERED => {
+                make_room(&mut self.held, &key, |(record, _heads)| record.time());
+                self.held.insert(key, (Record::Flow(flow), heads));
+            }
+            flow_event::RESPONSE | flow_event::LATE_DATA => {}
+            _ => self.held.retain(|(id, _exchange), _| *id != flow.id),
+        }
     }
 
     fn packet(&mut self, packet: &PacketRecord) {
@@ -181,5 +208,50 @@ fn make_room<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, key: &K, time: impl Fn(
     ages.sort_unstable();
     for (_time, key) in ages.into_iter().take(KEPT_MAX / 8) {
         map.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Exchange, Header};
+
+    fn told(ms: u64, id: u64, event: u8) -> Record {
+        let header = Header { kind: kind::FLOW, time_ns: ms * 1_000_000, ..Header::default() };
+        Record::Flow(FlowRecord { header, id, exchange: 1, event, ..FlowRecord::default() })
+    }
+
+    fn heads(ms: u64, id: u64) -> Record {
+        let body = HostBody::Exchange(Box::new(Exchange { id, number: 1, ..Exchange::default() }));
+        Record::Host(HostRecord { time: BootTime::from_ns(ms * 1_000_000), netns: 0, body })
+    }
+
+    #[test]
+    fn what_a_connections_end_will_decide_is_known_until_then() {
+        let mut known = Knowledge::default();
+        let told_of = [
+            heads(1, 7),
+            told(1, 7, flow_event::FIN_RECEIVED),
+            told(2, 8, flow_event::UNANSWERED),
+            heads(3, 9),
+            told(3, 9, flow_event::RESPONSE),
+        ];
+        for record in &told_of {
+            known.learn(record.clone());
+        }
+        assert_eq!(known.records(), told_of[..3].iter().collect::<Vec<_>>());
+        known.learn(told(4, 7, flow_event::CLOSED));
+        known.learn(told(5, 8, flow_event::TIMED_OUT));
+        assert!(known.records().is_empty());
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut known = Knowledge::default();
+        for id in 0..2 * KEPT_MAX as u64 {
+            known.learn(told(id, id, flow_event::FIN_RECEIVED));
+        }
+        assert!(known.held.len() <= KEPT_MAX);
+        assert!(known.held.contains_key(&(2 * KEPT_MAX as u64 - 1, 1)));
     }
 }

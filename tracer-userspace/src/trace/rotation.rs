@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::REPEATED;
 use super::error::WriteError;
 use super::file::{TraceFile, make_directory};
 use super::lock::DirectoryLock;
@@ -22,6 +23,8 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// A next file that cannot be made is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Sooner where the disk was full: once there is room, the current file grows, and must not take all of it.
+const RETRY_AFTER_FULL: Duration = Duration::from_secs(1);
 
 /// When a new file is begun, and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ pub struct TraceDirectory {
     head_bytes: u64,
     /// Not before then: the last time it failed.
     next_rotation: BootTime,
+    /// When the current file last lost a record.
+    lost_at: Option<BootTime>,
     /// Records that finished files have not got.
     lost: u64,
     /// Bytes of finished files.
@@ -93,6 +98,7 @@ impl TraceDirectory {
             next_sweep: BootTime::default(),
             head_bytes: 0,
             next_rotation: BootTime::default(),
+            lost_at: None,
             lost: 0,
             finished_bytes: 0,
             dropped: Dropped::default(),
@@ -115,7 +121,8 @@ impl TraceDirectory {
         }
         self.bytes.clear();
         record.encode(&mut self.bytes).map_err(WriteError::Start)?;
-        self.file.append(&self.bytes)
+        let appended = self.file.append(&self.bytes);
+        self.note_loss(appended)
     }
 
     /// Writes what waits, begins a new file if that is due, and keeps the directory within its limits.
@@ -128,10 +135,12 @@ impl TraceDirectory {
         if !(self.file.is_in_place() && self.lock.is_in_place()) {
             self.move_in_again(now)?;
         }
-        let is_low = room(&self.directory).is_some_and(|room| !self.policy.keep.min_free.is_met(room));
+        let room = room(&self.directory);
+        let is_low = room.is_some_and(|room| !self.policy.keep.min_free.is_met(room));
         let boot = BootTime::from_ns(now.boot_ns);
         let swept = if is_low || boot >= self.next_sweep { self.sweep(now, false) } else { Ok(()) };
-        if let Err(error) = self.file.flush() {
+        let flushed = self.file.flush();
+        if let Err(error) = self.note_loss(flushed) {
             if is_full(&error) {
                 self.sweep(now, true).unwrap_or_default();
             }
@@ -140,6 +149,7 @@ impl TraceDirectory {
         if self.is_due(boot) {
             if let Err(error) = self.rotate(now) {
                 if is_full(&error) {
+                    self.next_rotation = boot.after(RETRY_AFTER_FULL);
                     self.sweep(now, true).unwrap_or_default();
                 }
                 return Err(error);
@@ -147,6 +157,12 @@ impl TraceDirectory {
             self.sweep(now, false).unwrap_or_default();
         }
         finished.and(swept.map_err(|source| WriteError::Drop { path: self.directory.clone(), source }))
+    }
+
+    /// Rotates and keeps by this from now on; what is over the limits goes at the next flush.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.next_sweep = BootTime::default();
     }
 
     /// Records that no file has got.
@@ -157,6 +173,11 @@ impl TraceDirectory {
     /// Bytes written so far, all files together.
     pub fn bytes_written(&self) -> u64 {
         self.finished_bytes.saturating_add(self.file.bytes_written())
+    }
+
+    /// Files begun so far.
+    pub fn begun(&self) -> u64 {
+        u64::from(self.start.sequence).saturating_add(1)
     }
 
     /// What retention has removed so far.
@@ -197,18 +218,32 @@ impl TraceDirectory {
     /// a seal that is not the last record is none.
     fn rotate(&mut self, now: ClockPair) -> Result<(), WriteError> {
         self.next_rotation = BootTime::from_ns(now.boot_ns).after(RETRY_AFTER);
-        let end = HostRecord { time: self.repeat.newest(), netns: 0, body: HostBody::End };
-        if flagged(&Record::Host(end), record_flag::CONTINUED, &mut self.bytes).is_ok() {
-            self.file.append(&self.bytes)?;
-            // before the next one is there: a kill in between must not leave both without an end
-            self.file.flush()?;
+        let newest = self.repeat.newest();
+        // what the file lacks and the next one repeats is read from there: no seal, so that it is
+        if self.lost_at.is_none_or(|lost| lost < newest.before(REPEATED)) {
+            let end = HostRecord { time: newest, netns: 0, body: HostBody::End };
+            if flagged(&Record::Host(end), record_flag::CONTINUED, &mut self.bytes).is_ok() {
+                let appended = self.file.append(&self.bytes);
+                self.note_loss(appended)?;
+            }
         }
+        // before the next one is there: a kill in between must not leave both without an end
+        let flushed = self.file.flush();
+        self.note_loss(flushed)?;
         let old = self.begin_next(now)?;
         self.next_rotation = BootTime::default();
         self.finished.push((old.path().to_owned(), BootTime::from_ns(now.boot_ns)));
         // a slow disk may take seconds to have it all
         self.finishing.push(std::thread::spawn(move || old.finish()));
         Ok(())
+    }
+
+    /// Remembers that the current file has just lost records.
+    fn note_loss(&mut self, written: Result<(), WriteError>) -> Result<(), WriteError> {
+        if written.is_err() {
+            self.lost_at = Some(self.repeat.newest());
+        }
+        written
     }
 
     /// The directory or the file is gone: everything once more, in its old place.
@@ -235,6 +270,7 @@ impl TraceDirectory {
         }
         self.start = start;
         self.head_bytes = next.bytes_written();
+        self.lost_at = None;
         let old = std::mem::replace(&mut self.file, next);
         self.lost = self.lost.saturating_add(old.lost());
         self.finished_bytes = self.finished_bytes.saturating_add(old.bytes_written());
@@ -247,6 +283,12 @@ impl TraceDirectory {
         let swept = sweep.enforce(&self.policy.keep, || room(&self.directory), &mut self.dropped);
         self.finished.retain(|(path, _time)| path.exists());
         swept
+    }
+
+    /// Makes every write fail, or ends that.
+    #[cfg(test)]
+    pub(crate) fn fail(&mut self, fails: bool) {
+        self.file.fail(fails);
     }
 
     /// What became of files on their way to the disk.

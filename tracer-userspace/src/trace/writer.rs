@@ -66,6 +66,8 @@ pub struct TraceWriter<W> {
     all: u32,
     earliest_ns: u64,
     latest_ns: u64,
+    /// As `earliest_ns`, of the caller's records alone.
+    own_earliest_ns: u64,
     sequence: u32,
     /// Room for a whole frame as it is written.
     frame: Vec<u8>,
@@ -74,6 +76,8 @@ pub struct TraceWriter<W> {
     lost: u64,
     /// Lost records that no frame tells of yet.
     untold: u64,
+    /// Times of the first and the last of them.
+    untold_ns: (u64, u64),
 }
 
 impl<W: Sink> TraceWriter<W> {
@@ -97,11 +101,13 @@ impl<W: Sink> TraceWriter<W> {
             all: 0,
             earliest_ns: u64::MAX,
             latest_ns: 0,
+            own_earliest_ns: u64::MAX,
             sequence: 0,
             frame: Vec::with_capacity(FRAME_HEADER_LEN.saturating_add(PAYLOAD_MAX)),
             len: 0,
             lost: 0,
             untold: 0,
+            untold_ns: (u64::MAX, 0),
         };
         writer.write_or_cut_back(&header).map_err(|source| WriteError::Write { lost: 0, source })?;
         writer.begin_frame();
@@ -122,6 +128,7 @@ impl<W: Sink> TraceWriter<W> {
         let flushed =
             if self.records.len().saturating_add(record.len()) > FRAME_RAW_MAX { self.flush() } else { Ok(()) };
         self.push(record, header.time_ns);
+        self.own_earliest_ns = self.own_earliest_ns.min(header.time_ns);
         self.own = self.own.saturating_add(1);
         flushed
     }
@@ -144,10 +151,12 @@ impl<W: Sink> TraceWriter<W> {
         if written.is_ok() {
             self.sequence = self.sequence.wrapping_add(1);
             self.start = Vec::new();
-            self.untold = 0;
+            (self.untold, self.untold_ns) = (0, (u64::MAX, 0));
         } else {
             self.lost = self.lost.saturating_add(self.own);
             self.untold = self.untold.saturating_add(self.own);
+            let (first_ns, last_ns) = self.untold_ns;
+            self.untold_ns = (first_ns.min(self.own_earliest_ns), last_ns.max(self.latest_ns));
         }
         self.begin_frame();
         written.map_err(|error| match error {
@@ -185,21 +194,32 @@ impl<W: Sink> TraceWriter<W> {
     /// Begins a frame with what the file still has to be told by the writer itself.
     fn begin_frame(&mut self) {
         self.records.clear();
-        let last_ns = self.latest_ns;
         (self.own, self.all, self.earliest_ns, self.latest_ns) = (0, 0, u64::MAX, 0);
+        self.own_earliest_ns = u64::MAX;
         if !self.start.is_empty() {
             let start = std::mem::take(&mut self.start);
             self.push(&start, time_of(&start));
             self.start = start;
         }
-        if self.untold > 0 {
-            let body = HostBody::Loss(Loss { cause: CAUSE.to_owned(), count: self.untold });
-            let record = Record::Host(HostRecord { time: BootTime::from_ns(last_ns), netns: 0, body });
-            let mut bytes = Vec::new();
-            // a loss takes some 60 bytes: only a record over 64 KiB fails
-            if record.encode(&mut bytes).is_ok() {
-                self.push(&bytes, last_ns);
+        // at both ends of what is missing: whatever was under way at either is not whole
+        let (first_ns, last_ns) = self.untold_ns;
+        match self.untold {
+            0 => {}
+            1 => self.push_loss(first_ns, 1),
+            count => {
+                self.push_loss(first_ns, 1);
+                self.push_loss(last_ns, count.saturating_sub(1));
             }
+        }
+    }
+
+    fn push_loss(&mut self, time_ns: u64, count: u64) {
+        let body = HostBody::Loss(Loss { cause: CAUSE.to_owned(), count });
+        let record = Record::Host(HostRecord { time: BootTime::from_ns(time_ns), netns: 0, body });
+        let mut bytes = Vec::new();
+        // a loss takes some 60 bytes: only a record over 64 KiB fails
+        if record.encode(&mut bytes).is_ok() {
+            self.push(&bytes, time_ns);
         }
     }
 

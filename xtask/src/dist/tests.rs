@@ -117,6 +117,48 @@ fn the_rpm_holds_the_same_files() {
     }
 }
 
+/// What the package does to its machine, from its own header: owners, modes, what is configuration, and
+/// the scripts.
+#[test]
+fn the_rpm_says_what_it_installs() {
+    const NAME: &str = "the_rpm_says_what_it_installs";
+    if !has("rpmbuild", NAME) || !has("rpm", NAME) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let package = rpm::build(&contents(folder.path()), folder.path()).unwrap().unwrap();
+    assert_eq!(package.file_name().unwrap(), "wherefore-1.2.3-1.x86_64.rpm");
+    let query = |arguments: &[&str]| {
+        let mut query = std::process::Command::new("rpm");
+        process::read(query.args(["--query", "--package"]).args(arguments).arg(&package)).unwrap()
+    };
+    let modes = query(&["--queryformat", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}\\n]"]);
+    for line in [
+        "/usr/bin/wherefore -rwxr-xr-x root",
+        "/usr/lib/systemd/system/wherefore.service -rw-r--r-- root",
+        "/etc/wherefore.toml -rw-r--r-- root",
+    ] {
+        assert!(modes.lines().any(|found| found == line), "{line}: {modes}");
+    }
+    assert_eq!(query(&["--configfiles"]).trim(), "/etc/wherefore.toml");
+    let scripts = query(&["--scripts"]);
+    for script in ["postinstall", "preuninstall", "postuninstall", "disable --now wherefore.service"] {
+        assert!(scripts.contains(script), "{script}: {scripts}");
+    }
+    // nothing is asked of the machine but what rpm itself brings and the shell of its scripts
+    let foreign = |line: &&str| !line.starts_with("rpmlib(") && !line.starts_with("config(") && *line != "/bin/sh";
+    assert_eq!(query(&["--requires"]).lines().find(foreign), None);
+
+    // the program in it is the one that was packaged
+    let unpacked = folder.path().join("unpacked");
+    fs::create_dir(&unpacked).unwrap();
+    let unpack = format!("rpm2cpio '{}' | cpio --quiet -idm", package.display());
+    if has("cpio", NAME) {
+        succeeded(&std::process::Command::new("sh").args(["-c", &unpack]).current_dir(&unpacked).output().unwrap());
+        assert_eq!(fs::read_to_string(unpacked.join("usr/bin/wherefore")).unwrap(), PROGRAM);
+    }
+}
+
 /// The unit, with a program and manual pages that are there.
 #[test]
 fn systemd_understands_the_unit() {
@@ -138,6 +180,29 @@ fn systemd_understands_the_unit() {
     let output = std::process::Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("wherefore"), "{said}");
+}
+
+/// systemd's own measure of how much a service may do, from 0 to 10. Raise it only with a reason.
+#[test]
+fn the_unit_is_locked_up_as_far_as_it_can_be() {
+    const NAME: &str = "the_unit_is_locked_up_as_far_as_it_can_be";
+    /// Tenths.
+    const EXPOSURE_MAX: u32 = 40;
+    if !has("systemd-analyze", NAME) {
+        return;
+    }
+    let unit = workspace::root().join("dist/wherefore.service");
+    let mut analyze = std::process::Command::new("systemd-analyze");
+    analyze.args(["security", "--offline=yes", "--no-pager"]).arg(format!("--threshold={EXPOSURE_MAX}")).arg(unit);
+    let output = analyze.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.contains("unrecognized option") {
+        println!("skipped: {NAME}: this systemd cannot look at a unit that is not installed");
+        return;
+    }
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("Overall exposure level"), "{printed}{said}");
+    assert!(output.status.success(), "{printed}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod console;
 mod cross;
 mod disk;
 mod initrd;
+mod kept;
 mod kernel_image;
 mod lab;
 mod options;
@@ -40,6 +41,7 @@ use self::vm::Machine;
 use self::watch::Ending;
 use crate::console::{note, result};
 use crate::{setup, workspace};
+use kept::Kept;
 
 /// Runs the command.
 ///
@@ -119,9 +121,11 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
 fn tabulate(arguments: &Arguments, listed: &[String], jobs: &[Job], outcomes: Vec<Outcome>) -> Result<Vec<String>> {
     let columns: Vec<_> =
         jobs.iter().zip(outcomes).map(|(job, outcome)| column(&job.machine.kernel.release, outcome)).collect();
-    let table = table::markdown(&columns, listed);
-    result(table.trim_end());
+    result(table::markdown(&columns, listed).trim_end());
     if arguments.write_docs {
+        let kept = Kept::at(kept::folder(&workspace::target()));
+        columns.iter().try_for_each(|column| kept.put(arguments.arch, column))?;
+        let table = table::markdown(&kept.all(arguments.arch), listed);
         table::write_into(&workspace::root().join("docs/kernels.md"), arguments.arch.name(), &table)?;
     }
     Ok(columns.into_iter().filter(Column::failed).map(|column| column.kernel).collect())
@@ -163,5 +167,6 @@ fn column(release: &str, outcome: Outcome) -> Column {
         broke: outcome.broke.len(),
         up_seconds: outcome.boot.up_seconds,
         seconds: outcome.boot.seconds,
+        run: true,
     }
 }

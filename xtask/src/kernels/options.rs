@@ -20,7 +20,8 @@ running at the deadline is a failure.
 Examples:
   cargo xtask kernels                                     all kernels, all scenarios
   cargo xtask kernels --kernel 5.10 --scenario process-down
-  cargo xtask kernels --ci                                a few scenarios on 5.10, 6.1, 7.x
+  cargo xtask kernels --ci                                each verdict once on 5.10, 6.1, 7.x
+  cargo xtask kernels --write-docs                        the same as the first, and docs/kernels.md
   cargo xtask kernels --kernel 6.12 -- uname -r";
 
 /// Run the lab on real kernels, 5.10 to 7.x, in virtual machines.
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     /// List the kernels and where they come from
     #[arg(long)]
     pub(super) list: bool,
-    /// The small set for every change: a few scenarios on 5.10, 6.1 and 7.x
+    /// The small set for every change: the lab's own (`wherefore-lab list --ci`) on 5.10, 6.1 and 7.x
     #[arg(long)]
     pub(super) ci: bool,
     /// Start further kernels after one has failed
@@ -55,9 +56,16 @@ pub(crate) struct Arguments {
     /// How long a VM may run
     #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
     pub(super) deadline: u64,
-    /// Scenarios at once in a VM: each starts several recorders, which is slow in an emulated CPU
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Scenarios in a VM that share one recorder; 0: each starts recorders of its own, which is slow in an
+    /// emulated CPU
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub(super) share: u32,
+    /// Scenarios that act at once in a VM
+    #[arg(long, value_name = "N", default_value_t = 6)]
     pub(super) lab_jobs: usize,
+    /// Bring back the traces of scenarios that passed, to target/kernels/KERNEL/boot-N/out/traces
+    #[arg(long)]
+    pub(super) traces: bool,
     /// Memory of a VM
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     pub(super) memory: u32,
@@ -70,8 +78,9 @@ pub(crate) struct Arguments {
     /// Only fetch and build the images
     #[arg(long)]
     pub(super) fetch: bool,
-    /// Write the table into docs/kernels.md (implies --keep-going)
-    #[arg(long, conflicts_with_all = ["kernels", "scenarios", "family", "ci", "command"])]
+    /// Write the table into docs/kernels.md, of these kernels and those of earlier such runs (implies
+    /// --keep-going)
+    #[arg(long, conflicts_with_all = ["scenarios", "family", "ci", "command"])]
     pub(super) write_docs: bool,
     /// A file or folder for the guest's working directory (repeatable)
     #[arg(long, value_name = "PATH")]

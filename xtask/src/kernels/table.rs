@@ -19,9 +19,25 @@ pub(super) struct Column {
     pub(super) broke: usize,
     pub(super) up_seconds: Option<f64>,
     pub(super) seconds: f64,
+    /// Whether anything was run at all.
+    pub(super) run: bool,
 }
 
 impl Column {
+    /// A kernel that has not been run.
+    pub(super) fn not_run(kernel: &str) -> Self {
+        Self {
+            kernel: kernel.to_owned(),
+            release: "-".to_owned(),
+            results: Vec::new(),
+            trouble: None,
+            broke: 0,
+            up_seconds: None,
+            seconds: 0.0,
+            run: false,
+        }
+    }
+
     pub(super) fn failed(&self) -> bool {
         self.trouble.is_some() || self.results.iter().any(|result| matches!(result.verdict, Verdict::Failed(_)))
     }
@@ -45,6 +61,7 @@ impl Column {
             (Some(Verdict::Failed(_)), _) => "**FAIL**",
             (Some(Verdict::Skipped(_)), _) => "skipped",
             (None, Some(_)) => "**no result**",
+            (None, None) if !self.run => "not run",
             (None, None) => "-",
         }
     }
@@ -77,8 +94,9 @@ pub(super) fn markdown(columns: &[Column], listed: &[String]) -> String {
     }
     row("release", &|column| column.release.clone());
     row("seconds to boot", &|column| column.up_seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1}")));
-    row("seconds in all", &|column| format!("{:.0}", column.seconds));
-    row("VMs that broke", &|column| column.broke.to_string());
+    let of_run = |column: &Column, text: String| if column.run { text } else { "-".to_owned() };
+    row("seconds in all", &|column| of_run(column, format!("{:.0}", column.seconds)));
+    row("VMs that broke", &|column| of_run(column, column.broke.to_string()));
     text + &notes(columns)
 }
 
@@ -145,6 +163,7 @@ mod tests {
             broke: 0,
             up_seconds: Some(2.54),
             seconds: 9.6,
+            run: true,
         }
     }
 
@@ -175,6 +194,14 @@ mod tests {
         let listed = ["a/ipv4", "b/ipv4", "b/ipv6"].map(str::to_owned);
         assert_eq!(markdown(&columns, &listed), expected);
         assert_eq!(columns.each_ref().map(Column::failed), [true, true, false]);
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_run_says_so() {
+        let columns = [column("6.1", &[("a/ipv4", Verdict::Passed)], None), Column::not_run("7.x")];
+        let table = markdown(&columns, &[]);
+        assert!(table.contains("| a | ok | not run |\n") && table.contains("| seconds in all | 10 | - |"), "{table}");
+        assert!(!Column::not_run("7.x").failed());
     }
 
     #[test]

@@ -17,16 +17,8 @@ use crate::setup;
 const LAB: &str = "wherefore-lab";
 const PROGRAM: &str = "wherefore";
 
-/// What is run on every change: each verdict once, of both families, in a few minutes.
-const CI: [&str; 7] = [
-    "process-down-never-listened/ipv4",
-    "wrong-bind-address-loopback/ipv6",
-    "firewall-reject-nft-icmp-port-unreachable/ipv4",
-    "firewall-reject-iptables-nft-tcp-reset/ipv6",
-    "firewall-drop-input-iptables-legacy/ipv4",
-    "security-group-drop-2500ms/ipv6",
-    "benign-requests/ipv4",
-];
+/// Where the lab leaves its traces in a guest: comes back to this machine.
+const TRACES: &str = "/run/out/traces";
 
 /// The task for all guests, and the lab's scenarios in its order, if it can be asked here; builds the
 /// programs if it needs them.
@@ -41,20 +33,19 @@ pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
     let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
     let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
     let listed = listed(&lab, arguments.arch)?;
-    let scenarios = chosen(&arguments.scenarios, arguments.ci, &listed)?;
+    known(&arguments.scenarios, &listed)?;
     let programs = [name(&lab)?, name(&wherefore)?];
-    let command = lab_command(&programs, arguments.lab_jobs, arguments.family.as_deref(), &scenarios);
+    let command = lab_command(&programs, arguments);
     files.extend([wherefore, lab]);
     Ok((Task { command, files, deadline }, listed))
 }
 
-/// The scenarios asked for, else the small set. One that the lab does not have is an error.
-fn chosen(asked: &[String], ci: bool, listed: &[String]) -> Result<Vec<String>> {
-    let scenarios = if ci && asked.is_empty() { CI.map(str::to_owned).to_vec() } else { asked.to_vec() };
+/// A scenario that the lab does not have is an error.
+fn known(asked: &[String], listed: &[String]) -> Result<()> {
     let unknown = |scenario: &&String| listed.iter().all(|title| !title.contains(scenario.as_str()));
-    match scenarios.iter().find(unknown).filter(|_| !listed.is_empty()) {
+    match asked.iter().find(unknown).filter(|_| !listed.is_empty()) {
         Some(unknown) => bail!("the lab has no scenario {unknown}; `wherefore-lab list` prints all"),
-        None => Ok(scenarios),
+        None => Ok(()),
     }
 }
 
@@ -85,12 +76,22 @@ fn name(path: &Path) -> Result<String> {
     path.file_name().and_then(|name| name.to_str()).map(quoted).context("a program without a name")
 }
 
-fn lab_command([lab, wherefore]: &[String; 2], jobs: usize, family: Option<&str>, scenarios: &[String]) -> String {
-    let mut command = format!("./{lab} run --wherefore ./{wherefore} --jobs {jobs}");
-    for word in family.into_iter().flat_map(|family| ["--family", family]) {
+fn lab_command([lab, wherefore]: &[String; 2], arguments: &Arguments) -> String {
+    let mut command = format!("./{lab} run --wherefore ./{wherefore} --jobs {}", arguments.lab_jobs);
+    if arguments.share > 0 {
+        command.extend([" --share ", &arguments.share.to_string()]);
+        if arguments.traces {
+            command.extend([" --keep ", TRACES]);
+        }
+    }
+    for word in arguments.family.iter().flat_map(|family| ["--family", family]) {
         command.extend([" ", word]);
     }
-    for scenario in scenarios {
+    // of the lab's table, and of it alone
+    if arguments.ci && arguments.scenarios.is_empty() {
+        command.push_str(" --ci");
+    }
+    for scenario in &arguments.scenarios {
         command.extend([" ", &quoted(scenario)]);
     }
     command
@@ -107,15 +108,26 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
     #[test]
     fn the_lab_is_told_what_to_run() {
-        let programs = ["lab", "w"].map(str::to_owned);
-        assert_eq!(lab_command(&programs, 2, None, &[]), "./lab run --wherefore ./w --jobs 2");
-        let scenarios = ["process-down/IPv4", "a b"].map(str::to_owned);
-        assert_eq!(
-            lab_command(&programs, 1, Some("6"), &scenarios),
-            "./lab run --wherefore ./w --jobs 1 --family 6 process-down/IPv4 'a b'"
-        );
+        let check = |line: &str, expected: &str| {
+            let words = std::iter::once("kernels").chain(line.split(' ').filter(|word| !word.is_empty()));
+            let arguments = <Line as clap::Parser>::parse_from(words).arguments;
+            let programs = ["lab", "w"].map(str::to_owned);
+            assert_eq!(lab_command(&programs, &arguments), format!("./lab run --wherefore ./w {expected}"), "{line}");
+        };
+        check("", "--jobs 6 --share 24");
+        check("--share 0 --lab-jobs 1", "--jobs 1");
+        check("--share 0 --traces", "--jobs 6");
+        check("--ci --traces", "--jobs 6 --share 24 --keep /run/out/traces --ci");
+        check("--family 6 --scenario a/ipv6 --scenario b~", "--jobs 6 --share 24 --family 6 a/ipv6 'b~'");
+        check("--ci --scenario a", "--jobs 6 --share 24 a");
     }
 
     #[test]
@@ -126,11 +138,9 @@ mod tests {
 
     #[test]
     fn scenarios_must_exist() {
-        let listed: Vec<_> = CI.iter().map(|title| (*title).to_owned()).collect();
-        assert_eq!(chosen(&[], true, &listed).unwrap(), listed);
-        assert!(chosen(&[], false, &listed).unwrap().is_empty());
-        assert_eq!(chosen(&["benign".to_owned()], true, &listed).unwrap(), ["benign"]);
-        let error = chosen(&["absent".to_owned()], false, &listed).unwrap_err().to_string();
+        let listed = ["benign-requests/ipv4".to_owned()];
+        assert!(known(&[], &listed).is_ok() && known(&["benign".to_owned()], &listed).is_ok());
+        let error = known(&["absent".to_owned()], &listed).unwrap_err().to_string();
         assert!(error.contains("no scenario absent"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::plan::{COMMANDS, CROSS, MACHINES};
+use super::plan::{COMMANDS, CROSS, LOAD, MACHINES};
 use crate::{
     process,
     toolchain::{Missing, Search, executable},
@@ -21,7 +21,7 @@ pub(crate) const EBPF_TARGET: &str =
 pub(super) struct Facts {
     /// What is missing of the eBPF toolchain.
     pub(super) toolchain: Option<Missing>,
-    /// Those programs of [`COMMANDS`], [`MACHINES`], [`CROSS`] and [`super::plan::LLVM`] that are there.
+    /// Those programs of [`COMMANDS`], [`MACHINES`], [`CROSS`], [`LOAD`] and [`super::plan::LLVM`] that are there.
     pub(super) present: BTreeSet<&'static str>,
     /// Whether this is Linux.
     pub(super) linux: bool,
@@ -39,7 +39,7 @@ impl Facts {
             Some(_) => Path::new(name).exists(),
             None => executable(name, &folders).is_some(),
         };
-        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).map(|&(command, _)| command);
+        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LOAD).map(|&(command, _)| command);
         let mut present: BTreeSet<_> = commands.filter(|name| has(name)).collect();
         present.extend(super::plan::LLVM.iter().map(|&(file, _)| file).filter(|file| has(file)));
         Self {

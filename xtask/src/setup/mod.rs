@@ -31,6 +31,8 @@ pub(crate) enum Scope {
     Test,
     /// Building for arm64 elsewhere, beside what building needs.
     CrossBuild,
+    /// Building, and measuring beside what people use today.
+    Bench,
     /// Making and running virtual machines with other kernels; no more.
     Kernels,
 }

@@ -6,7 +6,7 @@ use super::{Scope, facts::Facts};
 use crate::toolchain::{Core, Missing};
 
 /// What the tests run, and the Debian package that has it.
-pub(super) const COMMANDS: [(&str, &str); 13] = [
+pub(super) const COMMANDS: [(&str, &str); 15] = [
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
@@ -20,7 +20,13 @@ pub(super) const COMMANDS: [(&str, &str); 13] = [
     ("unshare", "util-linux"),
     ("mount", "mount"),
     ("git", "git"),
+    ("promtool", "prometheus"),
+    ("rpmbuild", "rpm"),
 ];
+
+/// What measuring needs, and the Debian package that has it.
+pub(super) const LOAD: [(&str, &str); 5] =
+    [("nginx", "nginx-light"), ("ip", "iproute2"), ("wrk", "wrk"), ("tcpdump", "tcpdump"), ("tcplife", "libbpf-tools")];
 
 /// What virtual machines with other kernels are made with, and the Debian package that has it.
 pub(super) const MACHINES: [(&str, &str); 9] = [
@@ -72,12 +78,13 @@ impl Plan {
             );
             return plan;
         }
-        if let (Scope::Build | Scope::Test, Some(missing)) = (scope, &facts.toolchain) {
+        if let (Scope::Build | Scope::Test | Scope::Bench, Some(missing)) = (scope, &facts.toolchain) {
             plan.add_toolchain(facts, missing);
         }
         let commands: &[_] = match scope {
             Scope::Build => &[],
             Scope::Test => &COMMANDS,
+            Scope::Bench => &LOAD,
             Scope::CrossBuild => &CROSS,
             Scope::Kernels => &MACHINES,
         };
@@ -138,7 +145,7 @@ mod tests {
     use crate::toolchain::Compiler;
 
     fn complete() -> Facts {
-        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LLVM).map(|&(name, _)| name);
+        let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LOAD).chain(&LLVM).map(|&(name, _)| name);
         Facts {
             toolchain: None,
             present: commands.collect(),

@@ -13,11 +13,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use btf::{BtfError, Field};
+pub use btf::{BtfError, Field, Unsound};
 pub use cgroup::{CgroupError, CgroupFacts, Via};
-pub use fields::{FIELDS, FLOW_FIELDS, FUNCTIONS, FieldPath, Function, TRACEPOINTS};
+pub use fields::{FIELDS, FLOW_FIELDS, FUNCTIONS, FieldPath, Function, OPTIONAL_FIELDS, TRACEPOINTS};
 pub use probe::Support;
-pub use symbols::{Symbols, SymbolsError};
+use symbols::KernelSymbols;
+pub use symbols::Symbols;
 pub use system::{Capability, Kallsyms, Lockdown};
 pub use types::TypeFacts;
 
@@ -60,13 +61,19 @@ impl Facts {
     /// Asks the running kernel. What cannot be found out is absent, for the plan to judge; this
     /// reads files, tries small BPF loads, and leaves nothing behind.
     pub fn gather() -> Self {
+        Self::gather_with_symbols().0
+    }
+
+    /// As [`Self::gather`], with the names of kernel addresses, which come from the same reading;
+    /// `None` if the kernel hides them.
+    pub fn gather_with_symbols() -> (Self, Option<Symbols>) {
         let (kernel, machine) = system::kernel_and_machine();
         let (types, types_error) = match TypeFacts::gather() {
             Ok(types) => (Some(types), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let (kallsyms, functions_present) = system::kallsyms();
-        Self {
+        let KernelSymbols { state: kallsyms, present: functions_present, symbols } = KernelSymbols::read();
+        let facts = Self {
             kernel,
             machine,
             types,
@@ -80,7 +87,8 @@ impl Facts {
             lockdown: system::lockdown(),
             capabilities: system::capabilities(),
             memlock_bytes: system::memlock_bytes(),
-        }
+        };
+        (facts, symbols)
     }
 
     /// Whether a BPF feature is there.

@@ -1,35 +1,69 @@
 //! Function names of kernel addresses, from /proc/kallsyms.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
-pub(super) const KALLSYMS: &str = "/proc/kallsyms";
+use super::fields::FUNCTIONS;
+use super::system::Kallsyms;
+
+const KALLSYMS: &str = "/proc/kallsyms";
+
+/// The file is long, and the kernel makes it anew for each reader.
+const BUFFER_BYTES: usize = 1 << 18;
 
 /// Smallest page of the machines we run on. A module's text starts on a page of its own.
 const PAGE: u64 = 4096;
 
-/// Addresses cannot be turned into names.
-#[derive(Debug, thiserror::Error)]
-pub enum SymbolsError {
-    /// The file cannot be read.
-    #[error("cannot read /proc/kallsyms: {0}")]
-    Read(#[from] io::Error),
-    /// All addresses read as zero.
-    #[error("/proc/kallsyms hides addresses: CAP_SYSLOG is missing, or kernel.kptr_restrict is 2")]
-    Hidden,
+/// What one pass over the file gives: reading it takes longer than all other facts together.
+pub(super) struct KernelSymbols {
+    /// Whether addresses are shown.
+    pub(super) state: Kallsyms,
+    /// Which of [`FUNCTIONS`] are there: the symbols themselves, not clones of them, for a kprobe goes
+    /// on an exact name. Ascending.
+    pub(super) present: Vec<String>,
+    /// Names of addresses, if these are shown.
+    pub(super) symbols: Option<Symbols>,
+}
+
+impl KernelSymbols {
+    /// Reads the running kernel's.
+    pub(super) fn read() -> Self {
+        match File::open(KALLSYMS) {
+            Ok(file) => Self::of(BufReader::with_capacity(BUFFER_BYTES, file)),
+            Err(_) => Self { state: Kallsyms::Missing, present: Vec::new(), symbols: None },
+        }
+    }
+
+    fn of(text: impl BufRead) -> Self {
+        let mut present = BTreeSet::new();
+        let symbols = Symbols::read(text, |name| {
+            if FUNCTIONS.iter().any(|wanted| wanted.name == name) {
+                present.insert(name.to_owned());
+            }
+        });
+        let state = match &symbols {
+            Ok(Some(_)) => Kallsyms::Readable,
+            Ok(None) => Kallsyms::Hidden,
+            Err(error) => {
+                log::warn!("cannot read {KALLSYMS}: {error}");
+                Kallsyms::Missing
+            }
+        };
+        Self { state, present: present.into_iter().collect(), symbols: symbols.ok().flatten() }
+    }
 }
 
 /// One line of kallsyms.
-pub(super) struct Line<'a> {
-    pub(super) address: u64,
-    pub(super) name: &'a str,
+struct Line<'a> {
+    address: u64,
+    name: &'a str,
     module: &'a str,
     text: bool,
 }
 
-pub(super) fn parse(line: &str) -> Option<Line<'_>> {
-    let mut words = line.split_whitespace();
+fn parse(line: &str) -> Option<Line<'_>> {
+    let mut words = line.split_ascii_whitespace();
     let address = u64::from_str_radix(words.next()?, 16).ok()?;
     let text = matches!(words.next()?, "t" | "T" | "w" | "W");
     Some(Line { address, name: words.next()?, module: words.next().unwrap_or_default(), text })
@@ -61,22 +95,19 @@ pub struct Symbols {
 }
 
 impl Symbols {
-    /// Reads the running kernel's symbols.
-    ///
-    /// # Errors
-    /// The file cannot be read, or hides addresses.
-    pub fn load() -> Result<Self, SymbolsError> {
-        Self::read(BufReader::new(File::open(KALLSYMS)?))
-    }
-
-    fn read(mut text: impl BufRead) -> Result<Self, SymbolsError> {
+    /// Reads all symbols, and shows each name to `see`; `None` if all addresses read as zero.
+    fn read(mut text: impl BufRead, mut see: impl FnMut(&str)) -> io::Result<Option<Self>> {
         let mut starts = Vec::new();
         let mut names = String::new();
         let mut modules: HashMap<String, u16> = HashMap::new();
         let mut buffer = String::new();
         while text.read_line(&mut buffer)? != 0 {
+            let line = parse(&buffer);
+            if let Some(line) = &line {
+                see(line.name);
+            }
             // more names than 4 GiB, more modules than 65 thousand: not in this world
-            if let Some(line) = parse(&buffer).filter(|line| line.address != 0)
+            if let Some(line) = line.filter(|line| line.address != 0)
                 && let Ok(name_at) = u32::try_from(names.len())
                 && let Ok(next_module) = u16::try_from(modules.len() + 1)
             {
@@ -93,12 +124,12 @@ impl Symbols {
             buffer.clear();
         }
         if starts.is_empty() {
-            return Err(SymbolsError::Hidden);
+            return Ok(None);
         }
         // equal addresses keep the file's order: the first, the linker's first, names the function
         starts.sort_by_key(|start| start.address);
         names.shrink_to_fit();
-        Ok(Self { entries: entries(&starts), names })
+        Ok(Some(Self { entries: entries(&starts), names }))
     }
 
     /// Name of the function that holds this address, without the compiler's suffixes (`.part.0`,
@@ -158,9 +189,13 @@ ffffffffc0001f00 t nft_last.isra.0.constprop.3\t[nf_tables]
 ffffffffc0008000 t other_module\t[other]
 ";
 
+    fn read(text: &str) -> Symbols {
+        KernelSymbols::of(text.as_bytes()).symbols.unwrap()
+    }
+
     #[test]
     fn addresses_fall_into_the_function_that_starts_before_them() {
-        let symbols = Symbols::read(TEXT.as_bytes()).unwrap();
+        let symbols = read(TEXT);
         assert_eq!(symbols.name_of(0xffff_ffff_8100_0000), Some("_stext"));
         assert_eq!(symbols.name_of(0xffff_ffff_8100_0100), Some("tcp_v4_rcv"));
         assert_eq!(symbols.name_of(0xffff_ffff_8100_08ff), Some("tcp_v4_rcv"));
@@ -171,7 +206,7 @@ ffffffffc0008000 t other_module\t[other]
 
     #[test]
     fn a_module_s_last_function_does_not_reach_into_what_was_loaded_later() {
-        let symbols = Symbols::read(TEXT.as_bytes()).unwrap();
+        let symbols = read(TEXT);
         assert_eq!(symbols.name_of(0xffff_ffff_c000_1fff), Some("nft_last"));
         assert_eq!(symbols.name_of(0xffff_ffff_c000_2000), None);
         assert_eq!(symbols.name_of(0xffff_ffff_c000_8fff), Some("other_module"));
@@ -179,10 +214,30 @@ ffffffffc0008000 t other_module\t[other]
     }
 
     #[test]
-    fn hidden_addresses_are_an_error() {
-        let hidden = "0000000000000000 T _stext\n0000000000000000 t tcp_v4_rcv\n";
-        assert!(matches!(Symbols::read(hidden.as_bytes()), Err(SymbolsError::Hidden)));
-        assert!(matches!(Symbols::read(&b""[..]), Err(SymbolsError::Hidden)));
+    fn hidden_addresses_have_no_names() {
+        let hidden = "0000000000000000 T _stext\n0000000000000000 t tcp_v4_err\n";
+        for (text, present) in [(hidden, &["tcp_v4_err"][..]), ("", &[])] {
+            let found = KernelSymbols::of(text.as_bytes());
+            assert_eq!((found.state, found.symbols.is_none()), (Kallsyms::Hidden, true));
+            assert_eq!(found.present, present);
+        }
+    }
+
+    #[test]
+    fn functions_are_present_by_their_exact_names() {
+        let text = "ffffffff81000100 t tcp_v4_err.cold\nffffffff81000200 t nf_send_reset\t[nf_reject_ipv4]\n\
+                    ffffffff81000300 t tcp_v6_err\nffffffff81000400 t tcp_v6_err\n";
+        let found = KernelSymbols::of(text.as_bytes());
+        assert_eq!(
+            (found.state, found.present),
+            (Kallsyms::Readable, vec!["nf_send_reset".into(), "tcp_v6_err".into()])
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_none() {
+        let found = KernelSymbols::of(BufReader::new(File::open("/proc/self").unwrap()));
+        assert_eq!((found.state, found.symbols.is_none()), (Kallsyms::Missing, true));
     }
 
     #[test]
@@ -192,7 +247,7 @@ ffffffffc0008000 t other_module\t[other]
         else {
             return; // not root: nothing to compare with
         };
-        let symbols = Symbols::load().unwrap();
+        let symbols = KernelSymbols::read().symbols.unwrap();
         assert_eq!(symbols.name_of(line.address + 4), Some("tcp_v4_rcv"));
     }
 }

@@ -1,15 +1,11 @@
 //! Facts from /proc and /sys that are one file each.
 
-use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::btf::BTF_DIR;
-use super::fields::FUNCTIONS;
-use super::symbols;
 
 /// Whether addresses can be turned into function names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,24 +96,6 @@ pub(super) fn module_btf() -> Option<bool> {
     let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
     let first = modules.split_whitespace().next()?;
     Some(Path::new(BTF_DIR).join(first).exists())
-}
-
-/// Whether addresses are shown, and which of the functions wanted are there, in one pass.
-pub(super) fn kallsyms() -> (Kallsyms, Vec<String>) {
-    let Ok(file) = fs::File::open(symbols::KALLSYMS) else { return (Kallsyms::Missing, Vec::new()) };
-    let mut state = Kallsyms::Hidden;
-    let mut present = BTreeSet::new();
-    for line in BufReader::new(file).lines().map_while(Result::ok) {
-        let Some(symbol) = symbols::parse(&line) else { continue };
-        if symbol.address != 0 {
-            state = Kallsyms::Readable;
-        }
-        // the symbol itself, not a clone of it: a kprobe goes on its exact name
-        if FUNCTIONS.iter().any(|wanted| wanted.name == symbol.name) {
-            present.insert(symbol.name.to_owned());
-        }
-    }
-    (state, present.into_iter().collect())
 }
 
 pub(super) fn lockdown() -> Option<Lockdown> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::btf::{BtfError, Field, Types};
-use super::fields::{FIELDS, FLOW_FIELDS, FUNCTIONS, TRACEPOINTS};
+use super::btf::{BtfError, Field, Types, Unsound};
+use super::fields::{FIELDS, FLOW_FIELDS, FUNCTIONS, OPTIONAL_FIELDS, TRACEPOINTS};
 
 /// Struct members, prototypes and enums of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +30,24 @@ impl TypeFacts {
     /// # Errors
     /// The kernel has no BTF, or what is there cannot be read.
     pub fn gather() -> Result<Self, BtfError> {
-        let kernel = Types::of_kernel()?;
+        Ok(Self::of(&Types::of_kernel()?))
+    }
+
+    /// Reads BTF as /sys/kernel/btf/vmlinux has it, without the modules of that kernel.
+    ///
+    /// # Errors
+    /// It is not sound.
+    pub fn from_btf(bytes: Vec<u8>) -> Result<Self, Unsound> {
+        Ok(Self::of(&Types::from_bytes(bytes)?))
+    }
+
+    fn of(kernel: &Types) -> Self {
         let mut facts = Self {
             drop_reasons: kernel.enumeration("skb_drop_reason", "SKB_DROP_REASON_"),
             reset_reasons: kernel.enumeration("sk_rst_reason", "SK_RST_REASON_"),
             ..Self::default()
         };
-        for wanted in FIELDS.iter().chain(FLOW_FIELDS) {
+        for wanted in FIELDS.iter().chain(OPTIONAL_FIELDS).chain(FLOW_FIELDS) {
             let (structure, path) = wanted.split();
             if let Some(found) = kernel.field(structure, &path) {
                 facts.fields.insert(wanted.name.to_owned(), found);
@@ -54,7 +65,7 @@ impl TypeFacts {
                 facts.functions.insert(wanted.name.to_owned(), parameters);
             }
         }
-        Ok(facts)
+        facts
     }
 
     /// Number of a drop reason in this kernel.

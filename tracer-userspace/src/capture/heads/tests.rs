@@ -2,7 +2,8 @@ use proptest::prelude::*;
 use tracer_ebpf::{FlowRecord, FlowWithHeads, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, kind};
 
 use super::*;
-use crate::record::{BootTime, HostBody, HostRecord, Record};
+use crate::record::{BootTime, HostBody, HostRecord, Record, Start};
+use crate::trace::{TraceItem, TraceReader, TraceWriter};
 
 fn ring(event: u8, request: &[u8], response: &[u8], proxy: &[u8]) -> FlowWithHeads {
     let mut from_ring = FlowWithHeads {
@@ -232,6 +233,40 @@ fn encoded(exchange: &Exchange) -> Vec<u8> {
     let mut bytes = Vec::new();
     Record::Host(HostRecord { time: BootTime::from_ns(1), netns: 1, body }).encode(&mut bytes).unwrap();
     bytes
+}
+
+#[test]
+fn no_secret_is_in_a_trace_file() {
+    let request = b"GET http://u:S3CR3T@h/a?k=S3CR3T#S3CR3T HTTP/1.1\r\nHost: h\r\nAuthorization: S3CR3T\r\n\
+        Cookie: S3CR3T\r\nX-Api-Key: S3CR3T\r\nUser-Agent: a\r\n S3CR3T\r\n\r\nS3CR3T";
+    let response = b"HTTP/1.1 502 S3CR3T\r\nSet-Cookie: S3CR3T\r\nWWW-Authenticate: S3CR3T\r\n\r\nS3CR3T";
+    let (exchange, flow) = split(&ring(flow_event::RESPONSE, request, response, b"S3CR3T"), None);
+    let exchange = exchange.unwrap();
+    assert_eq!((exchange.path.as_deref(), exchange.has.len()), (Some("/a"), 3));
+    let records = [
+        Record::Host(HostRecord { time: BootTime::from_ns(1), netns: 1, body: HostBody::Exchange(Box::new(exchange)) }),
+        Record::Flow(flow),
+    ];
+    let mut writer = TraceWriter::create(Vec::new(), &Start::default()).unwrap();
+    for record in &records {
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes).unwrap();
+        writer.append(&bytes).unwrap();
+    }
+    let file = writer.finish().unwrap();
+    let read: Vec<Record> = TraceReader::from_reader(&file[..])
+        .unwrap()
+        .filter_map(|item| match item.unwrap() {
+            TraceItem::Record(record) => Some(record),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(read, records);
+    let mut bytes = file;
+    for record in &read {
+        record.encode(&mut bytes).unwrap();
+    }
+    assert!(!bytes.windows(6).any(|window| window == b"S3CR3T"));
 }
 
 fn bounded(exchange: &Exchange) {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::values::{bytes, duration, joined, list, share_or_bytes};
+use crate::capture::heads::ClientHeader;
 use crate::cli::args::RecordArgs;
 use crate::cli::metrics::MetricsAddress;
 use crate::cli::ports::PortList;
@@ -27,6 +28,8 @@ pub(super) struct FileConfig {
     slow: Option<Duration>,
     #[serde(default, deserialize_with = "joined")]
     status: Option<StatusList>,
+    #[serde(default, deserialize_with = "joined")]
+    client_header: Option<ClientHeader>,
     out: Option<PathBuf>,
     #[serde(default, deserialize_with = "bytes")]
     rotate_size: Option<u64>,
@@ -61,6 +64,7 @@ impl FileConfig {
         capture.duration = capture.duration.or(self.duration);
         capture.slow = capture.slow.or(self.slow);
         capture.status = capture.status.take().or(self.status);
+        capture.client_header = capture.client_header.take().or(self.client_header);
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
         let rotation = &mut args.rotation;

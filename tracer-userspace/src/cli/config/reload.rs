@@ -3,6 +3,7 @@
 use crate::cli::args::RecordArgs;
 use crate::cli::failure::Failure;
 use crate::cli::watched_ports::watched_ports;
+use crate::trace::Policy;
 
 /// What a reload needs.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(in crate::cli) struct Reload {
 pub(in crate::cli) struct Reloaded {
     /// Ports to watch, ascending.
     pub(in crate::cli) ports: Vec<u16>,
+    /// When a new trace file is begun, and how much is kept.
+    pub(in crate::cli) policy: Policy,
     /// Keys that have changed and take effect only when recording begins anew.
     pub(in crate::cli) later: Vec<&'static str>,
 }
@@ -35,7 +38,7 @@ impl Reload {
     pub(in crate::cli) fn read(&self) -> Result<Reloaded, Failure> {
         let now = self.flags.with_config()?;
         let ports = watched_ports(&now.capture, "record", Vec::new)?;
-        Ok(Reloaded { ports, later: later(&self.begun, &now) })
+        Ok(Reloaded { ports, policy: now.rotation.policy(), later: later(&self.begun, &now) })
     }
 }
 
@@ -46,13 +49,9 @@ fn later(begun: &RecordArgs, now: &RecordArgs) -> Vec<&'static str> {
         ("duration", before.duration != after.duration),
         ("slow", before.slow != after.slow),
         ("status", before.status != after.status),
+        ("client-header", before.client_header != after.client_header),
         ("verbose", before.verbose != after.verbose),
         ("out", begun.out != now.out),
-        ("rotate-size", begun.rotation.rotate_size != now.rotation.rotate_size),
-        ("rotate-age", begun.rotation.rotate_age != now.rotation.rotate_age),
-        ("keep-size", begun.rotation.keep_size != now.rotation.keep_size),
-        ("keep-age", begun.rotation.keep_age != now.rotation.keep_age),
-        ("min-free", begun.rotation.min_free != now.rotation.min_free),
         ("metrics", begun.metrics != now.metrics),
         ("json", begun.json != now.json),
         ("quiet", begun.quiet != now.quiet),

@@ -6,6 +6,7 @@ use clap::{CommandFactory as _, Parser as _};
 use super::*;
 use crate::cli::args::{Cli, Command};
 use crate::cli::ports::PortList;
+use crate::trace::{Keep, Policy};
 
 /// Arguments of `record` with these flags and a file with this text; or the failure, with FILE for the
 /// file's path.
@@ -30,6 +31,7 @@ netns = ["blue", 812]
 duration = "1h"
 slow = "500ms"
 status = [404, "5xx"]
+client-header = "X-Forwarded-For"
 out = "/var/log/wherefore"
 metrics = "127.0.0.1:9435"
 json = true
@@ -45,6 +47,7 @@ fn a_file_says_what_flags_say() {
     assert_eq!(args.capture.duration, Some(Duration::from_hours(1)));
     assert_eq!(args.capture.slow, Some(Duration::from_millis(500)));
     assert_eq!(args.capture.statuses(), ["404", "5xx"]);
+    assert_eq!(args.capture.client_header.as_ref().unwrap().name(), "x-forwarded-for");
     assert_eq!(args.out(), PathBuf::from("/var/log/wherefore"));
     assert_eq!(args.metrics.unwrap().0.to_string(), "127.0.0.1:9435");
     assert!(args.json && args.quiet && args.capture.verbose);
@@ -77,12 +80,13 @@ fn single_values_need_no_list_and_an_empty_file_says_nothing() {
 #[test]
 fn mistakes_name_file_line_and_key() {
     insta::assert_snapshot!(said("port = 8080\n\nprot = 1\n"), @"wherefore: FILE:3: unknown key prot: a similar one exists: port");
-    insta::assert_snapshot!(said("colour = true"), @"wherefore: FILE:1: unknown key colour: the keys are port, netns, duration, slow, status, out, rotate-size, rotate-age, keep-size, keep-age, min-free, metrics, json, quiet, verbose");
+    insta::assert_snapshot!(said("colour = true"), @"wherefore: FILE:1: unknown key colour: the keys are port, netns, duration, slow, status, client-header, out, rotate-size, rotate-age, keep-size, keep-age, min-free, metrics, json, quiet, verbose");
     insta::assert_snapshot!(said("# ports\nport = 0\n"), @r#"wherefore: FILE:2: port: "0" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
     insta::assert_snapshot!(said("json = true\nport = [80, \"x\"]\n"), @r#"wherefore: FILE:2: port: "x" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
     insta::assert_snapshot!(said("slow = \"10\""), @r#"wherefore: FILE:1: slow: this is no span of time: give numbers with units, as in 500ms, 10s, 1m30s or 2h"#);
     insta::assert_snapshot!(said("slow = 10"), @r#"wherefore: FILE:1: slow: invalid type: integer `10`, expected a string"#);
     insta::assert_snapshot!(said("status = 600"), @r#"wherefore: FILE:1: status: "600" is no status: give codes from 100 to 599 or classes like 5xx, as in 403,429,5xx"#);
+    insta::assert_snapshot!(said("client-header = \"Cookie\""), @"wherefore: FILE:1: client-header: the value of Cookie is a secret and is never recorded: name a header that identifies clients, such as X-Forwarded-For");
     insta::assert_snapshot!(said("metrics = \"localhost\""), @r#"wherefore: FILE:1: metrics: this is no address to listen on: give one like 127.0.0.1:9435, [::1]:9435 or 9435 (then on 127.0.0.1)"#);
     insta::assert_snapshot!(said("json = \"yes\""), @r#"wherefore: FILE:1: json: invalid type: string "yes", expected a boolean"#);
     insta::assert_snapshot!(said("port = 80\nport = 81"), @r#"wherefore: FILE:2: port: duplicate key"#);
@@ -121,9 +125,13 @@ fn a_reload_reads_ports_and_names_what_waits() {
     let line = format!("wherefore record --slow 1s --config {}", file.path().display());
     let Command::Record(flags) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!("not record") };
     let reload = Reload::new(&flags, &flags.with_config().unwrap()).unwrap();
-    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![80, 443], later: vec![] });
-    std::fs::write(file.path(), "port = [443, 8080]\nslow = \"9s\"\nout = \"/tmp\"\n").unwrap();
-    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![443, 8080], later: vec!["out", "json"] });
+    let policy = flags.rotation.policy();
+    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![80, 443], policy, later: vec![] });
+    let text = "port = [443, 8080]\nslow = \"9s\"\nout = \"/tmp\"\nrotate-size = \"1MiB\"\nkeep-age = \"1h\"\n";
+    std::fs::write(file.path(), text).unwrap();
+    let keep = Keep { age: Duration::from_hours(1), ..policy.keep };
+    let policy = Policy { rotate_bytes: 1 << 20, keep, ..policy };
+    assert_eq!(reload.read().unwrap(), Reloaded { ports: vec![443, 8080], policy, later: vec!["out", "json"] });
     std::fs::write(file.path(), "port = []\n").unwrap();
     assert!(matches!(reload.read().unwrap_err(), Failure::Usage(_)));
     let without = Cli::try_parse_from(["wherefore", "record", "--port", "80"]).unwrap();

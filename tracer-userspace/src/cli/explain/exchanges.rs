@@ -11,7 +11,7 @@ pub(super) const APP: Group = Group {
             answered: "502",
             story: "The process that owned the connection died while a request was unanswered or a response unfinished. The kernel then closes its sockets with a RST or a FIN, which the client cannot tell from an app that did so itself.",
             evidence: &[
-                "The socket's owner was exiting when the connection was closed.",
+                "The socket's owner was exiting when the connection was closed, or seen to end right then.",
                 "How it ended: exit code, signal, or killed for lack of memory.",
             ],
             advice: &[
@@ -46,7 +46,7 @@ pub(super) const APP: Group = Group {
         SlugText {
             slug: Slug::IncompleteResponse,
             answered: "504",
-            story: "The response's head was sent, then its body stopped short of what it had announced, and the connection stayed open until the other end lost patience.",
+            story: "The response's head was sent, then its body stopped short of what it had announced, and the connection stayed open until the other end lost patience. Without a Content-Length the verdict is likely: a stream of events looks the same when its reader leaves.",
             evidence: &[
                 "A response head, then fewer body bytes than Content-Length or no last chunk, and silence until the peer gave up.",
             ],

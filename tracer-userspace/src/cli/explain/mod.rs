@@ -58,7 +58,7 @@ const GROUPS: [&Group; 6] = [
 
 /// The verdicts that this version tells; the rest of the catalogue is explained all the same, since
 /// it is what else can have happened.
-const TOLD: [Slug; 7] = [
+const TOLD: [Slug; 20] = [
     Slug::ProcessDown,
     Slug::WrongBindAddress,
     Slug::FirewallReject,
@@ -66,6 +66,19 @@ const TOLD: [Slug; 7] = [
     Slug::SecurityGroupDrop,
     Slug::HostUnreachable,
     Slug::NoRoute,
+    Slug::ProcessCrashed,
+    Slug::AppReset,
+    Slug::PrematureClose,
+    Slug::IncompleteResponse,
+    Slug::KeepaliveRace,
+    Slug::IdleFlowExpired,
+    Slug::AppTimeout,
+    Slug::ClientAbort,
+    Slug::PeerVanished,
+    Slug::MalformedResponse,
+    Slug::ProtocolMismatch,
+    Slug::HealthCheckFailed,
+    Slug::AppStatus,
 ];
 
 const NOT_TOLD: &str = "This version of wherefore does not give this verdict yet.";

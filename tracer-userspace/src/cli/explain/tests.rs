@@ -141,27 +141,27 @@ Connecting to an upstream
                            refuses.
 
 The app failed a request
-* process-crashed          The process died with a request in its hands.
-* app-reset                The app cut the connection with a RST before it had
+  process-crashed          The process died with a request in its hands.
+  app-reset                The app cut the connection with a RST before it had
                            answered.
-* premature-close          The app closed the connection before its response was
+  premature-close          The app closed the connection before its response was
                            whole.
-* incomplete-response      The response began but never became whole.
-* app-timeout              The request was delivered and the app did not answer
+  incomplete-response      The response began but never became whole.
+  app-timeout              The request was delivered and the app did not answer
                            in time.
-* malformed-response       What the app sent is no HTTP response.
-* protocol-mismatch        Client and app speak different protocols on this
+  malformed-response       What the app sent is no HTTP response.
+  protocol-mismatch        Client and app speak different protocols on this
                            port.
-* health-check-failed      A health check was answered badly or too late.
-* app-status               The app itself answered with this status.
+  health-check-failed      A health check was answered badly or too late.
+  app-status               The app itself answered with this status.
 
 Established connections that broke
-* keepalive-race           A request met a kept-alive connection that was just
+  keepalive-race           A request met a kept-alive connection that was just
                            being closed.
-* idle-flow-expired        Something in between forgot a connection that had
+  idle-flow-expired        Something in between forgot a connection that had
                            been idle.
-* client-abort             The client gave up before the app answered.
-* peer-vanished            The peer stopped answering in the middle of a
+  client-abort             The client gave up before the app answered.
+  peer-vanished            The peer stopped answering in the middle of a
                            connection.
 
 * not told by this version yet

@@ -1,5 +1,5 @@
-//! The metrics: their names, labels and what they mean. Labels are slugs, roles, ports, causes and
-//! hooks, all of closed sets; never a peer.
+//! The metrics: their names, labels and what they mean. Labels are slugs, roles, ports, statuses,
+//! causes and hooks, all of closed sets; never a peer.
 
 use std::borrow::Cow;
 
@@ -9,6 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+
+use super::exchanges::ExchangeFamilies;
 
 /// Labels of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -52,9 +54,12 @@ pub(super) struct Families {
     pub(super) syns_filtered: Family<PortLabel, Counter>,
     pub(super) connections: Family<ConnectionLabels, Counter>,
     pub(super) connections_open: Family<PortLabel, Gauge>,
+    pub(super) exchanges: ExchangeFamilies,
     pub(super) losses: Family<CauseLabel, Counter>,
     pub(super) records: Counter,
     pub(super) trace_written: Counter,
+    pub(super) trace_files: Counter,
+    pub(super) trace_files_dropped: Counter,
     pub(super) hook_attached: Family<HookLabel, Gauge>,
 }
 
@@ -77,9 +82,16 @@ impl Families {
             "Connections open now, as far as they began while recording",
             self.connections_open.clone(),
         );
+        self.exchanges.register(registry);
         registry.register("losses", "What was lost, by cause", self.losses.clone());
         registry.register("records", "Records from the kernel", self.records.clone());
         registry.register_with_unit("trace_written", "Written to trace files", Unit::Bytes, self.trace_written.clone());
+        registry.register("trace_files", "Trace files begun", self.trace_files.clone());
+        registry.register(
+            "trace_files_dropped",
+            "Trace files that retention has removed",
+            self.trace_files_dropped.clone(),
+        );
         registry.register("hook_attached", "Whether a hook is attached: 1 or 0", self.hook_attached.clone());
     }
 }

@@ -1,8 +1,10 @@
-//! `--metrics`: what a recording counts, in OpenMetrics text for Prometheus to scrape.
+//! `--metrics`: what a recording counts, in OpenMetrics text or Prometheus' older one, for scrapers.
 
 mod address;
+mod exchanges;
 mod families;
 mod own;
+mod plain;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -69,9 +71,13 @@ impl Metrics {
 
     /// These ports are watched from now on. Counts of others stay as they are.
     pub(super) fn watch(&mut self, ports: &[u16]) {
+        for left in self.open.keys().filter(|port| !ports.contains(port)) {
+            self.families.exchanges.leave(*left);
+        }
         for port in ports {
             self.open.entry(*port).or_default();
             self.count(&PortCount { port: *port, ..PortCount::default() });
+            self.families.exchanges.watch(*port);
         }
     }
 
@@ -92,6 +98,9 @@ impl Metrics {
             };
             match &host.body {
                 HostBody::Ports(moved) => moved.ports.iter().for_each(|count| self.count(count)),
+                HostBody::Exchanges(moved) => {
+                    moved.ports.iter().for_each(|count| self.families.exchanges.count(count));
+                }
                 HostBody::Loss(loss) => {
                     let cause = CauseLabel { cause: Cow::Owned(loss.cause.clone()) };
                     self.families.losses.get_or_create_owned(&cause).inc_by(loss.count);
@@ -127,9 +136,12 @@ impl Metrics {
         self.families.verdicts.get_or_create_owned(&labels).inc_by(verdict.count);
     }
 
-    /// The trace file: bytes written, and records that it has not got, both since the start.
-    pub(super) fn file(&self, bytes: u64, lost: u64) {
+    /// The trace files since the start: bytes written, records that they have not got, files begun, and
+    /// files that retention has removed.
+    pub(super) fn files(&self, bytes: u64, lost: u64, begun: u64, dropped: u64) {
         raise(&self.families.trace_written, bytes);
+        raise(&self.families.trace_files, begun);
+        raise(&self.families.trace_files_dropped, dropped);
         let cause = CauseLabel { cause: Cow::Borrowed(FILE_LOSS) };
         raise(&self.families.losses.get_or_create_owned(&cause), lost);
     }

@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use super::plain::{self, asks_for_open_metrics};
+
 /// What the text is.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Connections answered at the same time; more wait in the kernel's queue.
@@ -84,7 +86,10 @@ fn answer(head: &[u8], registry: &Registry) -> Vec<u8> {
     }
     let mut metrics = String::with_capacity(16 * 1024);
     match encode(&mut metrics, registry) {
-        Ok(()) => response("200 OK", "", CONTENT_TYPE, &metrics, body),
+        Ok(()) if !asks_for_open_metrics(&String::from_utf8_lossy(head)) => {
+            response("200 OK", "Vary: Accept\r\n", plain::CONTENT_TYPE, &plain::plain(&metrics), body)
+        }
+        Ok(()) => response("200 OK", "Vary: Accept\r\n", CONTENT_TYPE, &metrics, body),
         Err(_) => text("500 Internal Server Error", "", "the metrics cannot be written\n", body),
     }
 }
@@ -118,8 +123,10 @@ mod tests {
     #[test]
     fn only_metrics_are_answered() {
         let check = |request: &str, expected: &str| assert_eq!(status(request), expected, "{request}");
-        check("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK # EOF\n");
-        check("GET /metrics?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK # EOF\n");
+        let accept = "Accept: application/openmetrics-text\r\n";
+        check(&format!("GET /metrics HTTP/1.1\r\nHost: a\r\n{accept}\r\n"), "HTTP/1.1 200 OK # EOF\n");
+        check(&format!("GET /metrics?x=1 HTTP/1.0\r\n{accept}\r\n"), "HTTP/1.1 200 OK # EOF\n");
+        check("GET /metrics HTTP/1.1\r\nAccept: */*\r\n\r\n", "HTTP/1.1 200 OK ");
         check("HEAD /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK ");
         check("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found the metrics are at /metrics\n");
         check("GET /metricsx HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found the metrics are at /metrics\n");

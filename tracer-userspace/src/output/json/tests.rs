@@ -77,7 +77,7 @@ fn a_summary_with_http() {
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     insta::assert_snapshot!(value["ports"]["8080"]["http"].to_string(), @r#"{"exchanges":1303,"http2":0,"latency_us":{"max":12345,"p50":831,"p90":831,"p99":831},"not_http":0,"slow":1,"status":{"200":1290,"404":8,"502":2,"none":3},"tls":0}"#);
     insta::assert_snapshot!(value["ports"]["8443"]["http"].to_string(), @r#"{"exchanges":0,"http2":0,"latency_us":{"max":0,"p50":0,"p90":0,"p99":0},"not_http":1,"slow":0,"status":{"none":0},"tls":812}"#);
-    insta::assert_snapshot!(value["top"].to_string(), @r#"{"403":{"clients":[],"paths":[["/hidden",1]],"user_agents":[]},"502":{"clients":[["192.0.2.7",2],["192.0.2.8",1]],"paths":[["/orders/7",2],["/\x1b[m",1]],"user_agents":[["curl/8.5.0",3]]}}"#);
+    insta::assert_snapshot!(value["top"].to_string(), @r#"{"403":{"clients":[],"paths":[["/hidden",1]],"user_agents":[]},"502":{"clients":[["192.0.2.7",2],["192.0.2.8",1]],"paths":[["/orders/7",2],["/\u001b[m",1]],"user_agents":[["curl/8.5.0",3]]}}"#);
 }
 
 #[test]

@@ -125,7 +125,9 @@ mod tests {
     use crate::record::Exchange;
 
     fn text(summary: &Summary) -> String {
-        lines(summary).into_iter().map(|(label, text)| format!("{label:<10} {text}\n")).collect()
+        let lines: Vec<String> =
+            lines(summary).into_iter().map(|(label, text)| format!("{label:<10} {text}")).collect();
+        lines.join("\n")
     }
 
     #[test]
@@ -134,8 +136,7 @@ mod tests {
 http       8080   200 1290, 404 8, 502 2, none seen 3; p50 0.8ms, p90 0.8ms, p99 0.8ms, max 12ms; 1 later than --slow
            8443   812 TLS connections: no statuses; 1 connection that spoke no HTTP
 failing    502    paths /orders/7 (2), /\u{1b}[m (1); user agents curl/8.5.0 (3); clients 192.0.2.7 (2), 192.0.2.8 (1)
-           403    paths /hidden (1)
-");
+           403    paths /hidden (1)");
     }
 
     #[test]

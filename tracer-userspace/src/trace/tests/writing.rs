@@ -36,10 +36,14 @@ fn fill_up(cuts_back: bool, full: usize, room: usize) -> (Vec<Vec<Record>>, Outc
     (frames, read(&bytes[..]).unwrap())
 }
 
-fn loss(records: &[Record]) -> Record {
-    let time = records.iter().map(Record::time).max().unwrap();
-    let body = HostBody::Loss(Loss { cause: "trace-write".to_owned(), count: records.len().try_into().unwrap() });
-    Record::Host(HostRecord { time, netns: 0, body })
+/// What tells of lost records: one loss at either end of them.
+fn losses(records: &[Record]) -> [Record; 2] {
+    let times = || records.iter().map(Record::time);
+    let loss = |time, count: usize| {
+        let body = HostBody::Loss(Loss { cause: "trace-write".to_owned(), count: count.try_into().unwrap() });
+        Record::Host(HostRecord { time, netns: 0, body })
+    };
+    [loss(times().min().unwrap(), 1), loss(times().max().unwrap(), records.len() - 1)]
 }
 
 #[test]
@@ -51,7 +55,7 @@ fn a_lost_frame_is_told_by_the_next_one() {
             for (number, frame) in frames.iter().enumerate() {
                 if number == full {
                     // the start in the first frame is older than its records
-                    expected.push(loss(frame));
+                    expected.extend(losses(frame));
                 } else {
                     expected.extend_from_slice(frame);
                 }
@@ -68,8 +72,8 @@ fn a_torn_frame_that_stays_is_passed_over() {
         let (frames, read) = fill_up(false, full, 60);
         assert_eq!(read.damage.len(), 1, "frame {full}");
         assert_eq!((read.damage[0].bytes, read.damage[0].frames), (60, 1));
-        assert_eq!(read.records.len(), frames.concat().len() - frames[full].len() + 1);
-        assert!(read.records.contains(&loss(&frames[full])));
+        assert_eq!(read.records.len(), frames.concat().len() - frames[full].len() + 2);
+        assert!(losses(&frames[full]).iter().all(|loss| read.records.contains(loss)));
     }
 }
 
@@ -86,7 +90,7 @@ fn losses_add_up_until_they_are_told() {
     writer.out.capacity = usize::MAX;
     let bytes = writer.finish().unwrap().bytes;
     let read = read(&bytes[..]).unwrap();
-    assert_eq!(read.records, [loss(&records)]);
+    assert_eq!(read.records, losses(&records));
 }
 
 #[test]
@@ -100,10 +104,12 @@ fn a_record_that_finds_the_disk_full_is_in_the_next_frame() {
     let bytes = writer.finish().unwrap().bytes;
     let read = read(&bytes[..]).unwrap();
     // all before it are lost, itself not
-    assert!(
-        matches!(&read.records[0], Record::Host(HostRecord { body: HostBody::Loss(loss), .. }) if loss.count == appended)
-    );
-    assert_eq!(read.records[1..], [refused.1]);
+    let told = read.records.iter().map(|record| match record {
+        Record::Host(HostRecord { body: HostBody::Loss(loss), .. }) => loss.count,
+        _ => 0,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [1, appended - 1, 0]);
+    assert_eq!(read.records[2..], [refused.1]);
 }
 
 /// Appends until the frame is full and cannot be written: how many were taken before, and the last record.

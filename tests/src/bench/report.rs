@@ -1,0 +1,126 @@
+//! The numbers as a Markdown table.
+
+use std::fmt::Write as _;
+
+use super::rounds::{Measured, Size};
+use super::statistics::{median, median_bounds};
+use super::watcher::Watcher;
+
+const WATCHERS: [Watcher; 6] =
+    [Watcher::Nobody, Watcher::NobodyAgain, Watcher::Wherefore, Watcher::Tcpdump, Watcher::Tcpstates, Watcher::Tcplife];
+
+/// Throughput: one table for each load.
+pub fn throughput(measured: &[Measured], size: Size) -> String {
+    let mut text = String::new();
+    for one in measured {
+        let _infallible = writeln!(
+            text,
+            "\n### {}\n\n{} rounds of {} s.\n\n| watched by | requests/s (median) | rounds | ratio to nothing (median) \
+             | 95% bounds of that |\n|---|---:|---:|---:|---:|",
+            one.load.label(),
+            size.pairs,
+            size.seconds
+        );
+        for watcher in WATCHERS {
+            let rates = one.rates(watcher);
+            let Some(rate) = median(&rates) else { continue };
+            let ratios = one.ratios(watcher);
+            let ratio = median(&ratios).filter(|_| watcher != Watcher::Nobody);
+            let bounds = median_bounds(&ratios).filter(|_| watcher != Watcher::Nobody);
+            let _infallible = writeln!(
+                text,
+                "| {} | {rate:.0} | {} | {} | {} |",
+                watcher.label(),
+                rates.len(),
+                ratio.map(|ratio| format!("{ratio:.4}")).unwrap_or_default(),
+                bounds.map(|(low, high)| format!("{low:.4} to {high:.4}")).unwrap_or_default(),
+            );
+        }
+    }
+    text
+}
+
+/// What the hooks and the program itself take.
+pub fn cost(measured: &[Measured]) -> String {
+    let mut text = "\n### Own cost\n\n\
+        | load | hook runs a request | hook time a request | CPU time a request | share | own CPU (of a core) \
+        | own memory without maps |\n|---|---:|---:|---:|---:|---:|---:|\n"
+        .to_owned();
+    for one in measured {
+        let of = |pick: fn(&super::rounds::Hooks) -> f64| {
+            median(&one.hooks.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        let share = of(|hooks| hooks.ns / hooks.cpu_ns) * 100.0;
+        let own = median(&one.own.iter().map(|own| own.cpu * 100.0).collect::<Vec<_>>()).unwrap_or_default();
+        let resident = one.own.iter().map(|own| own.resident_kib).max().unwrap_or_default() / 1024;
+        let _infallible = writeln!(
+            text,
+            "| {} | {:.1} | {:.0} ns | {:.1} µs | {share:.2}% | {own:.1}% | {resident} MiB |",
+            one.load.label(),
+            of(|hooks| hooks.runs),
+            of(|hooks| hooks.ns),
+            of(|hooks| hooks.cpu_ns) / 1000.0,
+        );
+    }
+    text
+}
+
+/// Whether a load's budget is met: `at least` of the throughput is left, by the lower bound of the ratio less
+/// the bias of two equal rounds; or the hooks take at most as small a share of the processor time.
+pub fn verdict(one: &Measured, at_least: f64) -> String {
+    let low = median_bounds(&one.ratios(Watcher::Wherefore)).map(|(low, _)| low).unwrap_or_default();
+    let bias = median(&one.ratios(Watcher::NobodyAgain)).unwrap_or(1.0) - 1.0;
+    let shares: Vec<f64> = one.hooks.iter().map(|hooks| hooks.ns / hooks.cpu_ns).collect();
+    let share = median(&shares).unwrap_or(1.0);
+    let by_ratio = low - bias >= at_least;
+    let by_share = share <= 1.0 - at_least;
+    format!(
+        "{}: {} (lower bound {low:.4} less bias {bias:+.4}, wanted {at_least}: {}; share of CPU time {:.2}%, wanted {:.0}%: {})",
+        one.load.label(),
+        if by_ratio || by_share { "met" } else { "NOT met" },
+        if by_ratio { "yes" } else { "no" },
+        share * 100.0,
+        (1.0 - at_least) * 100.0,
+        if by_share { "yes" } else { "no" },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::Load;
+    use super::super::rounds::{Hooks, Own, Throughput};
+    use super::*;
+
+    fn measured(with: f64, hook_ns: f64) -> Measured {
+        let row = |round, watcher, rate| Throughput { round, watcher, rate };
+        let throughput = (0..30).flat_map(|round| {
+            [
+                row(round, Watcher::Nobody, 1000.0),
+                row(round, Watcher::NobodyAgain, 1000.0),
+                row(round, Watcher::Wherefore, with),
+            ]
+        });
+        Measured {
+            load: Load::KeepAlive,
+            throughput: throughput.collect(),
+            own: vec![Own { cpu: 0.01, resident_kib: 2048 }],
+            hooks: vec![Hooks { runs: 4.0, ns: hook_ns, cpu_ns: 30_000.0 }],
+        }
+    }
+
+    #[test]
+    fn a_budget_is_met_by_either_measure_and_by_none() {
+        assert!(verdict(&measured(995.0, 900.0), 0.99).contains(": met"));
+        assert!(verdict(&measured(900.0, 200.0), 0.99).contains(": met"));
+        assert!(verdict(&measured(900.0, 900.0), 0.99).contains("NOT met"));
+    }
+
+    #[test]
+    fn tables_have_a_row_for_who_was_there() {
+        let size = Size { pairs: 30, others: 0, timed: 1, seconds: 2 };
+        let text = throughput(&[measured(990.0, 1.0)], size);
+        assert!(text.contains("| `wherefore record` | 990 | 30 | 0.9900 | 0.9900 to 0.9900 |"), "{text}");
+        assert!(!text.contains("tcplife"), "{text}");
+        assert!(cost(&[measured(990.0, 300.0)]).contains("| 4.0 | 300 ns | 30.0 µs | 1.00% | 1.0% | 2 MiB |"));
+    }
+}

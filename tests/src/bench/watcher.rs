@@ -1,0 +1,255 @@
+//! Who watches meanwhile: nobody, `wherefore`, or what people use today.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::load::PORT;
+use crate::netns::Namespace;
+use crate::process::Running;
+use crate::scratch;
+use crate::tools::Tools;
+use crate::wait::{Deadline, PATIENCE, wait_until};
+
+/// Who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watcher {
+    /// Nobody.
+    Nobody,
+    /// Nobody, once more: what two equal rounds differ by.
+    NobodyAgain,
+    /// `wherefore record --out DIR --quiet`.
+    Wherefore,
+    /// tcpdump with a port filter, to a file.
+    Tcpdump,
+    /// bcc's tcpstates.
+    Tcpstates,
+    /// bcc's tcplife.
+    Tcplife,
+}
+
+impl Watcher {
+    /// In the report.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Nobody => "nothing",
+            Self::NobodyAgain => "nothing, again (A/A)",
+            Self::Wherefore => "`wherefore record`",
+            Self::Tcpdump => "`tcpdump -w FILE tcp port 8080`",
+            Self::Tcpstates => "`tcpstates`",
+            Self::Tcplife => "`tcplife`",
+        }
+    }
+
+    /// Whether it is there to be measured.
+    pub fn missing(self) -> Option<String> {
+        let (program, package) = match self {
+            Self::Nobody | Self::NobodyAgain | Self::Wherefore => return None,
+            Self::Tcpdump => ("tcpdump", "tcpdump"),
+            Self::Tcpstates => ("tcpstates", "libbpf-tools"),
+            Self::Tcplife => ("tcplife", "libbpf-tools"),
+        };
+        let failed = Command::new(program).arg("--version").output().is_err();
+        failed.then(|| format!("{program} is not there (Debian: {package})"))
+    }
+
+    /// Starts it and waits until it watches.
+    ///
+    /// # Errors
+    /// When it does not start; with its own words.
+    pub fn start(self, tools: &Tools, namespace: &Namespace) -> Result<Option<Watching>> {
+        let directory = scratch::directory()?;
+        let port = PORT.to_string();
+        let mut command = match self {
+            Self::Nobody | Self::NobodyAgain => return Ok(None),
+            Self::Wherefore => {
+                let mut command = Command::new(&tools.wherefore);
+                command.args(["record", "--quiet", "--port", &port, "--out"]);
+                command.arg(directory.path());
+                command
+            }
+            Self::Tcpdump => {
+                let mut command = Command::new("tcpdump");
+                command.args(["-i", "lo", "-Z", "root", "-w"]).arg(directory.path().join("packets"));
+                command.args(["tcp", "port", &port]);
+                command
+            }
+            Self::Tcpstates => with_tracefs("tcpstates"),
+            Self::Tcplife => with_tracefs("tcplife"),
+        };
+        let running = if self == Self::Wherefore {
+            Running::start(&mut command)?
+        } else {
+            namespace.within(|| Running::start(&mut command))??
+        };
+        let watching = Watching { watcher: self, running, _directory: directory };
+        watching.await_ready()?;
+        Ok(Some(watching))
+    }
+}
+
+/// A program that needs tracefs, which is not mounted everywhere: in a mount namespace of its own it is.
+fn with_tracefs(program: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let words = format!("mount -t tracefs tracefs /sys/kernel/tracing; exec {program}");
+    command.args(["--mount", "sh", "-c", &words]);
+    command
+}
+
+/// One that watches.
+#[derive(Debug)]
+pub struct Watching {
+    watcher: Watcher,
+    running: Running,
+    _directory: TempDir,
+}
+
+impl Watching {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.running.id()
+    }
+
+    fn await_ready(&self) -> Result<()> {
+        let says = |word: &'static str| {
+            let there = |lines: &[String]| lines.iter().any(|line| line.contains(word));
+            self.running.stderr.wait(Deadline::after(PATIENCE), there)
+        };
+        let ready = match self.watcher {
+            Watcher::Wherefore => says("ready:"),
+            Watcher::Tcpdump => says("listening on"),
+            // they say nothing: the last thing that they open before they read is their buffer's poll
+            _ => wait_until(Deadline::after(PATIENCE), "its programs in the kernel", || {
+                Ok(self.running.has_ended() || polls(self.pid())?)
+            })
+            .is_ok_and(|()| !self.running.has_ended()),
+        };
+        if !ready {
+            bail!("{} does not start: {}", self.watcher.label(), self.running.stderr.so_far().join(" | "));
+        }
+        Ok(())
+    }
+
+    /// Ends it, in order.
+    ///
+    /// # Errors
+    /// When it does not end, or ends as it should not.
+    pub fn end(mut self) -> Result<()> {
+        let status = self.running.stop(Signal::INT)?;
+        let expected = self.watcher == Watcher::Wherefore;
+        if expected && !status.success() {
+            bail!("`wherefore record` ended with {status}: {}", self.running.stderr.so_far().join(" | "));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a process holds eBPF programs and an epoll descriptor.
+fn polls(pid: u32) -> Result<bool> {
+    let mut programs = false;
+    let mut poll = false;
+    for entry in fs::read_dir(format!("/proc/{pid}/fd")).context("it ended")?.flatten() {
+        let target = fs::read_link(entry.path()).unwrap_or_default();
+        let name = target.to_string_lossy();
+        programs |= name.contains("bpf-prog");
+        poll |= name.contains("eventpoll");
+    }
+    Ok(programs && poll)
+}
+
+/// Time and runs of the programs that a process holds: `(run time in ns, runs)` by program name.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn programs(pid: u32) -> Result<Vec<(String, u64, u64)>> {
+    let mut list = Vec::new();
+    let folder = format!("/proc/{pid}/fdinfo");
+    for entry in fs::read_dir(&folder).with_context(|| format!("reading {folder}"))?.flatten() {
+        let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+        if let Some(program) = program(&text) {
+            list.push(program);
+        }
+    }
+    list.sort();
+    list.dedup();
+    Ok(list)
+}
+
+/// Reads a program's descriptor information (kernel/bpf/syscall.c: `bpf_prog_show_fdinfo`).
+fn program(text: &str) -> Option<(String, u64, u64)> {
+    let field = |name: &str| text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+    field("prog_type:")?;
+    Some((field("prog_id:")?, field("run_time_ns:")?.parse().ok()?, field("run_cnt:")?.parse().ok()?))
+}
+
+/// Processor time that a process has taken, all threads, in clock ticks (1/100 s).
+///
+/// # Errors
+/// When it is gone.
+pub fn cpu_ticks(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("its processor time")?;
+    let rest = text.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    let mut fields = rest.split(' ').skip(11).map(|field| field.parse::<u64>().unwrap_or_default());
+    Ok(fields.next().unwrap_or_default().saturating_add(fields.next().unwrap_or_default()))
+}
+
+/// Processor time that the whole machine has taken, idle time apart, in clock ticks (1/100 s).
+///
+/// # Errors
+/// When /proc/stat cannot be read.
+pub fn busy_ticks() -> Result<u64> {
+    let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let fields: Vec<u64> = line.split_whitespace().skip(1).map(|field| field.parse().unwrap_or_default()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user time already
+    Ok(fields.iter().take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4 | 7)).map(|(_, ticks)| ticks).sum())
+}
+
+/// Resident memory of a process in KiB: `(all, of that the ring's and other maps' mappings)`.
+///
+/// # Errors
+/// When it is gone.
+pub fn resident_kib(pid: u32) -> Result<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).context("its memory")?;
+    let (mut all, mut maps, mut of_map) = (0_u64, 0_u64, false);
+    for line in text.lines() {
+        if let Some(kib) = line.strip_prefix("Rss:").and_then(|rest| rest.trim().strip_suffix(" kB")) {
+            let kib: u64 = kib.trim().parse().unwrap_or_default();
+            all = all.saturating_add(kib);
+            maps = maps.saturating_add(if of_map { kib } else { 0 });
+        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
+            of_map = line.contains("bpf-map") || line.contains("bpf_map");
+        }
+    }
+    Ok((all, maps))
+}
+
+/// Whether a path can be written, for the statistics' switch.
+pub fn is_writable(path: &Path) -> bool {
+    fs::OpenOptions::new().write(true).open(path).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_programs_descriptor() {
+        let text = "pos:\t0\nprog_type:\t17\nprog_jited:\t1\nprog_id:\t42\nrun_time_ns:\t900\nrun_cnt:\t3\n";
+        assert_eq!(program(text), Some(("42".to_owned(), 900, 3)));
+        assert_eq!(program("pos:\t0\nflags:\t02\n"), None);
+    }
+
+    #[test]
+    fn this_process_takes_time_and_memory() {
+        let pid = std::process::id();
+        assert!(cpu_ticks(pid).is_ok());
+        assert!(busy_ticks().unwrap() > 0);
+        let (all, maps) = resident_kib(pid).unwrap();
+        assert!(all > 100 && maps == 0, "{all} {maps}");
+    }
+}

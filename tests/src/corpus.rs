@@ -1,0 +1,291 @@
+//! Recorded traces and what must be said of them: `tests/corpus`.
+//!
+//! A collection is a directory of traces (`NAME.wft.zst`; or `NAME`, a directory with the files of one
+//! recording) and one file, `verdicts.txt`, with what
+//! `wherefore replay --json` must say of each: the name of the trace, then a line for each verdict,
+//! indented. Of a verdict its words are left out, which may be improved without a change of what is
+//! said; they have tests of their own.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Map, Value};
+
+use crate::parallel::each;
+use crate::recorder::{replay, verdict_lines};
+use crate::scratch;
+use crate::tools::Tools;
+use crate::trim::trim;
+
+/// What must be said.
+const EXPECTED: &str = "verdicts.txt";
+/// How the name of a trace ends.
+const ENDING: &str = ".wft.zst";
+/// Traces are made once and kept for long.
+const LEVEL: i32 = 19;
+/// Replays at once.
+const AT_ONCE: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(3);
+
+/// What is compared of a verdict.
+const KEYS: &[&str] = &[
+    "verdict",
+    "role",
+    "confidence",
+    "alternatives",
+    "expected_status",
+    "health_check",
+    "count",
+    "local",
+    "remote",
+    "started",
+    "time",
+    "cause",
+];
+
+/// What is compared of a verdict whose trace another version wrote: what it means, and whom it is about.
+/// How sure a verdict is may get better with a newer version.
+const LASTING_KEYS: &[&str] =
+    &["verdict", "role", "expected_status", "health_check", "count", "local", "remote", "started"];
+
+/// How a collection is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All but words: traces of this version, on some kernel.
+    Exact,
+    /// What must stay for ever: traces of an older version.
+    Lasting,
+}
+
+/// What is said of each trace, by its name.
+pub type Told = BTreeMap<String, Vec<String>>;
+
+/// Replays every trace of a collection.
+///
+/// # Errors
+/// When there is none, or one cannot be replayed.
+pub fn told(tools: &Tools, collection: &Path, kind: Kind) -> Result<Told> {
+    let traces = traces(collection)?;
+    if traces.is_empty() {
+        bail!("{} holds no trace (*{ENDING})", collection.display());
+    }
+    let directory = scratch::directory()?;
+    let told = each(AT_ONCE, traces.into_iter(), |(name, packed)| {
+        let unpacked = directory.path().join(&name);
+        unpack(&packed, &unpacked)?;
+        let lines = replay(tools, &unpacked).with_context(|| format!("replaying {}", packed.display()))?;
+        fs::remove_dir_all(&unpacked)?;
+        let verdicts = verdict_lines(&lines);
+        let essences = verdicts.iter().map(|line| essence(line, kind)).collect::<Result<Vec<_>>>()?;
+        Ok((name, essences))
+    });
+    told.into_iter().collect()
+}
+
+/// What must be said of the traces of a collection.
+///
+/// # Errors
+/// When the file is missing or not as [`bless`] writes it.
+pub fn expected(collection: &Path) -> Result<Told> {
+    let file = collection.join(EXPECTED);
+    parse(&fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?)
+        .with_context(|| format!("reading {}", file.display()))
+}
+
+/// What is said otherwise than it must be: lines as a diff has them, none if all is well.
+pub fn differences(expected: &Told, told: &Told) -> Vec<String> {
+    let mut lines = Vec::new();
+    let names: std::collections::BTreeSet<&String> = expected.keys().chain(told.keys()).collect();
+    for name in names {
+        let (before, after) = (expected.get(name), told.get(name));
+        if before == after {
+            continue;
+        }
+        lines.push(match (before, after) {
+            (None, _) => format!("{name}: nothing is written down of it"),
+            (_, None) => format!("{name}: there is no such trace"),
+            _ => name.clone(),
+        });
+        lines.extend(before.into_iter().flatten().map(|line| format!("- {line}")));
+        lines.extend(after.into_iter().flatten().map(|line| format!("+ {line}")));
+    }
+    lines
+}
+
+/// Writes down what is said now, and returns how that differs from what was written down before.
+///
+/// # Errors
+/// When a trace cannot be replayed, or the file cannot be written.
+pub fn bless(tools: &Tools, collection: &Path, kind: Kind) -> Result<Vec<String>> {
+    let told = told(tools, collection, kind)?;
+    let before = if collection.join(EXPECTED).exists() { expected(collection)? } else { told.clone() };
+    let file = collection.join(EXPECTED);
+    fs::write(&file, text(&told)).with_context(|| format!("writing {}", file.display()))?;
+    Ok(differences(&before, &told))
+}
+
+/// Takes trace files (`*.VANTAGE.wft`) into a collection, which is made if need be.
+///
+/// # Errors
+/// When there are none, or one cannot be read or written.
+pub fn take(from: &Path, vantages: &[String], collection: &Path) -> Result<usize> {
+    fs::create_dir_all(collection).with_context(|| format!("making {}", collection.display()))?;
+    let mut taken = 0;
+    for file in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
+        let file = file?.path();
+        let Some(name) = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".wft")) else { continue };
+        if vantages.iter().any(|vantage| name.strip_suffix(vantage.as_str()).is_some_and(|rest| rest.ends_with('.'))) {
+            let packed = zstd::encode_all(trimmed(&file)?.as_slice(), LEVEL)?;
+            fs::write(collection.join(format!("{name}{ENDING}")), packed)?;
+            taken += 1;
+        }
+    }
+    if taken == 0 {
+        bail!("no trace {} in {}", vantages.join(" or "), from.display());
+    }
+    Ok(taken)
+}
+
+fn trimmed(file: &Path) -> Result<Vec<u8>> {
+    trim(&fs::read(file)?).with_context(|| format!("reading {}", file.display()))
+}
+
+/// The traces of a collection and their names.
+fn traces(collection: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let files = fs::read_dir(collection).with_context(|| format!("reading {}", collection.display()))?;
+    let paths = files.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    let named = paths.into_iter().filter_map(|path| {
+        let name = path.file_name()?.to_str()?;
+        let name = if path.is_dir() { name } else { name.strip_suffix(ENDING)? };
+        Some((name.to_owned(), path))
+    });
+    Ok(named.collect())
+}
+
+/// Makes a directory of what is packed: one file, or those of a directory.
+fn unpack(packed: &Path, directory: &Path) -> Result<()> {
+    fs::create_dir(directory).with_context(|| format!("making {}", directory.display()))?;
+    let files = if packed.is_dir() { traces(packed)?.into_values().collect() } else { vec![packed.to_owned()] };
+    for file in files {
+        let read = || zstd::decode_all(fs::File::open(&file)?);
+        let bytes = read().with_context(|| format!("unpacking {}", file.display()))?;
+        let name = file.file_stem().context("a file without a name")?;
+        fs::write(directory.join(name), bytes).with_context(|| format!("writing into {}", directory.display()))?;
+    }
+    Ok(())
+}
+
+/// A verdict line without its words.
+fn essence(line: &str, kind: Kind) -> Result<String> {
+    let verdict: Map<String, Value> = serde_json::from_str(line)?;
+    let mut kept = Map::new();
+    let keys = if kind == Kind::Exact { KEYS } else { LASTING_KEYS };
+    for key in keys {
+        let value = verdict.get(*key).with_context(|| format!("a verdict without `{key}`: {line}"))?;
+        if !value.is_null() {
+            kept.insert((*key).to_owned(), value.clone());
+        }
+    }
+    if let Some(comm) = verdict.get("process").and_then(|process| process.get("comm")).filter(|comm| !comm.is_null()) {
+        kept.insert("process".to_owned(), comm.clone());
+    }
+    if kind == Kind::Exact {
+        let evidence = verdict.get("evidence").and_then(Value::as_array).into_iter().flatten();
+        kept.insert("evidence".to_owned(), evidence.filter_map(|item| item.get("event").cloned()).collect());
+    }
+    Ok(serde_json::to_string(&kept)?)
+}
+
+fn text(told: &Told) -> String {
+    let mut text = String::new();
+    for (name, verdicts) in told {
+        text.extend([name, "\n"]);
+        for verdict in verdicts {
+            text.extend(["  ", verdict, "\n"]);
+        }
+    }
+    text
+}
+
+fn parse(text: &str) -> Result<Told> {
+    let mut told = Told::new();
+    let mut current = None;
+    for line in text.lines() {
+        match (line.strip_prefix("  "), &mut current) {
+            (Some(verdict), Some((_, verdicts))) => Vec::push(verdicts, verdict.to_owned()),
+            (Some(_), None) => bail!("a verdict of no trace: {line}"),
+            (None, _) => told.extend(current.replace((line.to_owned(), Vec::new()))),
+        }
+    }
+    told.extend(current);
+    Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trim::tests::trace;
+
+    fn told(traces: &[(&str, &[&str])]) -> Told {
+        let owned = |verdicts: &[&str]| verdicts.iter().map(|line| (*line).to_owned()).collect();
+        traces.iter().map(|(name, verdicts)| ((*name).to_owned(), owned(verdicts))).collect()
+    }
+
+    #[test]
+    fn what_is_written_down_is_read() {
+        let told = told(&[("a.both", &["{\"x\":1}", "{\"x\":2}"]), ("b.both", &[]), ("c.both", &["{}"])]);
+        assert_eq!(parse(&text(&told)).unwrap(), told);
+        assert_eq!(parse("").unwrap(), Told::new());
+        assert!(parse("  {}\n").is_err());
+    }
+
+    #[test]
+    fn every_difference_is_shown() {
+        let before = told(&[("a", &["1", "2"]), ("b", &["3"]), ("c", &[]), ("gone", &["4"])]);
+        let after = told(&[("a", &["1"]), ("b", &["3"]), ("c", &[]), ("new", &[])]);
+        let expected =
+            ["a", "- 1", "- 2", "+ 1", "gone: there is no such trace", "- 4", "new: nothing is written down of it"];
+        assert_eq!(differences(&before, &after), expected);
+        assert!(differences(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn a_verdict_is_kept_without_its_words() {
+        let line = r#"{"type":"verdict","verdict":"no-route","role":"outbound","confidence":"certain","alternatives":[],
+            "expected_status":502,"health_check":false,"count":1,"local":"a","remote":"b","started":"s","time":"t",
+            "cause":null,"process":{"comm":"curl","pid":7},"evidence":[{"event":"syn-sent","detail":"words"}],
+            "summary":"words","next":"words"}"#;
+        let exact = essence(line, Kind::Exact).unwrap();
+        assert!(
+            !exact.contains("words") && !exact.contains("cause") && exact.contains(r#""process":"curl""#),
+            "{exact}"
+        );
+        assert!(exact.contains(r#""evidence":["syn-sent"]"#) && exact.contains(r#""confidence":"certain""#), "{exact}");
+        let lasting = essence(line, Kind::Lasting).unwrap();
+        assert!(!lasting.contains("evidence") && !lasting.contains("confidence"), "{lasting}");
+        assert!(essence(r#"{"verdict":"no-route"}"#, Kind::Lasting).is_err());
+    }
+
+    #[test]
+    fn only_asked_vantages_are_taken_and_nothing_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        let trace = trace(&[]);
+        for name in ["a.ipv4.both.wft", "a.ipv4.client.wft", "note.txt"] {
+            fs::write(from.join(name), &trace).unwrap();
+        }
+        assert_eq!(take(&from, &["both".to_owned()], &to).unwrap(), 1);
+        let found = traces(&to).unwrap();
+        assert_eq!(found.keys().collect::<Vec<_>>(), ["a.ipv4.both"]);
+        let unpacked = folder.path().join("unpacked");
+        unpack(&found["a.ipv4.both"], &unpacked).unwrap();
+        assert_eq!(fs::read(unpacked.join("a.ipv4.both.wft")).unwrap(), trace);
+        let unpacked = folder.path().join("recording");
+        unpack(&to, &unpacked).unwrap();
+        assert_eq!(fs::read_dir(unpacked).unwrap().count(), 1);
+        assert!(take(&from, &["all".to_owned()], &to).unwrap_err().to_string().contains("no trace all"));
+    }
+}

@@ -1,0 +1,152 @@
+//! Many scenarios, one recorder: for machines where starting a recorder takes longer than a scenario.
+//!
+//! One `wherefore record` watches the namespaces of all of them. What each vantage of each scenario
+//! would have recorded is cut out of its trace ([`crate::cut`]) and judged by the real program's
+//! replay, with the same expectations as ever. Only the connections are counted for all together.
+//! A scenario that fails here is run again alone: what runs at the same time may have disturbed it,
+//! and a slow machine's clocks may have.
+
+use std::fs;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde_json::Value;
+
+use crate::check::faults;
+use crate::cut::cut;
+use crate::lab::Place;
+use crate::parallel::each;
+use crate::recorder::{Recorder, Recording, replay, verdict_lines};
+use crate::run::{Stage, run, scene};
+use crate::scenario::{Scenario, Step, Vantage, View};
+use crate::scratch;
+use crate::tools::Tools;
+
+/// The recording goes on for this long after the last packet: any silence is decided by then.
+const AFTERWARDS: Duration = wherefore::trace::REPEATED;
+
+/// How scenarios share a recorder.
+#[derive(Clone, Debug)]
+pub struct Sharing {
+    /// Where to leave the traces of scenarios that passed, as `NAME.FAMILY.VANTAGE.wft`.
+    pub keep: Option<PathBuf>,
+    /// How many act at once.
+    pub jobs: NonZero<usize>,
+}
+
+/// Runs scenarios with one recorder; one result each, in their order.
+pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
+    let mut results = match attempt(tools, scenarios, sharing) {
+        Ok(results) => results,
+        Err(error) => scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect(),
+    };
+    for (result, scenario) in results.iter_mut().zip(scenarios) {
+        if result.is_err() && !scratch::is_interrupted() {
+            *result = run(tools, scenario);
+        }
+    }
+    results
+}
+
+/// A scenario on its way.
+struct Actor<'a> {
+    scenario: &'a Scenario,
+    stage: Result<Stage>,
+}
+
+fn attempt(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Result<Vec<Result<()>>> {
+    let (before, after): (Vec<&[Step]>, Vec<&[Step]>) = scenarios.iter().map(parts).unzip();
+    let mut actors: Vec<Actor<'_>> = each(sharing.jobs, scenarios.iter().zip(before), |(scenario, steps)| {
+        let prepared = Stage::new(scenario).and_then(|stage| act(tools, scenario, stage, steps));
+        Actor { scenario, stage: prepared }
+    });
+    let places = [Place::Server, Place::Client, Place::Router];
+    let labs = actors.iter().filter_map(|actor| actor.stage.as_ref().ok()).map(|stage| &stage.lab);
+    let namespaces: Vec<_> = labs.flat_map(|lab| places.map(|place| lab.at(place))).collect();
+    let recorder = Recorder::watch(tools, Vantage::All, &namespaces)?;
+    recorder.await_ready()?;
+    actors = each(sharing.jobs, actors.into_iter().zip(after), |(Actor { scenario, stage }, steps)| Actor {
+        scenario,
+        stage: stage.and_then(|stage| act(tools, scenario, stage, steps)),
+    });
+    // time that is recorded, in which nothing happens
+    std::thread::sleep(AFTERWARDS);
+    recorder.interrupt()?;
+    let recording = recorder.finish()?;
+    let uncounted = connections_fault(&recording, &actors);
+    Ok(each(sharing.jobs, actors.into_iter(), |Actor { scenario, stage }| {
+        let counts = scenario.expect.widest().connections.is_some();
+        match &uncounted {
+            Some(fault) if counts => bail!("{fault}"),
+            _ => judge(tools, &recording, scenario, &stage?, sharing.keep.as_deref()),
+        }
+    }))
+}
+
+/// The steps before the recorders start, and those after.
+fn parts(scenario: &Scenario) -> (&[Step], &[Step]) {
+    let mut parts = scenario.steps.splitn(2, |step| matches!(step, Step::Record));
+    (parts.next().unwrap_or_default(), parts.next().unwrap_or_default())
+}
+
+fn act(tools: &Tools, scenario: &Scenario, mut stage: Stage, steps: &[Step]) -> Result<Stage> {
+    for step in steps {
+        stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
+    }
+    Ok(stage)
+}
+
+/// Whether all connections were counted that must have been made.
+fn connections_fault(recording: &Recording, actors: &[Actor<'_>]) -> Option<String> {
+    let views: Vec<&View> = actors.iter().map(|actor| actor.scenario.expect.widest()).collect();
+    let least: u64 = views.iter().filter_map(|view| view.connections.as_ref()).map(|range| *range.start()).sum();
+    let counted = recording.summary.get("connections").and_then(Value::as_u64).unwrap_or(0);
+    (counted < least).then(|| format!("connections is {counted}, and at least {least} were made"))
+}
+
+/// What is said of one scenario from each of its vantages.
+fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stage, keep: Option<&Path>) -> Result<()> {
+    let directory = scratch::directory()?;
+    let mut wrong = Vec::new();
+    let mut traces = Vec::new();
+    for (vantage, view) in scenario.expect.views() {
+        let name = format!("{}.{}.{}.wft", scenario.name, scenario.family.label(), vantage.name());
+        let trace = directory.path().join(name);
+        let scene = scene(&stage.lab, vantage);
+        fs::write(&trace, cut(&recording.trace, &scene.watched)?)?;
+        let lines = replay(tools, &trace)?;
+        let verdicts =
+            verdict_lines(&lines).iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
+        let summary: Value = serde_json::from_str(lines.last().context("replay says nothing")?)?;
+        let uncounted = View { connections: None, ..view.clone() };
+        let mut found = faults(&verdicts, &summary, &uncounted, &scene);
+        found.extend(stage.listener_fault(&summary, vantage));
+        wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));
+        traces.push(trace);
+    }
+    if !wrong.is_empty() {
+        bail!("{}", wrong.join("\n"));
+    }
+    for (trace, folder) in traces.iter().zip(std::iter::repeat(keep)) {
+        if let Some((folder, name)) = folder.zip(trace.file_name()) {
+            fs::copy(trace, folder.join(name)).with_context(|| format!("keeping {}", trace.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_parted_where_recording_begins() {
+        for scenario in crate::scenarios::all() {
+            let (before, after) = parts(&scenario);
+            assert_eq!(before.len() + after.len() + 1, scenario.steps.len());
+            assert!(!after.is_empty());
+        }
+    }
+}

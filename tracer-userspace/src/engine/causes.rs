@@ -1,0 +1,325 @@
+//! Why a process failed a request: what it had asked of others for that request, and what came of it.
+//!
+//! A wrong cause is worse than none. A failed exchange fits a request if it has the same method and
+//! path, or the same trace id; a failed attempt to connect says nothing of what it was for, and fits
+//! only if nothing fits better. Whatever fits must lie within the time that the request took.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::attempt::Attempt;
+use super::flows::ExchangeId;
+use super::rules;
+use super::timing::{CAUSE_KEPT, CAUSE_SLACK};
+use crate::record::{BootTime, Exchange as Heads};
+use crate::verdict::{Slug, Verdict};
+
+/// Processes that are followed; who did nothing for longest makes room.
+const PROCESSES_MAX: usize = 64;
+/// Failures, and requests, kept of one process.
+const KEPT_OF_EACH: usize = 256;
+/// More candidates than this are never told apart.
+const CANDIDATES_MAX: usize = 8;
+
+/// What tells one request from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Text {
+    method: Option<String>,
+    path: Option<String>,
+    trace_id: Option<String>,
+}
+
+impl Text {
+    pub(super) fn of(heads: Option<&Heads>) -> Self {
+        heads.map_or_else(Self::default, |heads| Self {
+            method: heads.method.clone(),
+            path: heads.path.clone(),
+            trace_id: heads.trace_id.clone(),
+        })
+    }
+
+    /// Whether one may have been made of the other.
+    fn fits(&self, other: &Self) -> bool {
+        match (&self.trace_id, &other.trace_id) {
+            (Some(one), Some(another)) => one == another,
+            _ => self.path.is_some() && self.path == other.path && self.method == other.method,
+        }
+    }
+}
+
+/// A time, its ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: BootTime,
+    pub(super) to: BootTime,
+}
+
+impl Span {
+    /// Whether the other was a part of this.
+    fn contains(self, other: Self) -> bool {
+        other.from >= self.from && other.to <= self.to.after(CAUSE_SLACK)
+    }
+}
+
+/// What became of something that a process had asked for.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It could not connect.
+    Attempt(Box<Attempt>, Box<rules::Finding>),
+    /// Its request failed.
+    Exchange(Box<Verdict>),
+}
+
+impl Failure {
+    /// What it was, and at which remote end.
+    fn name(&self) -> (Slug, Option<std::net::SocketAddr>) {
+        match self {
+            Self::Attempt(_, finding) => (finding.slug, Some(finding.flow.responder.socket_addr())),
+            Self::Exchange(verdict) => {
+                let inbound = verdict.role == crate::verdict::Role::Inbound;
+                (verdict.slug, if inbound { verdict.local } else { verdict.remote })
+            }
+        }
+    }
+
+    fn expected_status(&self) -> Option<u16> {
+        match self {
+            Self::Attempt(_, finding) => finding.expected_status,
+            Self::Exchange(verdict) => verdict.expected_status,
+        }
+    }
+
+    /// What it was answered with.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Exchange(verdict) if verdict.slug == Slug::AppStatus => verdict.http.status,
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Failed {
+    span: Span,
+    /// `None`: it did not come to a request.
+    text: Option<Text>,
+    failure: Failure,
+    /// The request that it was the cause of.
+    claimed: bool,
+}
+
+/// A request that a process did not answer well.
+#[derive(Clone, Debug)]
+struct Request {
+    id: ExchangeId,
+    span: Span,
+    text: Text,
+    status: Option<u16>,
+    /// Its cause was looked for, and found.
+    explained: bool,
+}
+
+impl Request {
+    /// A failed connect explains a server's error, or no answer at all.
+    fn may_come_of_attempt(&self) -> bool {
+        self.status.is_none_or(|status| status >= 500)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Process {
+    failed: VecDeque<Failed>,
+    requests: VecDeque<Request>,
+    /// What ended by then may have been thrown out.
+    forgotten_until: BootTime,
+    last: BootTime,
+}
+
+/// What was found of a request.
+#[derive(Debug, Default)]
+pub(super) struct Found<'a> {
+    pub(super) cause: Option<&'a Failure>,
+    /// How many would fit equally; 0 unless there are several.
+    pub(super) equals: usize,
+    /// What all of those were, if they were all the same.
+    pub(super) alike: Option<(Slug, Option<std::net::SocketAddr>)>,
+    /// The process had passed the request on.
+    pub(super) passed_on: bool,
+    /// And what it answered was answered to it.
+    pub(super) relayed: bool,
+    /// The process asks others, for whatever requests.
+    pub(super) asks_others: bool,
+}
+
+/// By process.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    processes: BTreeMap<u32, Process>,
+}
+
+impl Causes {
+    /// Something that a process had asked for failed.
+    pub(super) fn failed(&mut self, pid: u32, span: Span, text: Option<Text>, failure: Failure) {
+        let process = self.process(pid, span.to);
+        if process.failed.len() >= KEPT_OF_EACH
+            && let Some(gone) = process.failed.pop_front()
+        {
+            process.forgotten_until = process.forgotten_until.max(gone.span.to);
+        }
+        process.failed.push_back(Failed { span, text, failure, claimed: false });
+    }
+
+    /// A process answered a request with what is worth telling, or not at all.
+    pub(super) fn asked(&mut self, pid: u32, id: ExchangeId, span: Span, text: Text, status: Option<u16>) {
+        let process = self.process(pid, span.to);
+        if let Some(known) = process.requests.iter_mut().rev().find(|known| known.id == id) {
+            *known = Request { id, span, text, status, explained: known.explained };
+            return;
+        }
+        if process.requests.len() >= KEPT_OF_EACH
+            && let Some(gone) = process.requests.pop_front()
+            && !gone.explained
+        {
+            process.forgotten_until = process.forgotten_until.max(gone.span.from);
+        }
+        process.requests.push_back(Request { id, span, text, status, explained: false });
+    }
+
+    /// Whether a process has answered a server's error for a request of its own that took this time.
+    pub(super) fn answered_for(&self, pid: u32, span: Span, text: &Text) -> bool {
+        let Some(process) = self.processes.get(&pid) else { return false };
+        process.requests.iter().any(|request| {
+            let failed = request.status.is_some_and(|status| status >= 500);
+            failed && request.span.contains(span) && request.text.fits(text)
+        })
+    }
+
+    /// The cause of a request's failure, if exactly one fits. It is taken: it explains no other.
+    pub(super) fn take(&mut self, pid: u32, id: ExchangeId) -> Found<'_> {
+        let Some(process) = self.processes.get_mut(&pid) else { return Found::default() };
+        let mut found = Found { asks_others: !process.failed.is_empty(), ..Found::default() };
+        let Some(request) = process.requests.iter().rev().find(|request| request.id == id).cloned() else {
+            return found;
+        };
+        let pool = process.pool(&request);
+        found.passed_on = pool.iter().any(|at| process.failed.get(*at).is_some_and(|failed| failed.text.is_some()));
+        let relayed = |at: &usize| process.relays(&request, *at);
+        found.relayed = !pool.is_empty() && pool.iter().all(relayed);
+        let chosen = process.choose(&request, &pool);
+        let Some(chosen) = chosen else {
+            found.equals = pool.len();
+            found.alike = process.alike(&pool);
+            return found;
+        };
+        if let Some(request) = process.requests.iter_mut().rev().find(|request| request.id == id) {
+            request.explained = true;
+        }
+        if let Some(failed) = process.failed.get_mut(chosen) {
+            failed.claimed = true;
+            found.cause = Some(&failed.failure);
+        }
+        found
+    }
+
+    fn process(&mut self, pid: u32, time: BootTime) -> &mut Process {
+        if self.processes.len() >= PROCESSES_MAX && !self.processes.contains_key(&pid) {
+            let oldest = self.processes.iter().min_by_key(|(_, process)| process.last).map(|(pid, _)| *pid);
+            if let Some(oldest) = oldest {
+                self.processes.remove(&oldest);
+            }
+        }
+        let process = self.processes.entry(pid).or_default();
+        process.last = process.last.max(time);
+        let kept = process.last.before(CAUSE_KEPT);
+        while process.failed.front().is_some_and(|failed| failed.span.to < kept) {
+            process.failed.pop_front();
+        }
+        while process.requests.front().is_some_and(|request| request.span.to < kept) {
+            process.requests.pop_front();
+        }
+        process
+    }
+}
+
+impl Process {
+    /// The failures that fit a request best, by their places: what was relayed; else what had the same
+    /// text; else what could not connect.
+    fn pool(&self, request: &Request) -> Vec<usize> {
+        let within = |fits: &dyn Fn(usize, &Failed) -> bool| -> Vec<usize> {
+            let all = self.failed.iter().enumerate();
+            let open = all.filter(|(_, failed)| !failed.claimed && request.span.contains(failed.span));
+            open.filter(|(at, failed)| fits(*at, failed)).map(|(at, _)| at).collect()
+        };
+        let relayed = within(&|at, _| self.relays(request, at));
+        if !relayed.is_empty() {
+            return relayed;
+        }
+        if !request.may_come_of_attempt() {
+            return Vec::new();
+        }
+        let same = within(&|_, failed| failed.text.as_ref().is_some_and(|text| text.fits(&request.text)));
+        if !same.is_empty() {
+            return same;
+        }
+        let mut attempts = within(&|_, failed| failed.text.is_none());
+        if attempts.iter().any(|at| self.is_expected(request.status, *at)) {
+            attempts.retain(|at| self.is_expected(request.status, *at));
+        }
+        attempts
+    }
+
+    /// Whether this was the answer that the request got in the end.
+    fn relays(&self, request: &Request, at: usize) -> bool {
+        let Some(failed) = self.failed.get(at) else { return false };
+        let same = failed.text.as_ref().is_some_and(|text| text.fits(&request.text));
+        same && request.status.is_some() && failed.failure.status() == request.status
+    }
+
+    /// The one that it was, if that is certain.
+    fn choose(&self, request: &Request, pool: &[usize]) -> Option<usize> {
+        if pool.is_empty() || pool.len() > CANDIDATES_MAX || self.forgotten_until >= request.span.from {
+            return None;
+        }
+        // what is another request's only candidate is that one's
+        let others = self.rivals(request, pool);
+        let taken = |at: &usize| {
+            let equal = |status| self.is_expected(status, *at) >= self.is_expected(request.status, *at);
+            others.iter().any(|(status, other)| other.as_slice() == [*at] && equal(*status))
+        };
+        let left: Vec<usize> = pool.iter().copied().filter(|at| !taken(at)).collect();
+        let contested = |at: &usize| others.iter().any(|(_, other)| other.contains(at));
+        match left.as_slice() {
+            [one] => Some(*one),
+            [.., last] if self.follow_each_other(&left) && !left.iter().any(contested) => Some(*last),
+            _ => None,
+        }
+    }
+
+    /// Whether a failure is usually answered with this status.
+    fn is_expected(&self, status: Option<u16>, at: usize) -> bool {
+        status.is_some() && self.failed.get(at).is_some_and(|failed| failed.failure.expected_status() == status)
+    }
+
+    /// Other unexplained requests whose candidates share some with these: their statuses and those.
+    fn rivals(&self, request: &Request, pool: &[usize]) -> Vec<(Option<u16>, Vec<usize>)> {
+        let shares = |other: &&Request| {
+            let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| other.span.contains(failed.span));
+            other.id != request.id && !other.explained && pool.iter().any(overlaps)
+        };
+        let pools = self.requests.iter().filter(shares).map(|other| (other.status, self.pool(other)));
+        pools.filter(|(_, other)| other.iter().any(|at| pool.contains(at))).collect()
+    }
+
+    /// Whether each began when the one before it was over: one request, tried again.
+    fn follow_each_other(&self, places: &[usize]) -> bool {
+        let mut spans: Vec<Span> = places.iter().filter_map(|at| Some(self.failed.get(*at)?.span)).collect();
+        spans.sort_unstable_by_key(|span| span.to);
+        let in_order = places.iter().filter_map(|at| Some(self.failed.get(*at)?.span.to)).is_sorted();
+        in_order && spans.iter().zip(spans.iter().skip(1)).all(|(one, next)| next.from >= one.to)
+    }
+
+    fn alike(&self, pool: &[usize]) -> Option<(Slug, Option<std::net::SocketAddr>)> {
+        let mut names = pool.iter().filter_map(|at| Some(self.failed.get(*at)?.failure.name()));
+        let first = names.next()?;
+        names.all(|name| name == first).then_some(first)
+    }
+}

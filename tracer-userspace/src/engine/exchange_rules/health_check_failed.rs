@@ -1,0 +1,35 @@
+//! health-check-failed: a health check was answered otherwise than 2xx, or too late.
+
+use super::{Case, Finding, Words};
+use crate::engine::flow_text;
+use crate::engine::flows::{has, latency};
+use crate::engine::timing::HEALTH_CHECK_WITHIN;
+use crate::record::{flow_event, flow_flag};
+use crate::verdict::Slug;
+
+pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
+    let record = case.of(flow_event::RESPONSE)?;
+    if !has(record, flow_flag::HEALTH_CHECK) || record.status == 0 {
+        return None;
+    }
+    let late = latency(record).is_some_and(|latency| latency > HEALTH_CHECK_WITHIN);
+    let bad = !(200..300).contains(&record.status);
+    (late || bad).then(|| case.finding(Slug::HealthCheckFailed, record, 503, words))
+}
+
+fn words(case: &Case<'_>, finding: &Finding) -> Words {
+    let record = &finding.record;
+    let (request, name, port) = (flow_text::request(case.exchange), case.name(record), record.tuple.src_port);
+    let (status, after) = (record.status, flow_text::after(record));
+    let summary =
+        format!("The health check {request} of {} was answered with {status} by {name}{after}.", case.peer(record));
+    let path = flow_text::path(case.exchange);
+    let enter = case.world.namespaces.enter(record.header.netns);
+    let next = match status {
+        200..=299 => format!("Find out what {path} waits for: a health check should depend on this instance only."),
+        300..=399 => format!("Point the health check at the final path: {path} redirects."),
+        401 | 403 => format!("Let health checks of {path} pass without authentication."),
+        _ => format!("Ask for it yourself: `{enter}curl -i http://127.0.0.1:{port}{path}`."),
+    };
+    case.words(record, summary, next)
+}

@@ -1,0 +1,50 @@
+//! keepalive-race: a request met a kept-alive connection that the app had closed while it was idle.
+
+use super::case::after_peers_fin;
+use super::{Case, Finding, Words};
+use crate::engine::flow_text;
+use crate::engine::flows::{has, idle, is_unanswered, time};
+use crate::engine::text;
+use crate::record::{flow_event, flow_flag};
+use crate::verdict::Slug;
+
+/// This end had closed.
+pub(super) fn late_data(case: &Case<'_>) -> Option<Finding> {
+    let record = case.of(flow_event::LATE_DATA)?;
+    let is_request = case.is_http() && !case.is_encrypted();
+    is_request.then(|| case.finding(Slug::KeepaliveRace, record, 502, words_inbound))
+}
+
+/// The peer had closed: its FIN came, then its RST for the request.
+pub(super) fn reset_received(case: &Case<'_>) -> Option<Finding> {
+    let record = case.of(flow_event::RESET_RECEIVED)?;
+    let fin = case.of(flow_event::FIN_RECEIVED).is_some_and(|fin| time(fin) <= time(record));
+    let closed = fin || after_peers_fin(record);
+    let kept_alive = record.exchange > 1 || has(record, flow_flag::MID_STREAM);
+    if !case.is_http() || !closed || has(record, flow_flag::FIN_SENT) || !kept_alive || !is_unanswered(record) {
+        return None;
+    }
+    Some(case.finding(Slug::KeepaliveRace, record, 502, words_outbound))
+}
+
+const NEXT: &str = "keep-alive time longer than the idle time-out of whoever sends requests to it (nginx: \
+                    keepalive_timeout; Node.js: server.keepAliveTimeout; gunicorn: --keep-alive)";
+
+fn words_inbound(case: &Case<'_>, finding: &Finding) -> Words {
+    let record = &finding.record;
+    let (name, peer, idle) = (case.name(record), case.peer(record), text::duration(idle(record)));
+    let summary = format!(
+        "A request of {peer} came on a kept-alive connection that {name} had just closed, {idle} after it was last used."
+    );
+    case.words(record, summary, format!("Give {name} a {NEXT}."))
+}
+
+fn words_outbound(case: &Case<'_>, finding: &Finding) -> Words {
+    let record = &finding.record;
+    let (request, name) = (flow_text::request(case.exchange), case.name(record));
+    let (peer, idle) = (case.peer(record), text::duration(idle(record)));
+    let summary = format!(
+        "{peer} had closed the kept-alive connection on which {name} sent {request}, {idle} after it was last used."
+    );
+    case.words(record, summary, format!("Give the app at {peer} a {NEXT}, or let {name} drop idle connections sooner."))
+}

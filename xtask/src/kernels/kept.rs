@@ -1,0 +1,123 @@
+//! What runs of the whole lab gave, kept by kernel, so that the table can be made of several runs.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::arch::Arch;
+use super::catalogue;
+use super::lab::{self, Scenario, Verdict};
+use super::table::Column;
+
+/// Ends the lines about the run; the lab's own follow.
+const RULE: &str = "--";
+
+/// The folder of what is kept.
+#[derive(Debug)]
+pub(super) struct Kept {
+    folder: PathBuf,
+}
+
+impl Kept {
+    pub(super) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn file(&self, kernel: &str, arch: Arch) -> PathBuf {
+        self.folder.join(format!("{kernel}-{}", arch.debian()))
+    }
+
+    /// Keeps what a run of the whole lab gave.
+    pub(super) fn put(&self, arch: Arch, column: &Column) -> Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let file = self.file(&column.kernel, arch);
+        fs::write(&file, text(column)).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Of every kernel: what its last run gave, or that it has not been run.
+    pub(super) fn all(&self, arch: Arch) -> Vec<Column> {
+        let column = |name: &str| {
+            let text = fs::read_to_string(self.file(name, arch)).ok()?;
+            parse(name, &text)
+        };
+        let kernels = catalogue::all(arch).iter();
+        kernels.map(|kernel| column(kernel.name).unwrap_or_else(|| Column::not_run(kernel.name))).collect()
+    }
+}
+
+fn text(column: &Column) -> String {
+    let mut text = String::new();
+    let Column { kernel: _, release, results, trouble, broke, up_seconds, seconds, run: _ } = column;
+    // writing to a string cannot fail
+    writeln!(text, "release {release}\nbroke {broke}\nseconds {seconds}").ok();
+    if let Some(up) = up_seconds {
+        writeln!(text, "up {up}").ok();
+    }
+    if let Some(trouble) = trouble {
+        writeln!(text, "trouble {}", trouble.replace('\n', " ")).ok();
+    }
+    writeln!(text, "{RULE}").ok();
+    for Scenario { name, verdict } in results {
+        match verdict {
+            Verdict::Passed => writeln!(text, "ok {name}"),
+            Verdict::Failed(why) => writeln!(text, "FAIL {name}: {why}"),
+            Verdict::Skipped(why) => writeln!(text, "skipped: {name}: {why}"),
+        }
+        .ok();
+    }
+    text
+}
+
+fn parse(kernel: &str, text: &str) -> Option<Column> {
+    let (head, results) = text.split_once(&format!("{RULE}\n"))?;
+    let value = |key: &str| head.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    Some(Column {
+        kernel: kernel.to_owned(),
+        release: value("release")?.to_owned(),
+        results: lab::results(results),
+        trouble: value("trouble").map(str::to_owned),
+        broke: value("broke")?.parse().ok()?,
+        up_seconds: value("up").and_then(|up| up.parse().ok()),
+        seconds: value("seconds")?.parse().ok()?,
+        run: true,
+    })
+}
+
+/// The place of what is kept, below cargo's folder.
+pub(super) fn folder(target: &Path) -> PathBuf {
+    target.join("kernels/results")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_comes_back_and_other_kernels_are_not_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::at(folder.path().join("results"));
+        let scenario = |name: &str, verdict| Scenario { name: name.to_owned(), verdict };
+        let column = Column {
+            kernel: "6.1".to_owned(),
+            release: "6.1.0-50".to_owned(),
+            results: vec![
+                scenario("a/ipv4", Verdict::Passed),
+                scenario("a/ipv6", Verdict::Failed("why: so".to_owned())),
+                scenario("b/ipv4", Verdict::Skipped("no netem".to_owned())),
+            ],
+            trouble: Some("it hung".to_owned()),
+            broke: 1,
+            up_seconds: Some(2.5),
+            seconds: 90.25,
+            run: true,
+        };
+        kept.put(Arch::X86, &column).unwrap();
+        let all = kept.all(Arch::X86);
+        assert_eq!(all.len(), catalogue::all(Arch::X86).len());
+        let found = all.iter().find(|column| column.run).unwrap();
+        assert_eq!(format!("{found:?}"), format!("{column:?}"));
+        assert!(kept.all(Arch::Arm).iter().all(|column| !column.run));
+    }
+}
