@@ -66,7 +66,7 @@ fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
 fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     let http = &flow.http;
     let inbound = flow.flags & flow_flag::INBOUND != 0;
-    record.tuple = sock.tuple();
+    sock.write_tuple(&mut record.tuple);
     record.id = flow.id;
     record.established_ns = flow.established_ns;
     record.inode = sock.inode();
@@ -78,7 +78,8 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     record.body_expected = http.body_expected;
     record.body_seen = http.body_seen;
     record.pid = flow.pid;
-    record.comm = flow.comm;
+    // SAFETY: 16 bytes on both sides; a copy by bytes would be a loop
+    unsafe { bpf_probe_read_kernel((&raw mut record.comm).cast(), 16, (&raw const flow.comm).cast()) };
     record.exchange = event.number;
     record.outstanding = http.outstanding();
     record.error = sock.error();

@@ -19,8 +19,6 @@ use super::text::{self, SegmentWindow};
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
 
-/// Whether heads are read. Off while the verifier takes too long a look at them: a connection is then known
-/// by its times and bytes alone.
 const READS_HEADS: bool = false;
 
 /// A TCP segment that carries something.
