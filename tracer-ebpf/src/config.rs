@@ -28,11 +28,25 @@ pub mod loss {
     pub const CONNECTS_FULL: u32 = 3;
     /// The map of processes that serve a watched port had no room: how one ends is not seen.
     pub const SERVERS_FULL: u32 = 4;
+    /// The map of followed connections had no room: the connection is not followed.
+    pub const FLOWS_FULL: u32 = 5;
+    /// No buffer was free for an exchange's heads: it is not read.
+    pub const HEADS_FULL: u32 = 6;
+    /// The map of connections that this end closed while idle had no room.
+    pub const CLOSED_FULL: u32 = 7;
     /// Number of causes.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 8;
     /// Names in this order, as printed under `lost` in the summary.
-    pub const NAMES: [&str; COUNT as usize] =
-        ["ring-full", "attempts-full", "troubled-full", "connects-full", "servers-full"];
+    pub const NAMES: [&str; COUNT as usize] = [
+        "ring-full",
+        "attempts-full",
+        "troubled-full",
+        "connects-full",
+        "servers-full",
+        "flows-full",
+        "heads-full",
+        "closed-full",
+    ];
 }
 
 /// Exact totals of one watched port: an element of the per-CPU array `PORT_TOTALS`, indexed by slot.
@@ -56,4 +70,60 @@ pub struct PortTotals {
     pub last_syn_ns: u64,
     /// Zero.
     pub reserved: u64,
+}
+
+/// Most connections that are followed at a time.
+pub const FLOWS: u32 = 131_072;
+/// Most exchanges under way whose heads are kept.
+pub const TEXTS: u32 = 8192;
+/// Status codes that can be told of: elements of `TOLD_STATUSES`.
+pub const STATUSES: u32 = 1000;
+/// Columns of the array of exchanges by status.
+pub const EXCHANGE_STATUSES: u32 = 512;
+
+/// Column of a status: 0 for none, and for what is no status.
+#[must_use]
+#[inline]
+pub const fn status_index(status: u16) -> u32 {
+    if status >= 100 && status < 600 { status as u32 - 99 } else { 0 }
+}
+
+/// Status of a column; 0 for none.
+#[must_use]
+pub const fn status_of_index(index: u32) -> u16 {
+    if index == 0 || index > 500 { 0 } else { index as u16 + 99 }
+}
+
+/// Totals of the exchanges of one watched port: an element of the per-CPU array `EXCHANGE_TOTALS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct ExchangeTotals {
+    /// Exchanges that began.
+    pub begun: u64,
+    /// Exchanges that ended, one way or another.
+    pub ended: u64,
+    /// Longest latency, microseconds.
+    pub latency_max_us: u64,
+    /// Responses that began later than `slow_ms`.
+    pub slow: u64,
+    /// Connections that began with TLS.
+    pub tls: u64,
+    /// Connections that began with the HTTP/2 preface.
+    pub http2: u64,
+    /// Connections that began with what is neither, nor HTTP/1.
+    pub not_http: u64,
+    /// Connections that lost step.
+    pub lost_step: u64,
+}
+
+/// An exchange that has a buffer: an element of `OPEN_EXCHANGES`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct OpenExchange {
+    /// Address of its socket; 0 if the buffer is free.
+    pub sock: u64,
+    /// `CLOCK_BOOTTIME` ns at which its request began.
+    pub since_ns: u64,
 }

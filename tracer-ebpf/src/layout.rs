@@ -81,6 +81,18 @@ pub struct Layout {
     pub tcp_snd_una: u32,
     /// `struct tcp_sock.rcv_nxt`
     pub tcp_rcv_nxt: u32,
+    /// `struct tcp_sock.snd_nxt`
+    pub tcp_snd_nxt: u32,
+    /// `struct tcp_sock.write_seq`
+    pub tcp_write_seq: u32,
+    /// `struct tcp_sock.copied_seq`
+    pub tcp_copied_seq: u32,
+    /// `struct inet_connection_sock.icsk_retransmits` (u8)
+    pub icsk_retransmits: u32,
+    /// `struct task_struct.flags`
+    pub task_flags: u32,
+    /// `struct signal_struct.flags`
+    pub signal_flags: u32,
     /// `struct tcp_sock.bytes_received` (u64)
     pub tcp_bytes_received: u32,
     /// `struct tcp_sock.bytes_acked` (u64)
@@ -135,6 +147,10 @@ pub struct Layout {
     pub connect_has_retval: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
+    /// 1 if connections are followed: BTF tells what that needs
+    pub follows_flows: u32,
+    /// Milliseconds after which a response is slow
+    pub slow_ms: u32,
     /// 1 if aya-log messages are wanted (`-v`)
     pub verbose: u32,
 }

@@ -15,6 +15,7 @@
 mod config;
 mod flow;
 mod handshake;
+pub mod http;
 mod latency;
 mod layout;
 mod process;

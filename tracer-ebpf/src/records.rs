@@ -65,8 +65,16 @@ pub mod tcp_state {
     pub const SYN_SENT: u8 = 2;
     /// `SYN_RECV`
     pub const SYN_RECV: u8 = 3;
+    /// `FIN_WAIT1`
+    pub const FIN_WAIT1: u8 = 4;
+    /// `FIN_WAIT2`
+    pub const FIN_WAIT2: u8 = 5;
     /// CLOSE
     pub const CLOSE: u8 = 7;
+    /// `CLOSE_WAIT`
+    pub const CLOSE_WAIT: u8 = 8;
+    /// `LAST_ACK`
+    pub const LAST_ACK: u8 = 9;
     /// LISTEN
     pub const LISTEN: u8 = 10;
 }

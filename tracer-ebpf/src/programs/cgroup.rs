@@ -1,8 +1,8 @@
 //! cgroup_skb on the root cgroup: SYNs that reach a listener or leave this host, and ICMP errors.
 //!
-//! These two run for every packet of every socket. The socket's state stops nearly all of them: an
-//! established one, TCP or connected UDP, is let pass after two loads.
+//! These two run for every packet of every socket, so they leave as early as they can.
 
+use aya_ebpf::bindings::bpf_sock;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
@@ -14,6 +14,7 @@ use super::kernel::Sock;
 use super::maps::ATTEMPTS;
 use super::packet::{self, ContextBytes};
 use super::ports::watched;
+use super::traffic;
 
 /// Always let the packet pass.
 const PASS: i32 = 1;
@@ -21,15 +22,16 @@ const PASS: i32 = 1;
 /// Packets on their way to a socket.
 #[cgroup_skb(ingress)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((sock, state)) = sock_of(&ctx) {
-        match state {
+    if let Some((pointer, state)) = socket_of(&ctx) {
+        match state as u8 {
             tcp_state::LISTEN => {
-                let _not_ours = at_listener(&ctx, sock);
+                let _not_ours = address(pointer).and_then(|sock| at_listener(&ctx, sock));
             }
             tcp_state::CLOSE => {
-                let _not_ours = icmp_error(&ctx, sock, kind::ICMP_RECEIVED);
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
             }
-            _ => {}
+            tcp_state::SYN_SENT => {}
+            _ => traffic::packet(&ctx, pointer, state, 0),
         }
     }
     PASS
@@ -38,13 +40,18 @@ pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((sock, state)) = sock_of(&ctx) {
-        match state {
-            tcp_state::SYN_SENT => syn_left(sock),
-            tcp_state::CLOSE => {
-                let _not_ours = icmp_error(&ctx, sock, kind::ICMP_SENT);
+    if let Some((pointer, state)) = socket_of(&ctx) {
+        match state as u8 {
+            tcp_state::SYN_SENT => {
+                if let Some(sock) = address(pointer) {
+                    syn_left(sock);
+                }
             }
-            _ => {}
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+            }
+            tcp_state::LISTEN => {}
+            _ => traffic::packet(&ctx, pointer, state, 1),
         }
     }
     PASS
@@ -52,23 +59,21 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
 
 /// The packet's socket and its state.
 #[inline(always)]
-fn sock_of(ctx: &SkBuffContext) -> Option<(Sock, u8)> {
+fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
     // SAFETY: the context is this program's own; the verifier checks both loads
-    let (pointer, state) = unsafe {
+    unsafe {
         let pointer = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if pointer.is_null() {
-            return None;
-        }
-        (pointer, (*pointer).state)
-    };
-    if state == u32::from(tcp_state::ESTABLISHED) {
-        return None;
+        if pointer.is_null() { None } else { Some((pointer, (*pointer).state)) }
     }
-    // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
+}
+
+/// The socket as a number: the verifier refuses arithmetic on the pointer itself.
+#[inline(always)]
+fn address(pointer: *mut bpf_sock) -> Option<Sock> {
     let on_stack = pointer as u64;
     // SAFETY: reads this program's own stack
     let address = unsafe { bpf_probe_read_kernel(&raw const on_stack) }.ok()?;
-    Some((Sock::new(address)?, state as u8))
+    Sock::new(address)
 }
 
 #[inline(always)]

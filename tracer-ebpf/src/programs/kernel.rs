@@ -1,12 +1,12 @@
 //! Reads of kernel memory through the offsets of [`Layout`](tracer_ebpf::Layout).
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 use tracer_ebpf::Tuple;
 
 use super::maps::layout;
 
 /// `AF_INET` (include/linux/socket.h, user-space ABI).
-const AF_INET: u16 = 2;
+pub(super) const AF_INET: u16 = 2;
 /// `AF_INET6`.
 pub(super) const AF_INET6: u16 = 10;
 
@@ -27,6 +27,13 @@ impl Kernel {
         unsafe { bpf_probe_read_kernel((self.0 + u64::from(offset)) as *const T) }.ok()
     }
 
+    /// Copies `len` bytes from `offset` to where that many fit; zeros if they cannot be read.
+    #[inline(always)]
+    fn copy_to(self, offset: u32, to: *mut u8, len: u32) {
+        // SAFETY: the caller has room; the helper fails on an address that cannot be read
+        unsafe { generated::bpf_probe_read_kernel(to.cast(), len, (self.0 + u64::from(offset)) as *const _) };
+    }
+
     /// Follows the pointer at `offset`; `None` if it is null.
     #[inline(always)]
     pub(super) fn follow(self, offset: u32) -> Option<Self> {
@@ -38,6 +45,19 @@ impl Kernel {
 #[inline(always)]
 pub(super) fn mapped(v4: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, v4[0], v4[1], v4[2], v4[3]]
+}
+
+/// Makes an address a mapped one and says where its four bytes go.
+#[inline(always)]
+fn v4_place(address: &mut [u8; 16]) -> *mut u8 {
+    let words = address.as_mut_ptr().cast::<u32>();
+    // SAFETY: four words of an array of 16 bytes; in records it is aligned to 8
+    unsafe {
+        words.write_volatile(0);
+        words.add(1).write_volatile(0);
+        words.add(2).write_volatile(0xffff_0000_u32.to_le());
+        words.add(3).cast()
+    }
 }
 
 /// `struct sock`.
@@ -118,10 +138,83 @@ impl Sock {
         next.wrapping_sub(received as u32).wrapping_sub(1)
     }
 
+    #[inline(always)]
+    pub(super) fn receive_next(self) -> u32 {
+        self.0.read(layout!(tcp_rcv_nxt)).unwrap_or(0)
+    }
+
+    #[inline(always)]
+    pub(super) fn send_next(self) -> u32 {
+        self.0.read(layout!(tcp_snd_nxt)).unwrap_or(0)
+    }
+
+    /// How far the app has read.
+    #[inline(always)]
+    pub(super) fn copied(self) -> u32 {
+        self.0.read(layout!(tcp_copied_seq)).unwrap_or(0)
+    }
+
+    /// Whether there is data that has not been sent once.
+    #[inline(always)]
+    pub(super) fn unsent(self) -> bool {
+        let written: u32 = self.0.read(layout!(tcp_write_seq)).unwrap_or(0);
+        written.wrapping_sub(self.send_next()) as i32 > 0
+    }
+
+    /// Payload bytes that came in order, and the peer's FIN.
+    #[inline(always)]
+    pub(super) fn bytes_received(self) -> u64 {
+        self.0.read(layout!(tcp_bytes_received)).unwrap_or(0)
+    }
+
+    /// Bytes that were sent: payload, the FIN, and the SYN of a socket that connected.
+    #[inline(always)]
+    pub(super) fn bytes_sent(self) -> u64 {
+        let unacknowledged: u32 = self.0.read(layout!(tcp_snd_una)).unwrap_or(0);
+        let acknowledged: u64 = self.0.read(layout!(tcp_bytes_acked)).unwrap_or(0);
+        acknowledged.wrapping_add(u64::from(self.send_next().wrapping_sub(unacknowledged)))
+    }
+
+    /// Whether a file holds the socket.
+    #[inline(always)]
+    pub(super) fn has_file(self) -> bool {
+        self.0.follow(layout!(sk_socket)).is_some()
+    }
+
+    /// Time-outs in a row.
+    #[inline(always)]
+    pub(super) fn timeouts(self) -> u8 {
+        self.0.read(layout!(icsk_retransmits)).unwrap_or(0)
+    }
+
     /// Inode of the socket file; 0 for a socket no file holds (yet, or any more).
     #[inline(always)]
     pub(super) fn inode(self) -> u64 {
         self.0.follow(layout!(sk_socket)).and_then(|socket| socket.read(layout!(socket_ino))).unwrap_or(0)
+    }
+
+    /// As [`Sock::tuple`], straight into a record: the stack has no room for it everywhere.
+    #[inline(always)]
+    pub(super) fn write_tuple(self, tuple: &mut Tuple) {
+        if self.family() == AF_INET {
+            self.0.copy_to(layout!(sk_rcv_saddr), v4_place(&mut tuple.src), 4);
+            self.0.copy_to(layout!(sk_daddr), v4_place(&mut tuple.dst), 4);
+        } else {
+            self.0.copy_to(layout!(sk_v6_rcv_saddr), tuple.src.as_mut_ptr(), 16);
+            self.0.copy_to(layout!(sk_v6_daddr), tuple.dst.as_mut_ptr(), 16);
+        }
+        tuple.src_port = self.local_port();
+        tuple.dst_port = self.remote_port();
+        tuple.pad = 0;
+    }
+
+    /// Whether the peer is on this host: a loopback address, or the socket's own.
+    #[inline(always)]
+    pub(super) fn peer_is_own(self) -> bool {
+        const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let tuple = self.tuple();
+        let mapped = tuple.dst[10] == 0xff && tuple.dst[11] == 0xff;
+        tuple.src == tuple.dst || tuple.dst == LOOPBACK || (mapped && tuple.dst[12] == 127)
     }
 
     /// Own end first.

@@ -92,3 +92,7 @@ pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(16_384,
 /// Those of them that the OOM killer chose and that have not ended yet.
 #[map]
 pub(super) static VICTIMS: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+
+/// 1 once one of [`SERVERS`] has connected somewhere: until then no other connection can be one of theirs.
+#[map]
+pub(super) static SERVERS_CONNECT: Array<u32> = Array::with_max_entries(1, 0);

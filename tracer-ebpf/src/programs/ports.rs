@@ -20,6 +20,14 @@ pub(super) fn watched(port: u16) -> Option<Slot> {
 }
 
 impl Slot {
+    /// Of a connection whose port is not watched: it counts nowhere.
+    pub(super) const NONE: Self = Self(0xffff);
+
+    #[inline(always)]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
     /// Whether this namespace is watched. The self-test's port is, everywhere.
     #[inline(always)]
     pub(super) fn in_namespace(self, netns: u32) -> bool {

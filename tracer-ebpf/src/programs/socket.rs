@@ -13,6 +13,7 @@ use super::emit::{emit, header};
 use super::kernel::{AF_INET6, Sock};
 use super::maps::{ATTEMPTS, TROUBLED, layout};
 use super::ports::{Slot, boot_ns, lost, watched};
+use super::{flow, flow_end};
 
 /// `sock:inet_sock_set_state (sk, oldstate, newstate)`: every change of state.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
@@ -20,6 +21,7 @@ pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
         let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
         state_changed(&ctx, sock, old, new);
+        flow_end::state_changed(sock, old, new);
     }
     0
 }
@@ -127,6 +129,7 @@ fn accepted(sock: Sock, old: u8, new: u8) {
         return;
     }
     slot.count(|totals| totals.accepted += 1);
+    flow::accepted(sock, slot);
     if !trouble_is_recent() {
         return;
     }
@@ -167,6 +170,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
             unsafe { (*attempt).retransmits += 1 };
         }
         tell(kind::SYN_RETRANSMIT, sock, netns, 0);
+    } else if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
+        flow_end::retransmits(sock);
     }
     0
 }
@@ -176,6 +181,8 @@ pub(crate) fn tcp_retransmit_skb(ctx: RawTracePointContext) -> i32 {
 pub(crate) fn tcp_receive_reset(ctx: RawTracePointContext) -> i32 {
     if let Some((sock, netns)) = sock_in_syn_sent(&ctx) {
         tell(kind::RESET_RECEIVED, sock, netns, 0);
+    } else if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
+        flow_end::reset_received(sock);
     }
     0
 }

@@ -8,8 +8,9 @@ use tracer_ebpf::{
 use zerocopy::FromBytes;
 
 use super::facts::TypeFacts;
+use super::flow_maps::FlowMaps;
 use super::load::LoadError;
-use crate::record::{BootTime, PortCount, is_ordinary_drop};
+use crate::record::{BootTime, ExchangeCount, PortCount, is_ordinary_drop};
 
 /// A [`PortTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<PortTotals>() / 8];
@@ -37,6 +38,7 @@ pub(super) struct KernelMaps {
     servers: HashMap<MapData, u32, u64>,
     /// Processes that found no room among the servers.
     servers_lost: u64,
+    flows: FlowMaps,
     /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
@@ -53,11 +55,17 @@ pub(super) struct UnsentConnect {
 }
 
 impl KernelMaps {
-    /// Takes the maps out of the loaded object, and the ring with them.
+    /// Takes the maps out of the loaded object, and the ring with them. `told` are the statuses of which
+    /// each answer is told.
     ///
     /// # Errors
     /// [`LoadError`] if the object lacks one, or a namespace cannot be written.
-    pub(super) fn take(ebpf: &mut Ebpf, ports: &[u16], netns: &[u32]) -> Result<(Self, RingBuf<MapData>), LoadError> {
+    pub(super) fn take(
+        ebpf: &mut Ebpf,
+        ports: &[u16],
+        netns: &[u32],
+        told: &[u16],
+    ) -> Result<(Self, RingBuf<MapData>), LoadError> {
         let mut namespaces: HashMap<MapData, u32, u8> = map(ebpf, "NAMESPACES")?;
         for inode in netns {
             namespaces.insert(inode, 1, 0).map_err(|source| LoadError::Map { name: "NAMESPACES", source })?;
@@ -74,6 +82,7 @@ impl KernelMaps {
             drop_reasons: map(ebpf, "DROP_REASONS")?,
             servers: map(ebpf, "SERVERS")?,
             servers_lost: 0,
+            flows: FlowMaps::take(ebpf, told)?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -201,6 +210,12 @@ impl KernelMaps {
         moved
     }
 
+    /// What the exchanges of the watched ports did since the last call; only ports that moved.
+    pub(super) fn exchange_counts(&mut self) -> Vec<ExchangeCount> {
+        let watched = (0_u32..).zip(&self.watched).filter(|(_slot, port)| **port != 0);
+        watched.filter_map(|(slot, port)| self.flows.counts(slot, *port)).collect()
+    }
+
     /// Losses since the last call, by cause; only those that moved.
     pub(super) fn losses(&mut self) -> Vec<(&'static str, u64)> {
         let mut moved = Vec::new();
@@ -280,7 +295,7 @@ impl KernelMaps {
 }
 
 /// Takes a map of this type out of the object.
-fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
+pub(super) fn map<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, LoadError>
 where
     T: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
 {

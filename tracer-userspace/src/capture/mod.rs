@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod facts;
 pub mod firewall;
+mod flow_maps;
 pub mod heads;
 pub mod host;
 mod kernel_maps;

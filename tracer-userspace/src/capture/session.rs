@@ -8,11 +8,13 @@ use aya_log::EbpfLogger;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
 use tokio::io::unix::AsyncFd;
-use tracer_ebpf::RING_BYTES;
+use tracer_ebpf::{FlowWithHeads, RING_BYTES};
+use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
 use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION};
 use super::firewall::RuleFinder;
+use super::heads::{ClientHeader, split};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
 use super::load::{LoadError, Loaded, load};
@@ -24,7 +26,10 @@ use super::polled::readable;
 use super::privileges::Needs;
 use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
-use crate::record::{BootTime, Hook, HostBody, Loss, PacketRecord, PortCounts, Record, Start, Tick, Watched};
+use crate::record::{
+    BootTime, Exchange, ExchangeCounts, FlowRecord, Header, Hook, HostBody, HostRecord, Loss, PacketRecord, PortCounts,
+    Record, Start, Tick, Watched, kind,
+};
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -56,6 +61,10 @@ pub struct SessionConfig {
     pub slow_given: bool,
     /// `--status`.
     pub statuses: Vec<String>,
+    /// The statuses that they mean: of each answer with one of these is told.
+    pub watched_statuses: Vec<u16>,
+    /// `--client-header`.
+    pub client_header: Option<ClientHeader>,
     /// `-v`.
     pub verbose: bool,
 }
@@ -110,6 +119,7 @@ pub struct Session {
     start: Start,
     published: Published,
     next_forgetting: BootTime,
+    client_header: Option<ClientHeader>,
 }
 
 impl Session {
@@ -124,18 +134,18 @@ impl Session {
         let (mut facts, symbols) = Facts::gather_with_symbols();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
-        let (mut plan, mut loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
+        let (mut plan, mut loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
         if facts.kprobes && plan.hooks.iter().any(|hook| is_refused_kprobe(hook, &loaded)) {
             log::info!("this kernel refuses a kprobe that it offers: planning without kprobes");
             facts.kprobes = false;
             drop(loaded);
-            (plan, loaded) = load_as_planned(&facts, config.verbose, !netns.is_empty())?;
+            (plan, loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
         }
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let rules = rule_finder(&facts);
         let published = Published::read(&host, &rules, &config.ports);
         let ports = published.with_targets(&config.ports);
-        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns)?;
+        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns, &config.watched_statuses)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         maps.set_drop_reasons(facts.types.as_ref())?;
         let lookups = Lookups::new(host, symbols, plan.icmp_sockets, ports, rules);
@@ -155,6 +165,7 @@ impl Session {
             start,
             published,
             next_forgetting: since,
+            client_header: config.client_header.clone(),
         };
         session.expect_modules();
         // nothing is recorded yet
@@ -241,6 +252,11 @@ impl Session {
     fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> bool {
         for _ in 0..DRAIN_AT_MOST {
             let Some(item) = self.ring.get_mut().next() else { return false };
+            if let Some((exchange, flow)) = with_heads(&item, self.client_header.as_ref()) {
+                drop(item);
+                self.pass_flow(exchange, flow, stream);
+                continue;
+            }
             let decoded = Record::decode(&item);
             drop(item);
             match decoded {
@@ -259,6 +275,19 @@ impl Session {
             }
         }
         true
+    }
+
+    /// What was read of a flow's heads goes first.
+    fn pass_flow(&mut self, exchange: Option<Exchange>, flow: FlowRecord, stream: &mut Vec<Record>) {
+        let time = BootTime::from_ns(flow.header.time_ns);
+        if time < self.since {
+            return;
+        }
+        if let Some(exchange) = exchange {
+            let body = HostBody::Exchange(Box::new(exchange));
+            self.lookups.pass(Record::Host(HostRecord { time, netns: flow.header.netns, body }), stream);
+        }
+        self.lookups.pass(Record::Flow(flow), stream);
     }
 
     /// Takes all that was in the ring at the call, and never more than it holds: a flood that fills it
@@ -283,6 +312,10 @@ impl Session {
         let ports = self.maps.port_counts();
         if !ports.is_empty() {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
+        }
+        let ports = self.maps.exchange_counts();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
         }
         let losses = self.maps.losses().into_iter().map(|(cause, count)| (cause.to_owned(), count));
         for (cause, count) in losses.chain(self.lookups.take_losses()) {
@@ -413,12 +446,23 @@ impl Session {
     }
 }
 
+/// A flow record that has its heads with it, split.
+fn with_heads(item: &[u8], client: Option<&ClientHeader>) -> Option<(Option<Exchange>, FlowRecord)> {
+    let (header, _body) = Header::read_from_prefix(item).ok()?;
+    if header.kind != kind::FLOW_WITH_HEADS {
+        return None;
+    }
+    let (record, _rest) = FlowWithHeads::read_from_prefix(item).ok()?;
+    Some(split(&record, client))
+}
+
 /// Plans from these facts and loads what was planned.
-fn load_as_planned(facts: &Facts, verbose: bool, netns_filter: bool) -> Result<(Plan, Loaded), SessionError> {
+fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) -> Result<(Plan, Loaded), SessionError> {
     let plan = plan(facts);
     let mut layout = plan.ready()?;
     layout.netns_filter = u32::from(netns_filter);
-    layout.verbose = u32::from(verbose);
+    layout.verbose = u32::from(config.verbose);
+    layout.slow_ms = u32::try_from(config.slow_ns / 1_000_000).unwrap_or(u32::MAX);
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
     let loaded = load(&layout, &plan.hooks, cgroup)?;
     Ok((plan, loaded))

@@ -89,6 +89,8 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         slow_ns: u64::try_from(args.slow().as_nanos()).unwrap_or(u64::MAX),
         slow_given: args.slow.is_some(),
         statuses: args.statuses(),
+        watched_statuses: args.watched_statuses(),
+        client_header: args.client_header.clone(),
         verbose: args.verbose,
     };
     let runtime =

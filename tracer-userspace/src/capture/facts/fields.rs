@@ -61,6 +61,17 @@ pub const FIELDS: &[FieldPath] = &[
     field("tcp_sock.bytes_acked", 8),
 ];
 
+/// Members that only following connections needs: where one is missing, none is followed.
+pub const FLOW_FIELDS: &[FieldPath] = &[
+    field("tcp_sock.snd_nxt", 4),
+    field("tcp_sock.write_seq", 4),
+    field("tcp_sock.copied_seq", 4),
+    field("inet_connection_sock.icsk_retransmits", 1),
+    field("task_struct.flags", 4),
+    field("task_struct.signal", 8),
+    field("signal_struct.flags", 4),
+];
+
 /// Members that recording can do without: where one is missing, so is what it would tell.
 pub const OPTIONAL_FIELDS: &[FieldPath] = &[
     field("inet_connection_sock.icsk_accept_queue.qlen", 4),
@@ -92,6 +103,7 @@ pub const TRACEPOINTS: &[&str] = &[
     "tcp_send_reset",
     "tcp_receive_reset",
     "tcp_retransmit_skb",
+    "tcp_rcv_space_adjust",
     "tcp_retransmit_synack",
     "kfree_skb",
     "net_dev_queue",

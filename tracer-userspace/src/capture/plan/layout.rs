@@ -2,7 +2,7 @@
 
 use tracer_ebpf::{ABSENT, Layout};
 
-use super::super::facts::{FIELDS, Field, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts};
+use super::super::facts::{FIELDS, FLOW_FIELDS, Field, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts};
 
 /// BTF lacks what the programs cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ impl Lookup<'_> {
 }
 
 fn check_sizes(types: &TypeFacts) -> Result<(), LayoutError> {
-    for wanted in FIELDS.iter().chain(TASK_FIELDS).filter(|wanted| wanted.size != 0) {
+    for wanted in FIELDS.iter().chain(TASK_FIELDS).chain(FLOW_FIELDS).filter(|wanted| wanted.size != 0) {
         match types.fields.get(wanted.name) {
             Some(found) if found.size != wanted.size => {
                 return Err(LayoutError::Size {
@@ -70,6 +70,7 @@ pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
     let mut layout = Layout::default();
     buffers(&mut lookup, &mut layout);
     sockets(&mut lookup, &mut layout);
+    flows(types, &mut layout);
     if !lookup.missing.is_empty() {
         return Err(LayoutError::Missing(lookup.missing));
     }
@@ -99,6 +100,26 @@ fn tasks(types: &TypeFacts, layout: &mut Layout) {
     layout.signal_live = at("signal_struct.live.counter");
     layout.signal_group_exit_code = at("signal_struct.group_exit_code");
     layout.victim_is_task = u32::from(has_reason(types, "mark_victim", 0, "struct task_struct *"));
+}
+
+/// Whether BTF tells what following connections needs.
+pub(super) fn knows_flows(types: &TypeFacts) -> bool {
+    FLOW_FIELDS.iter().all(|wanted| types.fields.contains_key(wanted.name))
+}
+
+fn flows(types: &TypeFacts, layout: &mut Layout) {
+    let known = knows_flows(types);
+    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    layout.follows_flows = u32::from(known);
+    layout.tcp_snd_nxt = at("tcp_sock.snd_nxt");
+    layout.tcp_write_seq = at("tcp_sock.write_seq");
+    layout.tcp_copied_seq = at("tcp_sock.copied_seq");
+    layout.icsk_retransmits = at("inet_connection_sock.icsk_retransmits");
+    layout.task_flags = at("task_struct.flags");
+    if known {
+        layout.task_signal = at("task_struct.signal");
+    }
+    layout.signal_flags = at("signal_struct.flags");
 }
 
 pub(super) fn has_reason(types: &TypeFacts, tracepoint: &str, at: usize, kind: &str) -> bool {

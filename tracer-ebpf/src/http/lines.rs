@@ -1,0 +1,143 @@
+//! Lines found eight bytes at a time.
+
+use super::state::{Direction, get, head_flag, put};
+use super::{LINE_BYTES, Window};
+
+/// A newline in each byte.
+const NEWLINES: u64 = 0x0a0a_0a0a_0a0a_0a0a;
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+/// What makes ASCII letters lower case.
+pub(super) const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// What a search stopped at.
+pub(super) mod found {
+    /// At the end of what is in the window.
+    pub(crate) const NOTHING: u32 = 0;
+    /// Behind a line.
+    pub(crate) const LINE: u32 = 1;
+    /// Behind the empty line.
+    pub(crate) const EMPTY_LINE: u32 = 2;
+    /// At the beginning of a line that may say where the message ends.
+    pub(crate) const HEADER: u32 = 3;
+    /// Not through yet: search on.
+    pub(crate) const UNFINISHED: u32 = 4;
+}
+
+/// First words of the header lines that are read, lower case.
+pub(super) mod name {
+    pub(crate) const CONTENT: u64 = u64::from_le_bytes(*b"content-");
+    pub(crate) const TRANSFER: u64 = u64::from_le_bytes(*b"transfer");
+    pub(crate) const CONNECTION: u64 = u64::from_le_bytes(*b"connecti");
+    pub(crate) const USER_AGENT: u64 = u64::from_le_bytes(*b"user-age");
+}
+
+/// Index of the first newline in a word; 8 if there is none.
+#[inline(always)]
+pub(super) fn newline(word: u64) -> u32 {
+    let other = word ^ NEWLINES;
+    let hit = other.wrapping_sub(ONES) & !other & HIGHS;
+    if hit == 0 {
+        return 8;
+    }
+    // the bits below the lowest hit, one counted in each whole byte
+    let below = (hit & hit.wrapping_neg()).wrapping_sub(1) & ONES;
+    (below.wrapping_mul(ONES) >> 56) as u32
+}
+
+/// Takes one word: what the search stopped at, or [`found::UNFINISHED`]. Where it is stays in memory: in
+/// registers the verifier would follow each way that words can take to the end.
+#[inline(always)]
+fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
+    if at >= fill {
+        put!(direction.at, fill as u16);
+        return found::NOTHING;
+    }
+    let word = window.word(base + at);
+    let newline = newline(word);
+    let flags = get(&direction.flags);
+    if flags & head_flag::LINE_START != 0 && !single {
+        if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
+            if at + newline >= fill {
+                return found::NOTHING;
+            }
+            put!(direction.at, (at + newline + 1) as u16);
+            return found::EMPTY_LINE;
+        }
+        // a name is seen whole or waited for
+        if newline == 8 && fill - at < 8 {
+            return found::NOTHING;
+        }
+        let key = word | LOWER;
+        if key == name::CONTENT || key == name::TRANSFER || key == name::CONNECTION || key == name::USER_AGENT {
+            return found::HEADER;
+        }
+    }
+    if newline == 8 {
+        put!(direction.flags, flags & !head_flag::LINE_START);
+        put!(direction.at, (at + 8) as u16);
+        return found::UNFINISHED;
+    }
+    if at + newline >= fill {
+        put!(direction.flags, flags & !head_flag::LINE_START);
+        put!(direction.at, fill as u16);
+        return found::NOTHING;
+    }
+    put!(direction.at, (at + newline + 1) as u16);
+    put!(direction.flags, flags | head_flag::LINE_START);
+    if single { found::LINE } else { found::UNFINISHED }
+}
+
+/// Searches on from `at`. With `single` it stops behind any line, else it passes over lines that say
+/// nothing about the message's end. Not a loop: the verifier keeps too few of a loop's states to see that
+/// its ways meet again.
+#[inline(always)]
+pub(super) fn search(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
+    macro_rules! words {
+        ($($step:literal)*) => {$(
+            let _: u8 = $step;
+            let stopped = word(direction, window, base, single);
+            if stopped != found::UNFINISHED {
+                return stopped;
+            }
+        )*};
+    }
+    words!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+    found::UNFINISHED
+}
+
+/// Whether the line that begins at `at` is in the window as far as it is read.
+#[inline(always)]
+pub(super) fn is_there(direction: &Direction, window: &impl Window, base: u32) -> bool {
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
+    if fill >= at + LINE_BYTES {
+        return true;
+    }
+    let mut step = 0;
+    while step < LINE_BYTES {
+        let newline = newline(window.word(base + at + step));
+        if newline < 8 {
+            return at + step + newline < fill;
+        }
+        step += 8;
+    }
+    false
+}
+
+/// Makes room in a full window: what is not searched yet goes to `keep`, behind what is kept.
+#[inline(always)]
+pub(super) fn make_room(direction: &mut Direction, window: &mut impl Window, base: u32, keep: u32) {
+    let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
+    let mut step = 0;
+    while step < LINE_BYTES {
+        let word = window.word(base + at + step);
+        window.put(base + keep + step, word);
+        step += 8;
+    }
+    let rest = if fill > at { fill - at } else { 0 };
+    // a rest is shorter than what a line is read by, or the search would have passed it
+    let rest = if rest > LINE_BYTES { LINE_BYTES } else { rest };
+    put!(direction.at, keep as u16);
+    put!(direction.fill, (keep + rest) as u16);
+}

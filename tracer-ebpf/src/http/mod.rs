@@ -1,0 +1,47 @@
+//! HTTP/1 as it passes: where heads are due, what they say about where the message ends, and which
+//! response belongs to which request.
+//!
+//! The same code runs in the kernel and in tests. It is written for the verifier: all that survives a
+//! step is kept in memory, so that the verifier forgets its value and sees every step as the same one;
+//! loops have constant bounds, and what exceeds them makes the direction lose step.
+
+mod head;
+mod lines;
+mod read;
+mod start;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use read::{Sink, read};
+pub use start::is_request;
+pub use state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, phase};
+
+/// Where the bytes of heads are looked at: a buffer that belongs to one exchange. A request's begin at
+/// 0, a response's at [`RESPONSE_AT`]. What is kept of a head stays where it is; longer ones go on behind
+/// it, again and again in the same place.
+pub trait Window {
+    /// The 8 bytes at `at`, the first one lowest. Behind the buffer's end they are anything.
+    fn word(&self, at: u32) -> u64;
+
+    /// Replaces the 8 bytes at `at`.
+    fn put(&mut self, at: u32, word: u64);
+
+    /// Copies `len` (1 to [`LOAD_BYTES`]) bytes of the segment, from `from` on, to `at`.
+    fn load(&mut self, from: u32, at: u32, len: u32) -> bool;
+
+    /// The exchange whose request begins is number `number`: its text is what comes next. False if there
+    /// is no buffer.
+    fn begin(&mut self, number: u32) -> bool;
+}
+
+/// Where a response's bytes begin in a [`Window`].
+pub const RESPONSE_AT: u32 = 1280;
+/// Bytes of a [`Window`].
+pub const WINDOW_BYTES: u32 = 2048;
+/// Most bytes loaded at a time.
+pub const LOAD_BYTES: u32 = 512;
+/// A line's name and value are looked for in this many bytes of it.
+pub(crate) const LINE_BYTES: u32 = 64;
+/// A longer head makes its direction lose step.
+pub const HEAD_BYTES_MAX: u32 = 64 * 1024;

@@ -1,0 +1,188 @@
+//! What is remembered of a connection between segments.
+
+/// Values of [`Direction::phase`].
+pub mod phase {
+    /// Nothing has been seen: what the first bytes are decides. Of a response: a head is due.
+    pub const START: u8 = 0;
+    /// A head is due.
+    pub const HEAD_DUE: u8 = 1;
+    /// In a head.
+    pub const HEAD: u8 = 2;
+    /// In a line that tells a chunk's size.
+    pub const CHUNK_SIZE: u8 = 3;
+    /// Behind the last chunk.
+    pub const TRAILER: u8 = 4;
+    /// In a PROXY protocol header, version 1.
+    pub const PROXY_LINE: u8 = 5;
+    /// In a body; `left` bytes are to come.
+    pub const BODY: u8 = 6;
+    /// In a chunk; `left` bytes are to come, its line end included.
+    pub const CHUNK: u8 = 7;
+    /// In a PROXY protocol header, version 2; `left` bytes are to come.
+    pub const PROXY_BINARY: u8 = 8;
+    /// In a body that ends with the connection.
+    pub const UNTIL_CLOSE: u8 = 9;
+    /// Never looked at again.
+    pub const OPAQUE: u8 = 10;
+    /// Out of step.
+    pub const LOST: u8 = 11;
+}
+
+/// Bits of [`Direction::flags`]: where in its lines a direction is, and what the head said so far.
+pub(crate) mod head_flag {
+    /// What comes next begins a line.
+    pub(crate) const LINE_START: u16 = 1 << 0;
+    /// In the first line of a head.
+    pub(crate) const FIRST_LINE: u16 = 1 << 1;
+    /// `Content-Length` was there: `left`.
+    pub(crate) const LENGTH: u16 = 1 << 2;
+    /// `Transfer-Encoding: chunked`
+    pub(crate) const CHUNKED: u16 = 1 << 3;
+    /// `Connection: close`
+    pub(crate) const CLOSE: u16 = 1 << 4;
+    /// `Connection: keep-alive`
+    pub(crate) const KEEP_ALIVE: u16 = 1 << 5;
+    /// HTTP/1.0
+    pub(crate) const OLD: u16 = 1 << 6;
+    /// 1xx other than 101
+    pub(crate) const INTERIM: u16 = 1 << 7;
+    /// What it said cannot be right.
+    pub(crate) const BAD: u16 = 1 << 8;
+}
+
+/// Number of the direction that requests take.
+pub const REQUEST: u32 = 0;
+/// Number of the direction that responses take.
+pub const RESPONSE: u32 = 1;
+
+/// Most requests under way on one connection; with more it loses step.
+pub const MAX_OUTSTANDING: u32 = 32;
+
+/// Writes a value that the verifier shall forget: it knows what is in a register, and would follow each way
+/// with each value; what is in memory it does not know.
+macro_rules! put {
+    ($field:expr, $value:expr $(,)?) => {{
+        let value = $value;
+        let at = &raw mut $field;
+        // SAFETY: a field of a reference's target
+        unsafe { at.write_volatile(value) }
+    }};
+}
+pub(crate) use put;
+
+/// Reads such a value.
+#[inline(always)]
+pub(crate) fn get<T: Copy>(field: &T) -> T {
+    let at = &raw const *field;
+    // SAFETY: a reference's target
+    unsafe { at.read_volatile() }
+}
+
+/// One direction of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Direction {
+    /// Bytes to come in this phase.
+    pub left: u64,
+    /// Sequence number of the next byte.
+    pub next: u32,
+    /// Bytes of the head so far.
+    pub head: u32,
+    /// How far the window is searched.
+    pub(crate) at: u16,
+    /// How far it is filled.
+    pub fill: u16,
+    /// [`head_flag`]
+    pub(crate) flags: u16,
+    /// [`phase`]
+    pub phase: u8,
+    /// Zero.
+    pub(crate) pad: u8,
+}
+
+impl Direction {
+    /// A direction where a head is due at this sequence number.
+    #[inline(always)]
+    pub const fn due(next: u32) -> Self {
+        Self { left: 0, next, head: 0, at: 0, fill: 0, flags: 0, phase: phase::HEAD_DUE, pad: 0 }
+    }
+}
+
+/// HTTP on one connection, its two [`Direction`]s apart. Requests and responses write fields of their own:
+/// the two may pass at the same time on two CPUs.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// First byte of the last request that began with nothing outstanding.
+    pub request_start_ns: u64,
+    /// Last byte of the last request so far.
+    pub request_end_ns: u64,
+    /// When payload last passed before the request began.
+    pub idle_since_ns: u64,
+    /// First byte of the final response.
+    pub response_start_ns: u64,
+    /// Last payload from the responding end.
+    pub response_end_ns: u64,
+    /// As in the flow record.
+    pub body_expected: u64,
+    /// Body bytes of the response so far.
+    pub body_seen: u64,
+    /// Kinds of the outstanding requests, 2 bits each, by number modulo [`MAX_OUTSTANDING`].
+    pub(crate) methods: u64,
+    /// Requests that have begun.
+    pub begun: u32,
+    /// Requests that are whole.
+    pub ended: u32,
+    /// Responses that are whole.
+    pub answered: u32,
+    /// `flow_flag` bits that requests set.
+    pub request_flags: u32,
+    /// `flow_flag` bits that responses set.
+    pub response_flags: u32,
+    /// Status of the present exchange; 0 if none was seen.
+    pub status: u16,
+    /// Bytes of the request's and the response's text that are kept.
+    pub text: [u16; 2],
+    /// Bytes that each direction loads next.
+    pub(crate) wanted: [u16; 2],
+    /// Zero.
+    pub(crate) pad: u16,
+}
+
+/// Kinds of requests: what decides whether their response has a body.
+pub(crate) mod method {
+    pub(crate) const OTHER: u64 = 0;
+    pub(crate) const HEAD: u64 = 1;
+    pub(crate) const CONNECT: u64 = 2;
+}
+
+impl Http {
+    /// Requests whose response is not whole.
+    #[inline(always)]
+    pub fn outstanding(&self) -> u32 {
+        self.begun.wrapping_sub(self.answered)
+    }
+
+    /// When payload last passed, either way.
+    #[inline(always)]
+    pub fn last_payload_ns(&self) -> u64 {
+        if self.request_end_ns > self.response_end_ns { self.request_end_ns } else { self.response_end_ns }
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_method(&mut self, kind: u64) {
+        let shift = (self.begun % MAX_OUTSTANDING) * 2;
+        self.methods = (self.methods & !(3 << shift)) | (kind << shift);
+    }
+
+    /// Kind of the oldest outstanding request.
+    #[inline(always)]
+    pub(crate) fn method(&self) -> u64 {
+        (self.methods >> ((self.answered % MAX_OUTSTANDING) * 2)) & 3
+    }
+}
+
+const _: () = {
+    assert!(size_of::<Direction>() == 24);
+    assert!(size_of::<Http>() == 96);
+};

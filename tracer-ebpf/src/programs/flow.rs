@@ -1,0 +1,191 @@
+//! What is remembered of a followed connection, and where it begins and ends.
+
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::HashMap;
+use tracer_ebpf::http::{Direction, Http, phase};
+use tracer_ebpf::{FLOWS, flow_flag, loss};
+
+use super::exchanges;
+use super::kernel::Sock;
+use super::maps::layout;
+use super::ports::{Slot, boot_ns, lost};
+
+/// Bits of [`Flow::told`].
+pub(super) mod told {
+    /// A `FIN_RECEIVED` was sent: the end must be told too.
+    pub(crate) const FIN_RECEIVED: u32 = 1 << 0;
+    /// The end was told.
+    pub(crate) const END: u32 = 1 << 1;
+    /// `UNANSWERED` was sent for the present silence.
+    pub(crate) const UNANSWERED: u32 = 1 << 2;
+    /// `LATE_DATA` was sent.
+    pub(crate) const LATE_DATA: u32 = 1 << 3;
+    /// `WAITING` was sent for the present exchange.
+    pub(crate) const WAITING: u32 = 1 << 4;
+}
+
+/// Bits of [`Flow::seen`].
+pub(super) mod seen {
+    /// A RST of the peer's came.
+    pub(crate) const RESET: u32 = 1 << 0;
+    /// This end's FIN was seen leaving.
+    pub(crate) const FIN: u32 = 1 << 1;
+}
+
+/// A followed connection: element of [`FLOWS`].
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Flow {
+    pub(super) http: Http,
+    /// By `http::REQUEST` and `http::RESPONSE`.
+    pub(super) directions: [Direction; 2],
+    pub(super) id: u64,
+    pub(super) established_ns: u64,
+    /// Thread group id of the last reader, or of the task that connected.
+    pub(super) pid: u32,
+    /// `flow_flag` bits that hold for the whole connection.
+    pub(super) flags: u32,
+    pub(super) told: u32,
+    pub(super) seen: u32,
+    /// Number of the exchanges' buffer, plus one; 0 if it has none.
+    pub(super) text: u32,
+    pub(super) slot: u16,
+    pub(super) retransmits: u8,
+    pub(super) pad: u8,
+    pub(super) comm: [u8; 16],
+}
+
+const _: () = assert!(size_of::<Flow>() == 200);
+
+/// Followed connections, by address of their socket.
+#[map]
+pub(super) static FLOWS_MAP: HashMap<u64, Flow> = HashMap::with_max_entries(FLOWS, 0);
+
+/// What a new element is made of: it does not fit on the stack beside what the programs hold there.
+static UNKNOWN: Flow = {
+    // SAFETY: all of it is integers
+    let mut flow: Flow = unsafe { core::mem::zeroed() };
+    flow.directions[0].phase = phase::LOST;
+    flow.directions[1].phase = phase::LOST;
+    flow
+};
+
+/// A new element, out of step both ways.
+#[inline(always)]
+fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
+    if layout!(follows_flows) == 0 {
+        return None;
+    }
+    if FLOWS_MAP.insert(key, &UNKNOWN, 0).is_err() {
+        lost(loss::FLOWS_FULL);
+        return None;
+    }
+    // SAFETY: the element stays where it is while the socket lives
+    let flow = unsafe { &mut *FLOWS_MAP.get_ptr_mut(key)? };
+    // SAFETY: the helper takes nothing and cannot fail
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // one CPU makes no two of these within 64 ns
+    flow.id = ((boot_ns() >> 6) << 10) | u64::from(cpu & 0x3ff);
+    flow.flags = flags;
+    flow.slot = slot.number() as u16;
+    Some(flow)
+}
+
+impl Flow {
+    /// Sets the directions' first sequence numbers.
+    #[inline(always)]
+    fn established(&mut self, sock: Sock) {
+        let (received, sent) = (sock.receive_next(), sock.send_next());
+        let inbound = self.flags & flow_flag::INBOUND != 0;
+        self.directions[0].next = if inbound { received } else { sent };
+        self.directions[1].next = if inbound { sent } else { received };
+        self.directions[0].phase = phase::START;
+        self.directions[1].phase = phase::START;
+        self.established_ns = boot_ns();
+    }
+
+    /// Whether something is owed: a request has begun and its response is not whole; without HTTP,
+    /// something came from the initiator and nothing went back since.
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        let http = &self.http;
+        let flags = self.all_flags();
+        if flags & flow_flag::UPGRADED != 0 {
+            return false;
+        }
+        let in_step = self.directions[0].phase != phase::LOST && self.directions[1].phase != phase::LOST;
+        if flags & flow_flag::HTTP != 0 && in_step {
+            return http.outstanding() != 0;
+        }
+        if flags & (flow_flag::TLS | flow_flag::HTTP2) != 0 {
+            return http.response_end_ns == 0;
+        }
+        http.request_end_ns > http.response_end_ns
+    }
+
+    /// The present exchange's number: that of the oldest that is open, or of the last.
+    #[inline(always)]
+    pub(super) fn number(&self) -> u32 {
+        let open = u32::from(self.http.outstanding() != 0);
+        self.http.answered.wrapping_add(open)
+    }
+
+    /// The responding end closes: a response that ends with the connection is whole.
+    #[inline(always)]
+    pub(super) fn ends_with_connection(&mut self) {
+        if self.directions[1].phase == phase::UNTIL_CLOSE && self.http.outstanding() != 0 {
+            self.directions[1].phase = phase::OPAQUE;
+            self.http.answered = self.http.answered.wrapping_add(1);
+            exchanges::answered(self.slot, &self.http);
+        }
+    }
+
+    /// Whether this end closes a connection that was kept alive and had nothing to do.
+    #[inline(always)]
+    pub(super) fn closed_while_idle(&self) -> bool {
+        self.http.answered != 0
+            && self.http.outstanding() == 0
+            && self.all_flags() & (flow_flag::CLOSE_ANNOUNCED | flow_flag::UPGRADED) == 0
+    }
+
+    /// `flow_flag` bits as they are now.
+    #[inline(always)]
+    pub(super) fn all_flags(&self) -> u32 {
+        self.flags | self.http.request_flags | self.http.response_flags
+    }
+}
+
+/// A listener's child is established.
+#[inline(always)]
+pub(super) fn accepted(sock: Sock, slot: Slot) {
+    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot) {
+        flow.established(sock);
+    }
+}
+
+/// A task connects.
+#[inline(always)]
+pub(super) fn connects(sock: Sock, slot: Slot, flags: u32) {
+    if let Some(flow) = new(sock.0.0, flags, slot) {
+        flow.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+        flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    }
+}
+
+/// A connect() succeeded.
+#[inline(always)]
+pub(super) fn connected(sock: Sock) {
+    if let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) {
+        // SAFETY: the socket is locked, and no packet of it has passed yet
+        unsafe { (*flow).established(sock) };
+    }
+}
+
+/// A connection is met whose beginning was not seen.
+#[inline(always)]
+pub(super) fn met(key: u64, slot: Slot, inbound: bool) -> Option<*mut Flow> {
+    let role = if inbound { flow_flag::INBOUND } else { 0 };
+    new(key, role | flow_flag::MID_STREAM, slot).map(|flow| &raw mut *flow)
+}

@@ -1,0 +1,158 @@
+//! What changes a followed connection's state, and what of that is worth telling.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use tracer_ebpf::{flow_event, flow_flag, tcp_state};
+
+use super::exchanges;
+use super::flow::{self, FLOWS_MAP, Flow, seen, told};
+use super::flow_record::{Event, task_is_exiting, tell};
+use super::kernel::Sock;
+use super::maps::{SERVERS, SERVERS_CONNECT};
+use super::ports::{Slot, watched};
+use super::text;
+
+/// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
+const TIMED_OUT: u32 = 110;
+/// `ECONNABORTED`
+const ABORTED: u32 = 103;
+
+/// A socket changes its state.
+#[inline(always)]
+pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
+    match (old, new) {
+        (_, tcp_state::SYN_SENT) => begins(sock),
+        (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
+        (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => closes(sock),
+        (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
+        (tcp_state::LISTEN, _) | (tcp_state::CLOSE, _) => {}
+        (_, tcp_state::CLOSE) => ended(sock, old),
+        _ => {}
+    }
+}
+
+/// A task connects: to a watched port of another host, or anywhere if it serves a watched port.
+#[inline(always)]
+fn begins(sock: Sock) {
+    let serves = SERVERS.get_ptr((bpf_get_current_pid_tgid() >> 32) as u32).is_some();
+    let (slot, flags) = match watched(sock.remote_port()) {
+        Some(slot) if serves || !sock.peer_is_own() => (slot, 0),
+        None if serves => (Slot::NONE, flow_flag::CHAINED),
+        _ => return,
+    };
+    if !sock.is_tcp() || !slot.in_namespace(sock.netns()) {
+        return;
+    }
+    if serves {
+        let _in_bounds = SERVERS_CONNECT.set(0, 1, 0);
+    }
+    flow::connects(sock, slot, flags);
+}
+
+/// The app closes, or shuts down its side.
+#[inline(always)]
+fn closes(sock: Sock) {
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
+    // SAFETY: the socket is locked
+    let flow = unsafe { &mut *flow };
+    if task_is_exiting() {
+        flow.flags |= flow_flag::TASK_EXITING;
+    }
+}
+
+/// The peer's FIN came, behind all that it sent.
+#[inline(always)]
+fn fin_received(sock: Sock, state: u8) {
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
+    // SAFETY: the socket is locked
+    let flow = unsafe { &mut *flow };
+    if flow.flags & flow_flag::INBOUND == 0 {
+        flow.ends_with_connection();
+    }
+    if flow.is_open() && flow.told & told::END == 0 {
+        flow.told |= told::FIN_RECEIVED;
+        let event = Event { event: flow_event::FIN_RECEIVED, state, flags: 0, number: flow.number() };
+        tell(flow, sock, event);
+    }
+    flow.flags |= flow_flag::FIN_RECEIVED;
+}
+
+/// The socket reaches CLOSE.
+#[inline(always)]
+fn ended(sock: Sock, old: u8) {
+    let key = sock.0.0;
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(key) else { return };
+    // SAFETY: the socket is locked, and its last packets have passed
+    let flow = unsafe { &mut *flow };
+    if let Some(event) = end_of(flow, sock, old) {
+        tell(flow, sock, event);
+    }
+    let pending = flow.http.outstanding();
+    if pending != 0 {
+        exchanges::abandoned(flow.slot, flow.http.status, pending);
+    }
+    text::release(flow);
+    let _present = FLOWS_MAP.remove(key);
+}
+
+/// What the end is, if it is worth telling.
+#[inline(always)]
+fn end_of(flow: &Flow, sock: Sock, old: u8) -> Option<Event> {
+    if flow.told & told::END != 0 || flow.established_ns == 0 && flow.flags & flow_flag::MID_STREAM == 0 {
+        return None;
+    }
+    let error = sock.error();
+    let number = flow.number();
+    if error == TIMED_OUT {
+        return Some(Event { event: flow_event::TIMED_OUT, state: old, flags: 0, number });
+    }
+    if !flow.is_open() && flow.told & told::FIN_RECEIVED == 0 {
+        return None;
+    }
+    // closed without a FIN and for no error: the kernel is about to send a RST, for unread data or
+    // because the app asked for it
+    let aborted = matches!(old, tcp_state::ESTABLISHED | tcp_state::CLOSE_WAIT | tcp_state::FIN_WAIT1);
+    if !aborted || !(error == 0 || error == ABORTED) || flow.seen & seen::RESET != 0 {
+        return Some(Event { event: flow_event::CLOSED, state: old, flags: 0, number });
+    }
+    let mut flags = if task_is_exiting() { flow_flag::TASK_EXITING } else { 0 };
+    let fin = u32::from(flow.flags & flow_flag::FIN_RECEIVED != 0);
+    if sock.receive_next().wrapping_sub(fin).wrapping_sub(sock.copied()) as i32 > 0 {
+        flags |= flow_flag::UNREAD_DATA;
+    }
+    Some(Event { event: flow_event::RESET_SENT, state: old, flags, number })
+}
+
+/// TCP takes a RST, or acts as if one had come.
+#[inline(always)]
+pub(super) fn reset_received(sock: Sock) {
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
+    // SAFETY: the socket is locked
+    let flow = unsafe { &mut *flow };
+    if flow.seen & seen::RESET == 0 || flow.told & told::END != 0 {
+        return;
+    }
+    if flow.is_open() || flow.told & told::FIN_RECEIVED != 0 {
+        flow.told |= told::END;
+        let event = Event { event: flow_event::RESET_RECEIVED, state: sock.state(), flags: 0, number: flow.number() };
+        tell(flow, sock, event);
+    }
+}
+
+/// Something is sent again.
+#[inline(always)]
+pub(super) fn retransmits(sock: Sock) {
+    /// With the third the silence is told.
+    const SILENCE: u8 = 3;
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
+    // SAFETY: the socket is locked
+    let flow = unsafe { &mut *flow };
+    let timeouts = sock.timeouts();
+    flow.retransmits = timeouts;
+    if timeouts < SILENCE {
+        flow.told &= !told::UNANSWERED;
+    } else if flow.told & told::UNANSWERED == 0 {
+        flow.told |= told::UNANSWERED;
+        let event = Event { event: flow_event::UNANSWERED, state: sock.state(), flags: 0, number: flow.number() };
+        tell(flow, sock, event);
+    }
+}

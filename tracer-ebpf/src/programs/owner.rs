@@ -1,0 +1,30 @@
+//! Whose a connection is: the process that reads from it.
+
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::flow_flag;
+
+use super::flow::FLOWS_MAP;
+use super::maps::SERVERS;
+use super::ports::boot_ns;
+
+/// `tcp:tcp_rcv_space_adjust (sk)`: a task has read from a socket.
+#[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
+pub(crate) fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
+    let key = ctx.arg::<u64>(0);
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(key) else { return 0 };
+    // SAFETY: the socket is locked by its reader
+    let flow = unsafe { &mut *flow };
+    if flow.pid != 0 {
+        return 0;
+    }
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    flow.pid = pid;
+    if flow.flags & flow_flag::INBOUND != 0 && SERVERS.get_ptr(pid).is_none() {
+        // a full map is filled by user space as well
+        let _full = SERVERS.insert(pid, boot_ns(), 0);
+    }
+    0
+}

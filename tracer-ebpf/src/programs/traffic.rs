@@ -1,0 +1,342 @@
+//! Packets of connections: what a segment is, and what it means for its connection. This runs for every
+//! packet of every socket: what carries nothing is let pass after a look at its headers.
+
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::programs::SkBuffContext;
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
+use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
+
+use super::exchanges;
+use super::flow::{self, FLOWS_MAP, Flow, seen, told};
+use super::flow_record::{Event, tell};
+use super::kernel::{AF_INET, Sock};
+use super::maps::SERVERS_CONNECT;
+use super::ports::{boot_ns, watched};
+use super::text::{self, SegmentWindow};
+
+/// A connection that lost step finds it again at a request that comes after this silence, ns.
+const QUIET_NS: u64 = 20_000_000;
+
+const READS_HEADS: bool = false;
+
+/// A TCP segment that carries something.
+#[derive(Clone, Copy)]
+struct Segment {
+    /// Where its payload begins in the packet.
+    payload: u32,
+    /// Bytes of payload.
+    len: u32,
+    seq: u32,
+    ack: u32,
+    flags: u8,
+}
+
+/// A packet of a connected socket: `egress` is 1 on its way out, else 0.
+#[inline(always)]
+pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, egress: u32) {
+    let Some(segment) = segment(ctx.skb.skb) else { return };
+    let Some(place) = place(pointer) else { return };
+    // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
+    let on_stack = pointer as u64;
+    // SAFETY: reads this program's own stack
+    let Ok(key) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
+    let Some(flow) = followed(key, place, segment) else { return };
+    let Some(sock) = Sock::new(key) else { return };
+    // SAFETY: elements stay where they are; each direction writes what is its own
+    let inbound = unsafe { (*flow).flags } & flow_flag::INBOUND;
+    let way = core::hint::black_box(egress ^ inbound ^ 1) & 1;
+    if segment.flags & tcp_flag::RST != 0 && egress == 0 {
+        // SAFETY: as above
+        unsafe { (*flow).seen |= seen::RESET };
+        return;
+    }
+    if segment.len != 0 {
+        payload(ctx, flow, sock, segment, way, state, egress);
+    }
+    if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
+        // SAFETY: as above
+        fin_leaves(unsafe { &mut *flow }, sock, state, way);
+    }
+}
+
+/// The segment, unless it is a mere acknowledgement.
+#[inline(always)]
+fn segment(skb: *mut __sk_buff) -> Option<Segment> {
+    const TCP: u8 = 6;
+    // SAFETY: the context is this program's own; the verifier checks each access against data_end
+    unsafe {
+        let (data, end) = ((*skb).data as usize, (*skb).data_end as usize);
+        if data + 40 > end {
+            return None;
+        }
+        let first = *(data as *const u8);
+        // IP options and extension headers are too rare to be worth a longer way for every packet
+        let header: u32 = if first == 0x45 && *((data + 9) as *const u8) == TCP {
+            20
+        } else if first >> 4 == 6 && *((data + 6) as *const u8) == TCP {
+            40
+        } else {
+            return None;
+        };
+        let tcp = data + header as usize;
+        if tcp + 20 > end {
+            return None;
+        }
+        let flags = *((tcp + 13) as *const u8);
+        let payload = header + u32::from(*((tcp + 12) as *const u8) >> 4) * 4;
+        let all = (*skb).len;
+        let len = if all > payload { all - payload } else { 0 };
+        if (len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0) || flags & tcp_flag::SYN != 0 {
+            return None;
+        }
+        Some(Segment {
+            payload,
+            len,
+            seq: u32::from_be(*((tcp + 4) as *const u32)),
+            ack: u32::from_be(*((tcp + 8) as *const u32)),
+            flags,
+        })
+    }
+}
+
+/// Which end of which port a socket is.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The watched port; 0 if there is none.
+    port: u16,
+    inbound: bool,
+}
+
+/// `None` where nothing is followed.
+#[inline(always)]
+fn place(pointer: *mut bpf_sock) -> Option<Place> {
+    // SAFETY: the verifier checks the loads
+    let (local, remote) = unsafe { ((*pointer).src_port as u16, u16::from_be((*pointer).dst_port)) };
+    if watched(local).is_some() {
+        return Some(Place { port: local, inbound: true });
+    }
+    let servers_connect = SERVERS_CONNECT.get(0).is_some_and(|any| *any != 0);
+    if watched(remote).is_some() {
+        if !is_own(pointer) {
+            return Some(Place { port: remote, inbound: false });
+        }
+    }
+    // a server's own connection, if it has any
+    if servers_connect { Some(Place { port: 0, inbound: false }) } else { None }
+}
+
+/// Whether the socket's peer is on this host: then the other end is followed.
+#[inline(always)]
+fn is_own(pointer: *mut bpf_sock) -> bool {
+    // SAFETY: the verifier checks the loads
+    unsafe {
+        if (*pointer).family == u32::from(AF_INET) {
+            let (src, dst) = ((*pointer).src_ip4, (*pointer).dst_ip4);
+            src == dst || u32::from_be(dst) >> 24 == 127
+        } else {
+            (*pointer).src_ip6[3] == (*pointer).dst_ip6[3]
+                && (*pointer).src_ip6[2] == (*pointer).dst_ip6[2]
+                && (*pointer).src_ip6[1] == (*pointer).dst_ip6[1]
+                && (*pointer).src_ip6[0] == (*pointer).dst_ip6[0]
+                || ((*pointer).dst_ip6[2] == 0xffff_u32.to_be() && u32::from_be((*pointer).dst_ip6[3]) >> 24 == 127)
+        }
+    }
+}
+
+/// What is remembered of the socket; a connection of a watched port that is met for the first time is
+/// followed from now on.
+#[inline(always)]
+fn followed(key: u64, place: Place, segment: Segment) -> Option<*mut Flow> {
+    if let Some(flow) = FLOWS_MAP.get_ptr_mut(key) {
+        return Some(flow);
+    }
+    if place.port == 0 || segment.len == 0 {
+        return None;
+    }
+    let slot = watched(place.port)?;
+    if !slot.in_namespace(Sock::new(key)?.netns()) {
+        return None;
+    }
+    flow::met(key, slot, place.inbound)
+}
+
+/// Tells of exchanges as they are read.
+struct Report {
+    flow: *mut Flow,
+    sock: Sock,
+    state: u8,
+}
+
+impl Sink for Report {
+    #[inline(always)]
+    fn wants(&self, http: &Http, now: u64) -> bool {
+        const NOT_PLAIN: u32 = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER;
+        exchanges::is_told(http.status)
+            || exchanges::fails_health_check(http, now)
+            || (http.status >= 400 && http.request_flags & NOT_PLAIN != 0)
+    }
+
+    #[inline(always)]
+    fn answered(&mut self, http: &Http) {
+        // SAFETY: written once, when the connection began
+        exchanges::answered(unsafe { (*self.flow).slot }, http);
+    }
+
+    #[inline(always)]
+    fn tell(&mut self, http: &Http, event: u8, number: u32) {
+        // to what is no HTTP belongs no exchange
+        let number = if http.begun == 0 { 0 } else { number };
+        // SAFETY: elements stay where they are
+        tell(unsafe { &*self.flow }, self.sock, Event { event, state: self.state, flags: 0, number });
+    }
+}
+
+#[inline(always)]
+fn payload(ctx: &SkBuffContext, flow: *mut Flow, sock: Sock, segment: Segment, way: u32, state: u32, egress: u32) {
+    let now = boot_ns();
+    // SAFETY: the map's element: the other direction writes other fields
+    let flow_ref = unsafe { &mut *flow };
+    // SAFETY: `way` is 0 or 1, and there are two
+    let direction = unsafe { &mut *(&raw mut (*flow).directions).cast::<Direction>().add(way as usize) };
+    if READS_HEADS && direction.phase == phase::LOST && way == REQUEST {
+        find_step(ctx, flow_ref, segment, now);
+    }
+    if flow_ref.directions[0].phase == phase::OPAQUE && flow_ref.http.response_flags & flow_flag::UPGRADED != 0 {
+        return;
+    }
+    let Some(new) = advance(direction, segment) else { return };
+    if egress == 0 && way == REQUEST {
+        late(flow_ref, sock, state, now);
+    }
+    // SAFETY: as above
+    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
+    let begun = flow_ref.http.begun;
+    let mut window =
+        SegmentWindow { ctx, flow, text: text::of(flow_ref), key: sock.0.0, payload: segment.payload, way };
+    let mut report = Report { flow, sock, state: state as u8 };
+    let known = flow_ref.http.request_flags;
+    if READS_HEADS {
+        read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, (new, segment.len), now);
+    } else {
+        direction.phase = phase::OPAQUE;
+    }
+    times(flow_ref, direction.phase, way, now);
+    let began = flow_ref.http.begun.wrapping_sub(begun);
+    let opened = flow_ref.http.request_flags & !known;
+    if way == REQUEST && (began != 0 || opened != 0) {
+        exchanges::count(flow_ref.slot, |totals| {
+            totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);
+            totals.tls += u64::from(opened & flow_flag::TLS != 0);
+            totals.http2 += u64::from(opened & flow_flag::HTTP2 != 0);
+            totals.not_http += u64::from(opened & flow_flag::NOT_HTTP != 0);
+        });
+    }
+    if flow_ref.text != 0 && flow_ref.http.outstanding() == 0 {
+        let request = &flow_ref.directions[0];
+        if request.phase >= phase::UNTIL_CLOSE || (request.phase <= phase::HEAD_DUE && request.fill == 0) {
+            text::release(flow_ref);
+        }
+    }
+}
+
+/// Takes the segment into the direction's stream: where its new bytes begin. A gap is passed over inside a
+/// body; where a head may be in it, the direction loses step.
+#[inline(always)]
+fn advance(direction: &mut Direction, segment: Segment) -> Option<u32> {
+    let behind = direction.next.wrapping_sub(segment.seq) as i32;
+    let in_step = direction.phase < phase::OPAQUE;
+    if behind > 0 && behind as u32 >= segment.len {
+        return None;
+    }
+    direction.next = segment.seq.wrapping_add(segment.len);
+    if behind >= 0 {
+        return Some(behind as u32);
+    }
+    let gap = u64::from(behind.unsigned_abs());
+    if direction.phase == phase::BODY || direction.phase == phase::CHUNK {
+        if direction.left > gap {
+            direction.left -= gap;
+        } else {
+            direction.phase = phase::LOST;
+        }
+    } else if in_step && direction.phase != phase::UNTIL_CLOSE {
+        direction.phase = phase::LOST;
+    }
+    Some(0)
+}
+
+/// When payload passed.
+#[inline(always)]
+fn times(flow: &mut Flow, phase_now: u8, way: u32, now: u64) {
+    let http = &mut flow.http;
+    let unread = phase_now >= phase::OPAQUE;
+    if way == REQUEST {
+        // without heads, what comes after an answer is the next request
+        if unread && http.response_end_ns >= http.request_end_ns {
+            http.idle_since_ns = http.last_payload_ns();
+            http.request_start_ns = now;
+            http.response_start_ns = 0;
+        }
+        http.request_end_ns = now;
+    } else {
+        if unread && http.response_start_ns == 0 {
+            http.response_start_ns = now;
+        }
+        http.response_end_ns = now;
+    }
+}
+
+/// A connection that is out of step is in step again at a request that follows silence.
+#[inline(always)]
+fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
+    let last = flow.http.last_payload_ns();
+    let fresh = flow.http.begun == 0 && flow.http.response_end_ns >= flow.http.request_end_ns;
+    if segment.len < 8 || !(fresh || now.wrapping_sub(last) > QUIET_NS) {
+        return;
+    }
+    let mut first = 0_u64;
+    // SAFETY: 8 bytes of the stack
+    let read = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), segment.payload, (&raw mut first).cast(), 8) };
+    if read != 0 || !is_request(first) {
+        return;
+    }
+    let pending = flow.http.outstanding();
+    if pending != 0 {
+        exchanges::abandoned(flow.slot, flow.http.status, pending);
+        flow.http.answered = flow.http.begun;
+        flow.http.ended = flow.http.begun;
+    }
+    text::release(flow);
+    flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
+}
+
+/// Data that comes to a connection which this end closed while it was idle.
+#[inline(always)]
+fn late(flow: &mut Flow, sock: Sock, state: u32, now: u64) {
+    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
+    if !closing || flow.told & told::LATE_DATA != 0 || !flow.closed_while_idle() {
+        return;
+    }
+    flow.told |= told::LATE_DATA | told::END;
+    let _event_time = now;
+    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number: 0 });
+}
+
+/// This end's FIN leaves, behind all that was sent.
+#[inline(always)]
+fn fin_leaves(flow: &mut Flow, sock: Sock, state: u32, way: u32) {
+    if flow.seen & seen::FIN != 0 {
+        return;
+    }
+    flow.seen |= seen::FIN;
+    if way == RESPONSE {
+        flow.ends_with_connection();
+    }
+    if flow.told & told::END != 0 || !(flow.is_open() || flow.told & told::FIN_RECEIVED != 0) {
+        return;
+    }
+    flow.told |= told::END;
+    tell(flow, sock, Event { event: flow_event::FIN_SENT, state: state as u8, flags: 0, number: flow.number() });
+}
