@@ -1,8 +1,8 @@
 //! Header lines, and what a whole head means for what follows it.
 
+use super::Window;
 use super::lines::{LOWER, name};
 use super::state::{Direction, Http, get, head_flag, method, phase, put};
-use super::Window;
 use crate::{BODY_CHUNKED, BODY_UNKNOWN, flow_flag};
 
 /// Lower-case words of header names (behind their first) and values, and how many bytes of each count.
