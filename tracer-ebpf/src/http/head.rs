@@ -69,7 +69,8 @@ pub(super) fn decimal(word: u64) -> (u32, u64) {
     if others == 0 {
         return (8, value(digits));
     }
-    let below = (others & others.wrapping_neg()).wrapping_sub(1) & ONES;
+    let lowest = others >> 7;
+    let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
     let count = (below.wrapping_mul(ONES) >> 56) as u32;
     if count == 0 {
         return (0, 0);

@@ -41,7 +41,8 @@ pub(super) fn newline(word: u64) -> u32 {
         return 8;
     }
     // the bits below the lowest hit, one counted in each whole byte
-    let below = (hit & hit.wrapping_neg()).wrapping_sub(1) & ONES;
+    let lowest = hit >> 7;
+    let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
     (below.wrapping_mul(ONES) >> 56) as u32
 }
 

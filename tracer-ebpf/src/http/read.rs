@@ -9,10 +9,8 @@ use super::state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, get, hea
 use super::{HEAD_BYTES_MAX, LOAD_BYTES, RESPONSE_AT, Window};
 use crate::{flow_event, flow_flag};
 
-/// Most steps of a round: a load, a header line that matters, a head's end, a chunk.
+/// Most steps of one call: a load, a header line that matters, a head's end, a chunk.
 const STEPS: u32 = 1;
-/// Most rounds through one segment; each ends early where there is something to tell.
-const ROUNDS: u32 = 1;
 /// Bytes loaded where a chunk's size is due: what follows it is body.
 const CHUNK_LINE_BYTES: u32 = 32;
 /// Most hexadecimal digits of a chunk's size.
@@ -54,8 +52,11 @@ struct Step {
     give_back: bool,
 }
 
-/// Reads what is new in a segment: bytes `from` to `len`. `way` is [`REQUEST`] or [`RESPONSE`], `other`
-/// the other direction's phase.
+/// Reads what is new in a segment, which begins at sequence number `seq` and has `len` bytes: from the
+/// direction's `next` on. `way` is [`REQUEST`] or [`RESPONSE`], `other` the other direction's phase.
+///
+/// Where it is, and what it needs next, are in memory alone: whatever a step did, the next one begins the
+/// same for the verifier.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a struct of them would have to live on the kernel's small stack")]
 pub fn read<W: Window, S: Sink>(
@@ -65,86 +66,73 @@ pub fn read<W: Window, S: Sink>(
     other: u8,
     window: &mut W,
     sink: &mut S,
-    (from, len): (u32, u32),
+    (seq, len): (u32, u32),
     now: u64,
-) {
+) -> bool {
+    let span = Span { base: way * RESPONSE_AT, keep: 1024 - way * 640, capacity: 1280 - way * 512 };
     if other == phase::LOST {
         put!(direction.phase, phase::LOST);
     }
-    let mut at = from;
-    let mut more = true;
-    for _ in 0..ROUNDS {
-        let event = round(http, direction, way, other, window, sink, (&mut at, len), &mut more, now);
-        if event == DONE {
-            return;
+    for _ in 0..STEPS {
+        compiler_fence(Ordering::SeqCst);
+        let at = get(&direction.next).wrapping_sub(seq);
+        let now_in = get(&direction.phase);
+        if now_in >= phase::UNTIL_CLOSE {
+            if now_in == phase::UNTIL_CLOSE {
+                http.body_seen = http.body_seen.wrapping_add(u64::from(len.wrapping_sub(at)));
+            }
+            put!(direction.next, seq.wrapping_add(len));
+            return true;
         }
-        if event != 0 {
-            // an exchange that is whole was counted already
-            let whole = get(&direction.phase) == phase::HEAD_DUE || get(&direction.phase) == phase::OPAQUE;
-            let answered = whole && event == flow_event::RESPONSE && http.begun != 0;
-            let number = if answered { http.answered } else { http.answered.wrapping_add(1) };
-            sink.tell(http, event, number);
+        if get(&direction.more) != 0 && at >= len {
+            return true;
         }
+        step(http, direction, way, other, span, window, sink, (at, len), now);
     }
-    put!(direction.phase, phase::LOST);
+    put!(direction.unfinished, 1);
+    false
 }
 
-/// What a round comes to when the segment is read.
-const DONE: u8 = u8::MAX;
-
-/// Takes some steps. Returns [`DONE`], an event, or 0.
+/// Takes one step.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a struct of them would have to live on the kernel's small stack")]
-fn round<W: Window, S: Sink>(
+fn step<W: Window, S: Sink>(
     http: &mut Http,
     direction: &mut Direction,
     way: u32,
     other: u8,
+    span: Span,
     window: &mut W,
     sink: &mut S,
-    (at, len): (&mut u32, u32),
-    more: &mut bool,
+    (at, len): (u32, u32),
     now: u64,
-) -> u8 {
-    let span = Span { base: way * RESPONSE_AT, keep: 1024 - way * 640, capacity: 1280 - way * 512 };
-    for _ in 0..STEPS {
-        compiler_fence(Ordering::SeqCst);
-        let now_in = get(&direction.phase);
-        if now_in >= phase::UNTIL_CLOSE {
-            if now_in == phase::UNTIL_CLOSE {
-                http.body_seen = http.body_seen.wrapping_add(u64::from(len.wrapping_sub(*at)));
-            }
-            return DONE;
-        }
-        if *more && *at >= len {
-            return DONE;
-        }
-        let step = if now_in >= phase::BODY {
-            pass_over(http, direction, way, at, len)
-        } else if *more && !load(http, direction, way, span, window, at, len) {
-            put!(direction.phase, phase::LOST);
-            Step { more: true, ..Step::default() }
+) {
+    let step = if get(&direction.phase) >= phase::BODY {
+        pass_over(http, direction, way, at, len)
+    } else if get(&direction.more) != 0 && !load(http, direction, way, span, window, at, len) {
+        put!(direction.phase, phase::LOST);
+        Step { more: true, ..Step::default() }
+    } else {
+        lines(http, direction, way, other, span, window, now)
+    };
+    if step.give_back {
+        let back = u32::from(get(&direction.fill).wrapping_sub(get(&direction.at)));
+        put!(direction.next, get(&direction.next).wrapping_sub(back));
+        begin_window(direction, span.keep);
+    }
+    put!(direction.more, u8::from(step.more || step.give_back));
+    let number = http.answered.wrapping_add(1);
+    if step.whole {
+        if way == REQUEST {
+            http.ended = http.ended.wrapping_add(1);
         } else {
-            lines(http, direction, way, other, span, window, now)
-        };
-        if step.give_back {
-            *at = at.wrapping_sub(u32::from(get(&direction.fill).wrapping_sub(get(&direction.at))));
-            begin_window(direction, span.keep);
-        }
-        *more = step.more || step.give_back;
-        if step.whole {
-            if way == REQUEST {
-                http.ended = http.ended.wrapping_add(1);
-            } else {
-                http.answered = http.answered.wrapping_add(1);
-                sink.answered(http);
-            }
-        }
-        if step.event != 0 && (step.event != flow_event::RESPONSE || sink.wants(http, now)) {
-            return step.event;
+            http.answered = number;
+            sink.answered(http);
         }
     }
-    0
+    if step.event != 0 && (step.event != flow_event::RESPONSE || sink.wants(http, now)) {
+        sink.tell(http, step.event, number);
+    }
 }
 
 /// Sets the window to where this phase's lines go.
@@ -163,12 +151,12 @@ fn begin_window(direction: &mut Direction, keep: u32) {
 
 /// Bytes that nobody looks at.
 #[inline(always)]
-fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at: &mut u32, len: u32) -> Step {
-    let available = u64::from(len.wrapping_sub(*at));
+fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at: u32, len: u32) -> Step {
+    let available = u64::from(len.wrapping_sub(at));
     let left = get(&direction.left);
     let taken = if available < left { available } else { left };
     put!(direction.left, left - taken);
-    *at = at.wrapping_add(taken as u32);
+    put!(direction.next, get(&direction.next).wrapping_add(taken as u32));
     let now_in = get(&direction.phase);
     if way == RESPONSE {
         // a chunk's line end is no body
@@ -201,7 +189,7 @@ fn load<W: Window>(
     way: u32,
     span: Span,
     window: &mut W,
-    at: &mut u32,
+    at: u32,
     len: u32,
 ) -> bool {
     let now_in = get(&direction.phase);
@@ -224,16 +212,16 @@ fn load<W: Window>(
     if wanted > most {
         wanted = most;
     }
-    let available = len.wrapping_sub(*at);
+    let available = len.wrapping_sub(at);
     if wanted > available {
         wanted = available;
     }
     put!(http.wanted[(way & 1) as usize], wanted as u16);
     let wanted = u32::from(get(&http.wanted[(way & 1) as usize]));
-    if wanted == 0 || wanted > LOAD_BYTES || !window.load(*at, span.base + fill, wanted) {
+    if wanted == 0 || wanted > LOAD_BYTES || !window.load(at, span.base + fill, wanted) {
         return false;
     }
-    *at = at.wrapping_add(wanted);
+    put!(direction.next, get(&direction.next).wrapping_add(wanted));
     put!(direction.fill, (fill + wanted) as u16);
     let head = get(&direction.head).wrapping_add(wanted);
     put!(direction.head, head);

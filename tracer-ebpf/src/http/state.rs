@@ -96,15 +96,67 @@ pub struct Direction {
     pub(crate) flags: u16,
     /// [`phase`]
     pub phase: u8,
+    /// 1 if the step to come needs more bytes.
+    pub(crate) more: u8,
+    /// 1 if the present segment is not read to its end yet.
+    pub(crate) unfinished: u8,
     /// Zero.
-    pub(crate) pad: u8,
+    pub(crate) pad: [u8; 7],
 }
 
 impl Direction {
     /// A direction where a head is due at this sequence number.
     #[inline(always)]
     pub const fn due(next: u32) -> Self {
-        Self { left: 0, next, head: 0, at: 0, fill: 0, flags: 0, phase: phase::HEAD_DUE, pad: 0 }
+        Self {
+            left: 0,
+            next,
+            head: 0,
+            at: 0,
+            fill: 0,
+            flags: 0,
+            phase: phase::HEAD_DUE,
+            more: 0,
+            unfinished: 0,
+            pad: [0; 7],
+        }
+    }
+}
+
+impl Direction {
+    /// A segment begins, if none is under way: whether it has new bytes. `len` bytes from sequence number
+    /// `seq` on. A gap is passed over inside a body; where a head may be in it, the direction loses step.
+    #[inline(always)]
+    pub fn take(&mut self, seq: u32, len: u32) -> bool {
+        if self.unfinished != 0 {
+            self.unfinished = 0;
+            return true;
+        }
+        self.more = 1;
+        let behind = self.next.wrapping_sub(seq) as i32;
+        if behind >= 0 {
+            return (behind as u32) < len;
+        }
+        let gap = u64::from(behind.unsigned_abs());
+        self.next = seq;
+        if self.phase == phase::BODY || self.phase == phase::CHUNK {
+            if self.left > gap {
+                self.left -= gap;
+            } else {
+                self.phase = phase::LOST;
+            }
+        } else if self.phase < phase::UNTIL_CLOSE {
+            self.phase = phase::LOST;
+        }
+        true
+    }
+
+    /// The segment is given up, and step with it.
+    #[inline(always)]
+    pub fn lose(&mut self, seq: u32, len: u32) {
+        self.unfinished = 0;
+        self.phase = phase::LOST;
+        self.next = seq.wrapping_add(len);
     }
 }
 
@@ -183,6 +235,6 @@ impl Http {
 }
 
 const _: () = {
-    assert!(size_of::<Direction>() == 24);
+    assert!(size_of::<Direction>() == 32);
     assert!(size_of::<Http>() == 96);
 };

@@ -1,1 +1,147 @@
+//! Streams cut into segments, read as the kernel reads them.
 
+use super::*;
+use crate::{flow_event, flow_flag};
+
+/// A window in ordinary memory.
+struct Buffer<'a> {
+    bytes: Vec<u8>,
+    segment: &'a [u8],
+}
+
+impl Window for Buffer<'_> {
+    fn word(&self, at: u32) -> u64 {
+        let at = at as usize;
+        u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
+    }
+
+    fn put(&mut self, at: u32, word: u64) {
+        let at = at as usize;
+        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+    }
+
+    fn load(&mut self, from: u32, at: u32, len: u32) -> bool {
+        let (from, at, len) = (from as usize, at as usize, len as usize);
+        self.bytes[at..at + len].copy_from_slice(&self.segment[from..from + len]);
+        true
+    }
+
+    fn begin(&mut self, _number: u32) -> bool {
+        true
+    }
+}
+
+#[derive(Default)]
+struct Heard {
+    /// Status of each whole exchange.
+    answered: Vec<u16>,
+    /// Events, exchanges and their statuses.
+    told: Vec<(u8, u32, u16)>,
+}
+
+impl Sink for Heard {
+    fn wants(&self, http: &Http, _now: u64) -> bool {
+        http.status >= 400
+    }
+
+    fn answered(&mut self, http: &Http) {
+        self.answered.push(http.status);
+    }
+
+    fn tell(&mut self, http: &Http, event: u8, number: u32) {
+        self.told.push((event, number, http.status));
+    }
+}
+
+/// A connection.
+struct Connection {
+    http: Http,
+    directions: [Direction; 2],
+    window: Vec<u8>,
+    heard: Heard,
+    now: u64,
+}
+
+impl Connection {
+    fn new() -> Self {
+        let mut directions = [Direction::default(); 2];
+        directions[0].next = 1000;
+        directions[1].next = u32::MAX - 3;
+        let window = vec![0xee; (WINDOW_BYTES + LOAD_BYTES) as usize];
+        Self { http: Http::default(), directions, window, heard: Heard::default(), now: 0 }
+    }
+
+    fn segment(&mut self, way: u32, seq: u32, bytes: &[u8]) {
+        self.now += 1;
+        let len = u32::try_from(bytes.len()).unwrap();
+        let mut window = Buffer { bytes: std::mem::take(&mut self.window), segment: bytes };
+        for _ in 0..33 {
+            let other = self.directions[(way ^ 1) as usize].phase;
+            let direction = &mut self.directions[way as usize];
+            if !direction.take(seq, len)
+                || read(&mut self.http, direction, way, other, &mut window, &mut self.heard, (seq, len), self.now)
+            {
+                break;
+            }
+        }
+        self.window = window.bytes;
+    }
+
+    fn send(&mut self, way: u32, bytes: &[u8]) {
+        self.segment(way, self.directions[way as usize].next, bytes);
+    }
+}
+
+/// Reads these, alternately from the initiator and to it.
+fn exchange(messages: &[&str]) -> Connection {
+    let mut connection = Connection::new();
+    for (way, message) in messages.iter().enumerate() {
+        connection.send(u32::try_from(way % 2).unwrap(), message.as_bytes());
+    }
+    connection
+}
+
+#[test]
+fn a_plain_exchange() {
+    let connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"]);
+    assert_eq!(connection.http.request_flags, flow_flag::HTTP);
+    assert_eq!(connection.heard.answered, [200]);
+    assert_eq!((connection.http.begun, connection.http.ended, connection.http.answered), (1, 1, 1));
+}
+
+#[test]
+fn a_response_that_is_told() {
+    let connection =
+        exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 503 No\r\nServer: x\r\nContent-Length: 0\r\n\r\n"]);
+    assert_eq!(connection.heard.told, [(flow_event::RESPONSE, 1, 503)]);
+    assert_eq!(connection.heard.answered, [503]);
+}
+
+#[test]
+fn newlines_and_numbers_are_found() {
+    for at in 0..8 {
+        let mut bytes = *b"abcdefgh";
+        bytes[at] = b'\n';
+        assert_eq!(lines::newline(u64::from_le_bytes(bytes)) as usize, at);
+    }
+    assert_eq!(lines::newline(u64::from_le_bytes(*b"abcdefgh")), 8);
+    for (text, expected) in
+        [("12345678", (8, 12_345_678)), ("0\r\n     ", (1, 0)), ("907 \r\n  ", (3, 907)), ("x1234567", (0, 0))]
+    {
+        assert_eq!(head::decimal(u64::from_le_bytes(text.as_bytes().try_into().unwrap())), expected, "{text}");
+    }
+}
+
+#[test]
+fn exchanges_follow_each_other() {
+    let connection = exchange(&[
+        "POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nhost: a\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nCONTENT-LENGTH:  1234567890123\r\n\r\n",
+        "GET / HTTP/1.1\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\nGET /2 HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 304 Not Modified\r\nContent-Length: 12\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+    ]);
+    assert_eq!(connection.heard.answered, [201, 200, 304, 204]);
+    assert_eq!((connection.http.begun, connection.http.ended, connection.http.answered), (4, 4, 4));
+}

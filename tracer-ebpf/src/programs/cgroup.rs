@@ -21,6 +21,7 @@ const PASS: i32 = 1;
 
 /// Packets on their way to a socket.
 #[cgroup_skb(ingress)]
+#[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(&ctx) {
         match state as u8 {
@@ -39,6 +40,7 @@ pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
+#[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(&ctx) {
         match state as u8 {

@@ -57,7 +57,7 @@ pub(super) struct Flow {
     pub(super) comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Flow>() == 200);
+const _: () = assert!(size_of::<Flow>() == 216);
 
 /// Followed connections, by address of their socket.
 #[map]

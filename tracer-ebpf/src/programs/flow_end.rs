@@ -35,7 +35,9 @@ pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
 fn begins(sock: Sock) {
     let serves = SERVERS.get_ptr((bpf_get_current_pid_tgid() >> 32) as u32).is_some();
     let (slot, flags) = match watched(sock.remote_port()) {
-        Some(slot) if serves || !sock.peer_is_own() => (slot, 0),
+        Some(slot) if !sock.peer_is_own() => (slot, 0),
+        // the other end is followed too, and counts
+        Some(_) if serves => (Slot::NONE, 0),
         None if serves => (Slot::NONE, flow_flag::CHAINED),
         _ => return,
     };

@@ -76,7 +76,8 @@ pub(super) fn release(flow: &mut Flow) {
 pub(super) struct SegmentWindow<'a> {
     pub(super) ctx: &'a SkBuffContext,
     pub(super) flow: *mut Flow,
-    pub(super) text: Option<*mut Text>,
+    /// The buffer; null if there is none (yet).
+    pub(super) text: *mut Text,
     /// Address of the socket.
     pub(super) key: u64,
     /// Where the payload begins in the packet.
@@ -93,7 +94,10 @@ fn index(at: u32) -> usize {
 impl Window for SegmentWindow<'_> {
     #[inline(always)]
     fn word(&self, at: u32) -> u64 {
-        let Some(text) = self.text else { return 0 };
+        let text = self.text;
+        if text.is_null() {
+            return 0;
+        }
         // SAFETY: the index is less than WINDOW_BYTES, and 8 bytes more are there. Loads of the eBPF
         // machine need no alignment
         unsafe { (&raw const (*text).bytes).cast::<u8>().add(index(at)).cast::<u64>().read_volatile() }
@@ -101,14 +105,20 @@ impl Window for SegmentWindow<'_> {
 
     #[inline(always)]
     fn put(&mut self, at: u32, word: u64) {
-        let Some(text) = self.text else { return };
+        let text = self.text;
+        if text.is_null() {
+            return;
+        }
         // SAFETY: as above
         unsafe { (&raw mut (*text).bytes).cast::<u8>().add(index(at)).cast::<u64>().write_volatile(word) };
     }
 
     #[inline(always)]
     fn load(&mut self, from: u32, at: u32, len: u32) -> bool {
-        let Some(text) = self.text else { return false };
+        let text = self.text;
+        if text.is_null() {
+            return false;
+        }
         let len = core::hint::black_box(len);
         if len == 0 || len > LOAD_BYTES {
             return false;
@@ -127,8 +137,8 @@ impl Window for SegmentWindow<'_> {
         if flow.text == 0 && !claim(flow, self.key) {
             return false;
         }
-        self.text = of(flow);
-        let Some(text) = self.text else { return false };
+        let Some(text) = of(flow) else { return false };
+        self.text = text;
         if self.way == REQUEST {
             // SAFETY: the buffer is this connection's alone
             unsafe { (*text).number = number };

@@ -4,6 +4,8 @@
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
@@ -19,7 +21,12 @@ use super::text::{self, SegmentWindow};
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
 
-const READS_HEADS: bool = false;
+/// The programs at cgroup_skb, to be entered again where a segment takes more steps than the verifier
+/// follows in one run; user space puts them in.
+#[map]
+static INGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
+#[map]
+static EGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 /// A TCP segment that carries something.
 #[derive(Clone, Copy)]
@@ -52,8 +59,14 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         unsafe { (*flow).seen |= seen::RESET };
         return;
     }
-    if segment.len != 0 {
-        payload(ctx, flow, sock, segment, way, state, egress);
+    if segment.len != 0 && !payload(ctx, flow, sock, segment, way, state, egress) {
+        // SAFETY: the array holds these very programs
+        unsafe { if egress == 1 { EGRESS_AGAIN.tail_call(ctx, 0) } else { INGRESS_AGAIN.tail_call(ctx, 0) } }
+        // called too often, or user space could not fill the array
+        // SAFETY: as above
+        unsafe {
+            (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len)
+        };
     }
     if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
         // SAFETY: as above
@@ -194,34 +207,47 @@ impl Sink for Report {
 }
 
 #[inline(always)]
-fn payload(ctx: &SkBuffContext, flow: *mut Flow, sock: Sock, segment: Segment, way: u32, state: u32, egress: u32) {
+fn payload(
+    ctx: &SkBuffContext,
+    flow: *mut Flow,
+    sock: Sock,
+    segment: Segment,
+    way: u32,
+    state: u32,
+    egress: u32,
+) -> bool {
     let now = boot_ns();
     // SAFETY: the map's element: the other direction writes other fields
     let flow_ref = unsafe { &mut *flow };
     // SAFETY: `way` is 0 or 1, and there are two
     let direction = unsafe { &mut *(&raw mut (*flow).directions).cast::<Direction>().add(way as usize) };
-    if READS_HEADS && direction.phase == phase::LOST && way == REQUEST {
+    if direction.phase == phase::LOST && way == REQUEST {
         find_step(ctx, flow_ref, segment, now);
     }
     if flow_ref.directions[0].phase == phase::OPAQUE && flow_ref.http.response_flags & flow_flag::UPGRADED != 0 {
-        return;
+        return true;
     }
-    let Some(new) = advance(direction, segment) else { return };
+    if !direction.take(segment.seq, segment.len) {
+        return true;
+    }
     if egress == 0 && way == REQUEST {
         late(flow_ref, sock, state, now);
     }
     // SAFETY: as above
     let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
     let begun = flow_ref.http.begun;
-    let mut window =
-        SegmentWindow { ctx, flow, text: text::of(flow_ref), key: sock.0.0, payload: segment.payload, way };
+    let mut window = SegmentWindow {
+        ctx,
+        flow,
+        text: text::of(flow_ref).unwrap_or(core::ptr::null_mut()),
+        key: sock.0.0,
+        payload: segment.payload,
+        way,
+    };
     let mut report = Report { flow, sock, state: state as u8 };
     let known = flow_ref.http.request_flags;
-    if READS_HEADS {
-        read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, (new, segment.len), now);
-    } else {
-        direction.phase = phase::OPAQUE;
-    }
+    let bytes = (segment.seq, segment.len);
+    let done = read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, bytes, now);
     times(flow_ref, direction.phase, way, now);
     let began = flow_ref.http.begun.wrapping_sub(begun);
     let opened = flow_ref.http.request_flags & !known;
@@ -239,32 +265,7 @@ fn payload(ctx: &SkBuffContext, flow: *mut Flow, sock: Sock, segment: Segment, w
             text::release(flow_ref);
         }
     }
-}
-
-/// Takes the segment into the direction's stream: where its new bytes begin. A gap is passed over inside a
-/// body; where a head may be in it, the direction loses step.
-#[inline(always)]
-fn advance(direction: &mut Direction, segment: Segment) -> Option<u32> {
-    let behind = direction.next.wrapping_sub(segment.seq) as i32;
-    let in_step = direction.phase < phase::OPAQUE;
-    if behind > 0 && behind as u32 >= segment.len {
-        return None;
-    }
-    direction.next = segment.seq.wrapping_add(segment.len);
-    if behind >= 0 {
-        return Some(behind as u32);
-    }
-    let gap = u64::from(behind.unsigned_abs());
-    if direction.phase == phase::BODY || direction.phase == phase::CHUNK {
-        if direction.left > gap {
-            direction.left -= gap;
-        } else {
-            direction.phase = phase::LOST;
-        }
-    } else if in_step && direction.phase != phase::UNTIL_CLOSE {
-        direction.phase = phase::LOST;
-    }
-    Some(0)
+    done
 }
 
 /// When payload passed.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 
 use aya::maps::MapError;
+use aya::maps::{MapData, ProgramArray};
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
@@ -13,6 +14,7 @@ use thiserror::Error;
 use tracer_ebpf::Layout;
 use zerocopy::IntoBytes;
 
+use super::kernel_maps::map;
 use super::object::OBJECT;
 use super::plan::{HookKind, HookPlan, HookState};
 
@@ -60,6 +62,9 @@ pub struct Loaded {
     /// Why others are not, by program.
     pub refused: BTreeMap<&'static str, String>,
     cgroup: Option<File>,
+    /// The arrays through which the programs at cgroup_skb enter themselves again: the kernel empties them
+    /// when user space lets go of them.
+    again: Vec<ProgramArray<MapData>>,
 }
 
 /// Loads the object and attaches the plan's hooks. A hook that is not required and that the kernel
@@ -75,7 +80,7 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
         .map_err(refused)?;
-    let mut loaded = Loaded { ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
+    let mut loaded = Loaded { again: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
     for hook in hooks {
         match hook.state {
             HookState::Attach => loaded.attach(hook)?,
@@ -111,6 +116,7 @@ impl Loaded {
         match load_program(program).and_then(|()| attach(program, hook, cgroup)) {
             Ok(()) => {
                 self.attached.insert(hook.program);
+                self.enter_again(hook)?;
             }
             refused => self.judge(hook, refused)?,
         }
@@ -160,6 +166,26 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
         Program::CgroupSkb(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+impl Loaded {
+    /// Lets a program that reads heads enter itself again.
+    fn enter_again(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
+        let name = match hook.kind {
+            HookKind::CgroupIngress => "INGRESS_AGAIN",
+            HookKind::CgroupEgress => "EGRESS_AGAIN",
+            _ => return Ok(()),
+        };
+        let mut array: ProgramArray<MapData> = map(&mut self.ebpf, name)?;
+        let program: Option<&CgroupSkb> =
+            self.ebpf.program(hook.program).and_then(|program| program.try_into().ok());
+        let Some(fd) = program.and_then(|program| program.fd().ok()) else {
+            return Err(LoadError::Missing(format!("program {}", hook.program)));
+        };
+        array.set(0, fd, 0).map_err(|source| LoadError::Map { name, source })?;
+        self.again.push(array);
+        Ok(())
     }
 }
 
