@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -334,7 +335,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
     let mut processes = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut listeners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-    let mut published: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    let mut published: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
     for record in snapshot {
         let Record::Host(host) = record else { continue };
         match &host.body {
@@ -355,7 +356,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             }
             HostBody::Publications(publications) => {
                 for one in &publications.publications {
-                    published.entry(one.port).or_default().push(one.target.to_string());
+                    published.entry(one.port).or_default().push(one.target);
                 }
             }
             _ => {}
@@ -372,11 +373,15 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
         ports: start
             .ports
             .iter()
-            .map(|port| ReadyPort {
-                port: *port,
-                listeners: listeners.remove(port).unwrap_or_default(),
-                published: published.remove(port).unwrap_or_default(),
-                tls: false,
+            .map(|port| {
+                let behind = published.remove(port).unwrap_or_default();
+                let own = std::iter::once(*port).chain(behind.iter().map(SocketAddr::port));
+                ReadyPort {
+                    port: *port,
+                    listeners: own.filter_map(|port| listeners.get(&port)).flatten().cloned().collect(),
+                    published: behind.iter().map(ToString::to_string).collect(),
+                    tls: false,
+                }
             })
             .collect(),
         namespaces: start.netns.iter().map(name_of).collect(),
