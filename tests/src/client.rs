@@ -54,6 +54,18 @@ fn try_connect(to: SocketAddr, from_port: Option<u16>, patience: Duration) -> st
     Ok(socket.into())
 }
 
+/// Begins to connect and does not wait for the end of it.
+///
+/// # Errors
+/// When the socket cannot be made.
+pub fn begin(to: SocketAddr) -> Result<Socket> {
+    let socket = socket(to)?;
+    socket.set_nonblocking(true)?;
+    // in progress, or refused at once: both are ways to begin
+    drop(socket.connect(&to.into()));
+    Ok(socket)
+}
+
 /// Many attempts at once, all given up together after `patience`; says how many connected.
 ///
 /// # Errors
@@ -61,11 +73,7 @@ fn try_connect(to: SocketAddr, from_port: Option<u16>, patience: Duration) -> st
 pub fn connect_many(to: SocketAddr, count: u64, patience: Duration) -> Result<u64> {
     let mut waiting = Vec::new();
     for _ in 0..count {
-        let socket = socket(to)?;
-        socket.set_nonblocking(true)?;
-        // in progress, or refused at once: both are ways to begin
-        drop(socket.connect(&to.into()));
-        waiting.push(socket);
+        waiting.push(begin(to)?);
     }
     let deadline = Deadline::after(patience);
     let mut connected = 0;

@@ -1,6 +1,7 @@
 //! `wherefore-lab`: the scenario lab as one program, for this machine or for one it is copied to.
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, bench, corpus, demo, scratch, soak};
+use wherefore_tests::{app, bench, corpus, demo, scratch, soak, stuck};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -61,6 +62,14 @@ enum Command {
         /// The program to show [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
         wherefore: Option<PathBuf>,
+    },
+    /// An app that listens and does not accept
+    #[command(hide = true)]
+    Stuck {
+        #[arg(long)]
+        listen: SocketAddr,
+        #[arg(long)]
+        backlog: i32,
     },
     /// Measure what watching costs, against a real nginx; prints Markdown
     Bench {
@@ -168,6 +177,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             demo::run(&tools, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
         Command::Bench { wherefore, pairs, others, timed, seconds } => {
             if let Some(reason) = tools::missing() {
                 bail!(reason);

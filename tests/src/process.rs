@@ -111,6 +111,15 @@ impl Running {
         self.child.id()
     }
 
+    /// Writes a line to its standard input.
+    ///
+    /// # Errors
+    /// When it no longer reads.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        let stdin = self.child.stdin.as_mut().with_context(|| format!("{} has no standard input", self.words))?;
+        writeln!(stdin, "{line}").with_context(|| format!("telling {} to {line}", self.words))
+    }
+
     /// Whether it has closed its standard error, as a process that has ended.
     pub fn has_ended(&self) -> bool {
         self.stderr.content().ended
@@ -122,15 +131,6 @@ impl Running {
     /// When it is no longer there.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill_process(Pid::from_child(&self.child), signal).with_context(|| format!("{signal:?} to {}", self.words))
-    }
-
-    /// Writes a line to its standard input.
-    ///
-    /// # Errors
-    /// When it no longer reads.
-    pub fn say(&mut self, line: &str) -> Result<()> {
-        let input = self.child.stdin.as_mut().context("its standard input is closed")?;
-        writeln!(input, "{line}").with_context(|| format!("writing to {}", self.words))
     }
 
     /// Waits until it has ended by itself.

@@ -14,6 +14,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall::{self, Tool};
 use crate::flow::Flow;
+use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::load::{Generator, Tally};
 use crate::nginx::{self, Nginx};
@@ -32,6 +33,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
         Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
         Step::Program(program) => program.make.missing(),
+        Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
 }
@@ -94,6 +96,7 @@ pub(crate) struct Stage {
     counted: Tally,
     /// Whether something listens on the watched port.
     listens: bool,
+    props: Props,
     pub(crate) lab: Lab,
 }
 
@@ -111,6 +114,7 @@ impl Stage {
             load: None,
             counted: Tally::default(),
             listens: false,
+            props: Props::default(),
             lab,
         })
     }
@@ -134,6 +138,7 @@ impl Stage {
                 self.app = Some(self.serve(tools, address, flags)?);
             }
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
             Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
@@ -197,7 +202,10 @@ impl Stage {
     }
 
     fn listens_now(&self) -> bool {
-        self.app.is_some() || self.nginx.is_some() || self.programs.iter().any(|program| program.port == WATCHED)
+        self.app.is_some()
+            || self.nginx.is_some()
+            || self.props.listens()
+            || self.programs.iter().any(|program| program.port == WATCHED)
     }
 
     /// The summary must know whether something listens in the end.

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 
 use crate::client::{Ended, Goodbye};
 use crate::firewall::{Rule, Tool};
+use crate::handshake::Deed;
 use crate::lab::{Family, Host, Place, WATCHED};
 use crate::load::Load;
 use crate::program::Program;
@@ -90,6 +91,8 @@ pub enum Step {
     Record,
     /// The client opens a connection that goes on to the end.
     Flow,
+    /// Something is done to a handshake.
+    Handshake(Deed),
     /// The client acts.
     Client(Act),
     /// The client talks.
@@ -111,7 +114,15 @@ pub enum Step {
 impl Step {
     /// Whether it is traffic.
     pub fn is_traffic(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::Talk(_) | Self::Meanwhile(_) | Self::Load(_) | Self::BeginLoad(_))
+        matches!(
+            self,
+            Self::Client(_)
+                | Self::Handshake(_)
+                | Self::Talk(_)
+                | Self::Meanwhile(_)
+                | Self::Load(_)
+                | Self::BeginLoad(_)
+        )
     }
 }
 
@@ -462,6 +473,11 @@ impl Grade {
     /// Without alternatives.
     pub const fn certain(status: u64) -> Self {
         Self { confidence: "certain", alternatives: &[], status: Some(status) }
+    }
+
+    /// Without alternatives, and nobody was answered.
+    pub const fn without_status() -> Self {
+        Self { confidence: "certain", alternatives: &[], status: None }
     }
 
     /// With alternatives.

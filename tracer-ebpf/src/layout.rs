@@ -111,6 +111,28 @@ pub struct Layout {
     pub reason_netfilter_drop: u32,
     /// `skb_drop_reason` `NO_SOCKET`; [`ABSENT`] without reasons
     pub reason_no_socket: u32,
+    /// `struct inet_connection_sock.icsk_accept_queue.qlen` (int): requests that wait for their last ACK
+    pub csk_requests: u32,
+    /// `struct net.ipv4.sysctl_tcp_syncookies` (its low byte)
+    pub net_syncookies: u32,
+    /// `struct net.ipv4.sysctl_max_syn_backlog` (int)
+    pub net_max_syn_backlog: u32,
+    /// `struct net.ipv4.sysctl_tcp_abort_on_overflow` (its low byte)
+    pub net_abort_on_overflow: u32,
+    /// `struct request_sock.num_retrans` (u8)
+    pub req_num_retrans: u32,
+    /// Byte that holds `struct request_sock.num_timeout`
+    pub req_num_timeout: u32,
+    /// Its mask in that byte
+    pub req_num_timeout_mask: u32,
+    /// `struct tcp_request_sock.rcv_isn`
+    pub req_rcv_isn: u32,
+    /// Byte that holds `struct inet_request_sock.acked`
+    pub req_acked: u32,
+    /// Its mask in that byte
+    pub req_acked_mask: u32,
+    /// 1 if a program at cgroup/connect can ask what others at the same hook said (`bpf_get_retval`)
+    pub connect_has_retval: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
     /// 1 if aya-log messages are wanted (`-v`)

@@ -6,6 +6,7 @@ mod chains;
 mod counts;
 mod drop;
 mod exchanges;
+mod handshake;
 mod listening;
 mod lookalikes;
 mod nat;
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         reject::scenarios,
         drop::scenarios,
         between::scenarios,
+        handshake::scenarios,
         nat::scenarios,
         why::scenarios,
         benign::scenarios,

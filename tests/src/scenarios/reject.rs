@@ -13,6 +13,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         }
         table.push(rate_limited(family, tool));
     }
+    table.push(while_recording(family));
     let port = port_unreachable(family);
     for with in [port, prohibited(family), "tcp-reset"] {
         table.push(at_client(family, with));
@@ -90,6 +91,24 @@ fn at_server(family: Family, tool: Tool, with: &'static str) -> Scenario {
         Expect { server: View::of(rejected()), client: from_client(with), both: View::of(rejected()), all: None },
     )
     .in_ci(ci)
+}
+
+/// The rule comes while the recorder runs; so may the module that sends the RSTs, where nothing needed it
+/// before, and what sees them is attached then.
+fn while_recording(family: Family) -> Scenario {
+    // what is under way when a hook is attached is not certain
+    let told = || rejected().or(Grade::likely(502, &[]));
+    scenario(
+        "firewall-reject-while-recording-tcp-reset",
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            Step::Record,
+            rule(Place::Server, Tool::IptablesNft, Action::Reject(Chain::Input, "tcp-reset")),
+            attempt(400, UNANSWERED),
+        ],
+        Expect { server: View::of(told()), client: reset(), both: View::of(told()), all: None },
+    )
 }
 
 /// The kernel limits how many ICMP errors it sends; none of the others is a drop.

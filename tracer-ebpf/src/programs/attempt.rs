@@ -14,6 +14,36 @@ pub(super) struct Attempt {
     pub(super) comm: [u8; 16],
 }
 
+/// What is remembered of an inbound attempt in trouble.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Trouble {
+    /// When it last had some (`CLOCK_BOOTTIME`, ns).
+    pub(super) time_ns: u64,
+    /// SYNs of it that came again since it was noted.
+    pub(super) syns: u64,
+}
+
+/// What was told within a second.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// Of the boot clock, as a multiple of 2^30 ns.
+    pub(super) second: u32,
+    pub(super) count: u32,
+}
+
+/// A SYN that was delivered to a listener, and counted there.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Delivered {
+    /// Address of its `struct sk_buff`.
+    pub(super) skb: u64,
+    pub(super) seq: u32,
+    pub(super) src_port: u16,
+    pub(super) pad: u16,
+}
+
 /// Who sent the SYN of an inbound attempt, and its ISN: not rewritten by a DNAT in front of the port.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -8,6 +8,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::handshake;
 use super::icmp;
 use super::kernel::Sock;
 use super::maps::ATTEMPTS;
@@ -23,7 +24,7 @@ pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
     if let Some((sock, state)) = sock_of(&ctx) {
         match state {
             tcp_state::LISTEN => {
-                let _not_ours = syn_delivered(&ctx, sock);
+                let _not_ours = at_listener(&ctx, sock);
             }
             tcp_state::CLOSE => {
                 let _not_ours = icmp_error(&ctx, sock, kind::ICMP_RECEIVED);
@@ -71,7 +72,7 @@ fn sock_of(ctx: &SkBuffContext) -> Option<(Sock, u8)> {
 }
 
 #[inline(always)]
-fn syn_delivered(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     let slot = watched(sock.local_port())?;
     let bytes = ContextBytes(ctx);
     let ip = packet::ip(&bytes, 0)?;
@@ -79,8 +80,17 @@ fn syn_delivered(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
-    if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) == tcp_flag::SYN && slot.has(sock) {
-        slot.count_syn();
+    if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
+        return None;
+    }
+    match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
+        tcp_flag::SYN => {
+            slot.count_syn();
+            handshake::delivered(ctx, &tcp);
+            handshake::syn_at_listener(ctx, &ip, &tcp, sock);
+        }
+        tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock),
+        _ => {}
     }
     Some(())
 }

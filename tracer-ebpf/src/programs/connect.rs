@@ -2,6 +2,7 @@
 //! TCP began, and nothing else would tell.
 
 use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::generated::bpf_get_retval;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
@@ -9,7 +10,7 @@ use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, connect_flag, kind, loss,
 
 use super::emit::{emit, header};
 use super::kernel::{Sock, mapped};
-use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED};
+use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED, layout};
 use super::ports::{boot_ns, lost, watched};
 
 /// Let connect() go on.
@@ -74,6 +75,14 @@ fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
         return;
     }
     let task = bpf_get_current_pid_tgid();
+    let refusal = refusal();
+    if refusal != 0 {
+        let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+        let refused = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
+        let _absent = CONNECTS.remove(task);
+        unsent(task, &refused, refusal);
+        return;
+    }
     let comm = bpf_get_current_comm().unwrap_or([0; 16]);
     let pending = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
     if let Some(element) = CONNECTS.get_ptr_mut(task) {
@@ -81,7 +90,7 @@ fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
         // been used for long, so not while this thread is here
         unsafe {
             if (*element).flags & connect_flag::SYN_FOLLOWS == 0 {
-                unsent(task, &*element);
+                unsent(task, &*element, 0);
             }
             *element = pending;
         }
@@ -105,9 +114,21 @@ pub(super) fn unsent_lately(pid: u32) -> bool {
     UNSENT_MARKED.get(0).is_some_and(|marked| *marked != 0) && UNSENT.get_ptr(pid).is_some()
 }
 
-/// This thread's previous connect() has come back without a SYN.
+/// The errno with which another program at this hook refuses the call, positive; 0 if none does, or if
+/// this kernel does not tell. Programs of control groups further down run before those of the root.
 #[inline(always)]
-fn unsent(task: u64, stale: &PendingConnect) {
+fn refusal() -> u32 {
+    if layout!(connect_has_retval) == 0 {
+        return 0;
+    }
+    // SAFETY: the helper takes nothing
+    let said = unsafe { bpf_get_retval() };
+    if said < 0 { said.unsigned_abs() } else { 0 }
+}
+
+/// A connect() of this thread has come back without a SYN, or will.
+#[inline(always)]
+fn unsent(task: u64, stale: &PendingConnect, error: u32) {
     let pid = (task >> 32) as u32;
     if UNSENT.insert(pid, boot_ns(), 0).is_err() {
         lost(loss::CONNECTS_FULL);
@@ -119,6 +140,7 @@ fn unsent(task: u64, stale: &PendingConnect) {
         record.flags =
             socket_flag::HAS_TASK | if stale.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET };
         record.pid = pid;
+        record.error = error;
         record.comm = stale.comm;
         record.old_state = tcp_state::CLOSE;
         record.new_state = tcp_state::CLOSE;

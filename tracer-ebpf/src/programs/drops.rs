@@ -4,10 +4,11 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 
-use super::attempt::Initiator;
+use super::attempt::{Initiator, Trouble, Window};
 use super::emit::{emit, header};
+use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
-use super::maps::{ATTEMPTS, TROUBLED, TROUBLED_LAST, layout};
+use super::maps::{ATTEMPTS, DROP_REASONS, DROP_WINDOWS, DROP_WINDOWS_OF_ALL, TROUBLED, TROUBLED_LAST, layout};
 use super::packet::{self, Ip, SkbBytes, Tcp};
 use super::ports::{Slot, boot_ns, lost, watched};
 
@@ -27,18 +28,9 @@ pub(crate) fn kfree_skb(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
-    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
-    let protocol: u16 = skb.read(layout!(skb_protocol))?;
-    if protocol != 0x0800_u16.to_be() && protocol != 0x86dd_u16.to_be() {
-        return None;
-    }
-    let bytes = SkbBytes::new(skb)?;
-    let ip = packet::ip(&bytes, 0)?;
-    if ip.protocol != packet::TCP {
-        return None;
-    }
-    let tcp = packet::tcp(&bytes, ip.payload)?;
-    let slot = watched_handshake(&tcp)?;
+    packet::is_ip(skb)?;
+    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
+    let slot = watched_handshake(&tcp).or_else(|| watched_rest(&bytes, &ip, &tcp, reason))?;
     let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
     let device = skb.follow(layout!(skb_dev));
     let netns = match sock {
@@ -48,8 +40,15 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     if !slot.in_namespace(netns) {
         return None;
     }
-    count(slot, &tcp, reason);
-    remember(&bytes, &ip, &tcp, sock);
+    if tcp.flags & tcp_flag::SYN != 0 {
+        if tcp.flags & tcp_flag::ACK == 0 && !was_delivered(skb, &tcp) {
+            count(slot, reason);
+        }
+        // a refused SYN is answered, and will not succeed
+        if reason.is_none() || reason != Some(layout!(reason_no_socket)) {
+            remember(&bytes, &ip, &tcp, sock);
+        }
+    }
     emit(header::<PacketRecord>(kind::PACKET_DROP, netns), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
         record.location = location;
@@ -66,6 +65,55 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     Some(())
 }
 
+/// Slot of the port, if one of both ends is watched, of a packet whose loss a connection may suffer from:
+/// with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
+/// told, so that a flood costs little.
+#[inline(always)]
+fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>) -> Option<Slot> {
+    if tcp.flags & tcp_flag::SYN != 0 {
+        return None;
+    }
+    let slot = watched(tcp.dst_port).or_else(|| watched(tcp.src_port))?;
+    if let Some(reason) = reason
+        && DROP_REASONS.get(reason).is_none_or(|told| *told == 0)
+    {
+        return None;
+    }
+    let closes = tcp.flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+    if !closes && ip.len_from(bytes, ip.payload + tcp.len) == 0 {
+        return None;
+    }
+    if !few(u32::from(tcp.src_port) << 16 | u32::from(tcp.dst_port)) {
+        return None;
+    }
+    Some(slot)
+}
+
+/// Whether this is one of the first drops of a pair of ports in this second, on this CPU; those of many
+/// pairs have a limit in common.
+#[inline(always)]
+fn few(ports: u32) -> bool {
+    /// Drops told of one pair of ports in a second.
+    const OF_PAIR: u32 = 4;
+    /// Of all.
+    const OF_ALL: u32 = 256;
+    let second = (boot_ns() >> 30) as u32;
+    let place = ports.wrapping_mul(0x9e37_79b9) >> 24;
+    within(place, second, OF_PAIR) && within(DROP_WINDOWS_OF_ALL, second, OF_ALL)
+}
+
+#[inline(always)]
+fn within(place: u32, second: u32, limit: u32) -> bool {
+    let Some(window) = DROP_WINDOWS.get_ptr_mut(place) else { return false };
+    // SAFETY: the map's values are Windows, of this CPU alone
+    let window = unsafe { &mut *window };
+    if window.second != second {
+        *window = Window { second, count: 0 };
+    }
+    window.count += 1;
+    window.count <= limit
+}
+
 /// Slot of the port that a handshake packet is about: a SYN's destination, a SYN-ACK's source. A flow
 /// whose SYN came from the port's number is another flow.
 #[inline(always)]
@@ -78,10 +126,7 @@ fn watched_handshake(tcp: &Tcp) -> Option<Slot> {
 }
 
 #[inline(always)]
-fn count(slot: Slot, tcp: &Tcp, reason: Option<u32>) {
-    if tcp.flags & tcp_flag::ACK != 0 {
-        return;
-    }
+fn count(slot: Slot, reason: Option<u32>) {
     slot.count_syn();
     let Some(reason) = reason else { return };
     if reason == layout!(reason_no_socket) {
@@ -111,11 +156,25 @@ fn remember(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, sock: Option<Sock>) {
         initiator.isn = tcp.ack.wrapping_sub(1);
         initiator.port = tcp.dst_port;
     }
-    let now = boot_ns();
-    if TROUBLED.insert(initiator, now, 0).is_err() {
+    let _syns = in_trouble(&initiator);
+}
+
+/// Notes that an inbound attempt is in trouble; says how many of its SYNs came again since it was.
+#[inline(always)]
+pub(super) fn in_trouble(initiator: &Initiator) -> u32 {
+    let time_ns = boot_ns();
+    let _in_bounds = TROUBLED_LAST.set(0, time_ns, 0);
+    if let Some(known) = TROUBLED.get_ptr_mut(initiator) {
+        // SAFETY: the map's values are Troubles; a race loses one of two times that are alike
+        unsafe {
+            (*known).time_ns = time_ns;
+            return (*known).syns as u32;
+        }
+    }
+    if TROUBLED.insert(initiator, Trouble { time_ns, syns: 0 }, 0).is_err() {
         lost(loss::TROUBLED_FULL);
     }
-    let _in_bounds = TROUBLED_LAST.set(0, now, 0);
+    0
 }
 
 /// Whether any inbound attempt had a packet dropped lately: what spares a clean one the look-up.
@@ -139,12 +198,7 @@ pub(crate) fn tcp_send_reset(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
-    let bytes = SkbBytes::new(skb)?;
-    let ip = packet::ip(&bytes, 0)?;
-    if ip.protocol != packet::TCP {
-        return None;
-    }
-    let tcp = packet::tcp(&bytes, ip.payload)?;
+    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
     if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) != tcp_flag::SYN {
         return None;
     }

@@ -5,6 +5,7 @@ mod cgroup;
 mod connect;
 mod drops;
 mod emit;
+mod handshake;
 mod icmp;
 mod kernel;
 mod maps;

@@ -7,7 +7,7 @@ use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 use super::emit::{emit, header};
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
-use super::packet::{self, SkbBytes};
+use super::packet;
 use super::ports::{is_watched_namespace, watched};
 
 /// `nf_send_reset` (net/ipv4/netfilter/nf_reject_ipv4.c).
@@ -43,12 +43,7 @@ fn argument(ctx: &ProbeContext, function: u32) -> Option<Kernel> {
 /// The packet that is being rejected: the record tells the RST that answers it.
 #[inline(always)]
 fn rejected(skb: Kernel) -> Option<()> {
-    let bytes = SkbBytes::new(skb)?;
-    let ip = packet::ip(&bytes, 0)?;
-    if ip.protocol != packet::TCP {
-        return None;
-    }
-    let tcp = packet::tcp(&bytes, ip.payload)?;
+    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
     let slot = watched(tcp.dst_port)?;
     let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
     if !slot.in_namespace(netns) {
@@ -82,16 +77,8 @@ fn socketless_reset(skb: Kernel) -> Option<()> {
     if skb.read::<u64>(layout!(skb_sk))? != 0 || skb.read::<u32>(layout!(skb_iif))? != 0 {
         return None;
     }
-    let protocol: u16 = skb.read(layout!(skb_protocol))?;
-    if protocol != 0x0800_u16.to_be() && protocol != 0x86dd_u16.to_be() {
-        return None;
-    }
-    let bytes = SkbBytes::new(skb)?;
-    let ip = packet::ip(&bytes, 0)?;
-    if ip.protocol != packet::TCP {
-        return None;
-    }
-    let tcp = packet::tcp(&bytes, ip.payload)?;
+    packet::is_ip(skb)?;
+    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
     if tcp.flags & tcp_flag::RST == 0 {
         return None;
     }

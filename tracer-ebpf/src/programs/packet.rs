@@ -51,6 +51,26 @@ impl Bytes for ContextBytes<'_> {
     }
 }
 
+/// Whether this is an IPv4 or IPv6 packet; `None` if it is not.
+#[inline(always)]
+pub(super) fn is_ip(skb: Kernel) -> Option<()> {
+    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
+    let protocol: u16 = skb.read(layout!(skb_protocol))?;
+    (protocol == 0x0800_u16.to_be() || protocol == 0x86dd_u16.to_be()).then_some(())
+}
+
+/// The headers of a TCP packet; `None` if it is none.
+#[inline(always)]
+pub(super) fn tcp_of(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
+    let bytes = SkbBytes::new(skb)?;
+    let ip = ip(&bytes, 0)?;
+    if ip.protocol != TCP {
+        return None;
+    }
+    let tcp = tcp(&bytes, ip.payload)?;
+    Some((bytes, ip, tcp))
+}
+
 /// What an IP header says, its addresses apart.
 #[derive(Clone, Copy)]
 pub(super) struct Ip {
@@ -87,6 +107,33 @@ impl Ip {
         let stated = u32::from(u16::from_be(bytes.read(self.at + field).unwrap_or(0)));
         let end = if self.v4 { stated } else { stated + 40 };
         (self.at + end).saturating_sub(offset)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_v4(&self) -> bool {
+        self.v4
+    }
+
+    /// The sender of an IPv4 packet and its receiver, as they are in the header.
+    #[inline(always)]
+    pub(super) fn addresses_v4(&self, bytes: &impl Bytes) -> Option<(u32, u32)> {
+        Some((bytes.read(self.at + 12)?, bytes.read(self.at + 16)?))
+    }
+
+    /// The same of an IPv6 packet.
+    #[inline(always)]
+    pub(super) fn addresses_v6(&self, bytes: &impl Bytes) -> Option<([u32; 4], [u32; 4])> {
+        Some((bytes.read(self.at + 8)?, bytes.read(self.at + 24)?))
+    }
+
+    /// The sender alone.
+    #[inline(always)]
+    pub(super) fn source(&self, bytes: &impl Bytes, src: &mut [u8; 16]) {
+        if self.v4 {
+            *src = mapped(bytes.read(self.at + 12).unwrap_or([0; 4]));
+        } else {
+            *src = bytes.read(self.at + 8).unwrap_or([0; 16]);
+        }
     }
 
     /// Sender and receiver, straight into a record: the stack has no room for them.

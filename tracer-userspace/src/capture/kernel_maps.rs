@@ -2,12 +2,14 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
-use tracer_ebpf::{ABSENT, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss};
+use tracer_ebpf::{
+    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss,
+};
 use zerocopy::FromBytes;
 
 use super::facts::TypeFacts;
 use super::load::LoadError;
-use crate::record::{BootTime, PortCount};
+use crate::record::{BootTime, PortCount, is_ordinary_drop};
 
 /// A [`PortTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<PortTotals>() / 8];
@@ -15,6 +17,8 @@ type RawTotals = [u64; size_of::<PortTotals>() / 8];
 type RawConnect = [u8; size_of::<PendingConnect>()];
 /// Key of the map of inbound attempts in trouble: only its age matters here.
 type RawInitiator = [u8; 24];
+/// What is remembered of one: when it last had some, and how many SYNs came again.
+type RawTrouble = [u64; 2];
 
 /// How long an inbound attempt with a dropped packet is remembered, ns: a little over the hold.
 const TROUBLED_NS: u64 = 10_000_000_000;
@@ -25,13 +29,14 @@ pub(super) struct KernelMaps {
     totals: PerCpuArray<MapData, RawTotals>,
     losses: PerCpuArray<MapData, u64>,
     connects: HashMap<MapData, u64, RawConnect>,
-    troubled: HashMap<MapData, RawInitiator, u64>,
+    troubled: HashMap<MapData, RawInitiator, RawTrouble>,
     unsent: HashMap<MapData, u32, u64>,
     unsent_marked: Array<MapData, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
     servers: HashMap<MapData, u32, u64>,
     /// Processes that found no room among the servers.
     servers_lost: u64,
+    drop_reasons: Array<MapData, u32>,
     /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
@@ -68,6 +73,7 @@ impl KernelMaps {
             netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
             servers: map(ebpf, "SERVERS")?,
             servers_lost: 0,
+            drop_reasons: map(ebpf, "DROP_REASONS")?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -165,6 +171,19 @@ impl KernelMaps {
         }
     }
 
+    /// Tells the programs which drop reasons say more than that TCP had no use for a packet.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub(super) fn set_drop_reasons(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
+        let reasons = types.into_iter().flat_map(|types| &types.drop_reasons);
+        let silent = |name: &str| matches!(name, "NOT_SPECIFIED" | "NO_SOCKET") || is_ordinary_drop(name);
+        for (number, _name) in reasons.filter(|(number, name)| *number < DROP_REASON_SLOTS && !silent(name)) {
+            self.drop_reasons.set(*number, 1, 0).map_err(|source| LoadError::Map { name: "DROP_REASONS", source })?;
+        }
+        Ok(())
+    }
+
     /// What the watched ports did since the last call; only ports that moved.
     pub(super) fn port_counts(&mut self) -> Vec<PortCount> {
         let mut moved = Vec::new();
@@ -227,7 +246,7 @@ impl KernelMaps {
         let old = now.as_ns().saturating_sub(TROUBLED_NS);
         self.forget_connects(old);
         let initiators: Vec<RawInitiator> =
-            self.troubled.iter().flatten().filter(|(_, at)| *at < old).map(|(key, _)| key).collect();
+            self.troubled.iter().flatten().filter(|(_, [at, _])| *at < old).map(|(key, _)| key).collect();
         for key in initiators {
             if let Err(error) = self.troubled.remove(&key) {
                 log::debug!("an attempt in trouble is gone already: {error}");

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
+use std::io::ErrorKind;
 
+use aya::maps::MapError;
 use aya::programs::links::CgroupAttachMode;
 use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tracer_ebpf::Layout;
 use zerocopy::IntoBytes;
@@ -19,6 +22,14 @@ pub enum LoadError {
     /// The kernel refused the object: maps, BTF, or memory.
     #[error("the kernel refused the eBPF object")]
     Object(#[source] Box<EbpfError>),
+    /// Maps count as locked memory (before Linux 5.11), of which this process may not have enough.
+    #[error(
+        "this kernel counts eBPF maps as locked memory, of which only {} KiB are allowed: run it as root, grant CAP_SYS_RESOURCE, or raise the limit (ulimit -l unlimited)", limit_bytes / 1024
+    )]
+    LockedMemory {
+        /// The limit.
+        limit_bytes: u64,
+    },
     /// The kernel refused a program that nothing can stand in for.
     #[error("{hook} cannot be attached, and without it nothing can be said")]
     Hook {
@@ -36,7 +47,7 @@ pub enum LoadError {
         /// Its name.
         name: &'static str,
         /// What the kernel said.
-        source: aya::maps::MapError,
+        source: MapError,
     },
 }
 
@@ -63,12 +74,31 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result
         .verifier_log_level(VerifierLogLevel::DISABLE)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
-        .map_err(|error| LoadError::Object(Box::new(error)))?;
+        .map_err(refused)?;
     let mut loaded = Loaded { ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
-    for hook in hooks.iter().filter(|hook| hook.state == HookState::Attach) {
-        loaded.attach(hook)?;
+    for hook in hooks {
+        match hook.state {
+            HookState::Attach => loaded.attach(hook)?,
+            // when its module comes there is no time to lose with the verifier
+            HookState::WhenLoaded(_) => loaded.prepare(hook)?,
+            HookState::Unavailable | HookState::Unneeded => {}
+        }
     }
     Ok(loaded)
+}
+
+/// Whoever comes here has the capabilities for maps: if one is refused for lack of privilege, it is the
+/// limit of locked memory (`bpf_map_charge_init` of Linux 5.10).
+fn refused(error: EbpfError) -> LoadError {
+    let limit = getrlimit(Resource::Memlock).current;
+    match (&error, limit) {
+        (EbpfError::MapError(MapError::CreateError { io_error, .. }), Some(limit_bytes))
+            if io_error.kind() == ErrorKind::PermissionDenied =>
+        {
+            LoadError::LockedMemory { limit_bytes }
+        }
+        _ => LoadError::Object(Box::new(error)),
+    }
 }
 
 impl Loaded {
@@ -77,14 +107,35 @@ impl Loaded {
     /// # Errors
     /// [`LoadError`] if a required hook is refused, or the object has no such program.
     pub fn attach(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
-        let program = self
-            .ebpf
-            .program_mut(hook.program)
-            .ok_or_else(|| LoadError::Missing(format!("program {}", hook.program)))?;
-        match attach(program, hook, self.cgroup.as_ref()) {
+        let (program, cgroup) = self.program(hook)?;
+        match load_program(program).and_then(|()| attach(program, hook, cgroup)) {
             Ok(()) => {
                 self.attached.insert(hook.program);
             }
+            refused => self.judge(hook, refused)?,
+        }
+        Ok(())
+    }
+
+    /// Loads one hook's program without attaching it. A refusal is as with [`Self::attach`].
+    ///
+    /// # Errors
+    /// As with [`Self::attach`].
+    pub fn prepare(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
+        let (program, _) = self.program(hook)?;
+        let loaded = load_program(program);
+        self.judge(hook, loaded)
+    }
+
+    fn program(&mut self, hook: &HookPlan) -> Result<(&mut Program, Option<&File>), LoadError> {
+        let missing = || LoadError::Missing(format!("program {}", hook.program));
+        Ok((self.ebpf.program_mut(hook.program).ok_or_else(missing)?, self.cgroup.as_ref()))
+    }
+
+    /// Notes what was refused, unless it is required.
+    fn judge(&mut self, hook: &HookPlan, result: Result<(), ProgramError>) -> Result<(), LoadError> {
+        match result {
+            Ok(()) => {}
             Err(source) if hook.required => {
                 return Err(LoadError::Hook { hook: hook.label(), source: Box::new(source) });
             }
@@ -98,23 +149,34 @@ impl Loaded {
     }
 }
 
-/// Loads and attaches one program.
+/// Shows a program to the verifier, unless that is done already.
+fn load_program(program: &mut Program) -> Result<(), ProgramError> {
+    if program.fd().is_ok() {
+        return Ok(());
+    }
+    match program {
+        Program::RawTracePoint(program) => program.load(),
+        Program::KProbe(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Attaches one program that is loaded.
 fn attach(program: &mut Program, hook: &HookPlan, cgroup: Option<&File>) -> Result<(), ProgramError> {
     match (hook.kind, cgroup) {
         (HookKind::RawTracepoint, _) => {
             let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
             program.attach(hook.target)?;
         }
         (HookKind::Kprobe, _) => {
             let program: &mut KProbe = program.try_into()?;
-            program.load()?;
             program.attach(hook.target, 0)?;
         }
         // a link is shared with other programs of the same cgroup whatever the mode says
         (HookKind::CgroupIngress | HookKind::CgroupEgress, Some(cgroup)) => {
             let program: &mut CgroupSkb = program.try_into()?;
-            program.load()?;
             let direction = if hook.kind == HookKind::CgroupIngress {
                 CgroupSkbAttachType::Ingress
             } else {
@@ -124,7 +186,6 @@ fn attach(program: &mut Program, hook: &HookPlan, cgroup: Option<&File>) -> Resu
         }
         (HookKind::CgroupConnect4 | HookKind::CgroupConnect6, Some(cgroup)) => {
             let program: &mut CgroupSockAddr = program.try_into()?;
-            program.load()?;
             program.attach(cgroup, CgroupAttachMode::Single)?;
         }
         (_, None) => return Err(ProgramError::NotAttached),

@@ -163,6 +163,10 @@ impl Lookups {
                 self.process(process.pid, time, stream);
                 stream.push(Record::Process(process));
             }
+            Record::Handshake(handshake) => {
+                self.namespace(handshake.header.netns, BootTime::from_ns(handshake.header.time_ns), stream);
+                stream.push(Record::Handshake(handshake));
+            }
             other => stream.push(other),
         }
     }

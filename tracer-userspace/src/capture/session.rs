@@ -39,6 +39,10 @@ const UNSENT_AFTER: Duration = Duration::from_millis(250);
 /// How often the programs' maps are cleared of what is old.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
+/// Cause of a [`Loss`]: a module was loaded, and for the moment until its hook was attached nothing was
+/// seen of what it did. Counted in hooks.
+const HOOK_LATE: &str = "hook-late";
+
 /// What to record.
 #[derive(Clone, Debug, Default)]
 pub struct SessionConfig {
@@ -54,6 +58,17 @@ pub struct SessionConfig {
     pub statuses: Vec<String>,
     /// `-v`.
     pub verbose: bool,
+}
+
+/// How many hooks there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HookCounts {
+    /// Attached by now.
+    pub attached: usize,
+    /// To be attached when their module is loaded; before that there is nothing for them to see.
+    pub waiting: usize,
+    /// All that the plan would have.
+    pub planned: usize,
 }
 
 /// Why recording cannot start.
@@ -90,6 +105,8 @@ pub struct Session {
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
     module_events: Option<AsyncFd<ModuleEvents>>,
     since: BootTime,
+    /// Hooks that were attached since the last tick.
+    attached_late: u64,
     start: Start,
     published: Published,
     next_forgetting: BootTime,
@@ -120,6 +137,7 @@ impl Session {
         let ports = published.with_targets(&config.ports);
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
+        maps.set_drop_reasons(facts.types.as_ref())?;
         let lookups = Lookups::new(host, symbols, plan.icmp_sockets, ports, rules);
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
@@ -133,11 +151,14 @@ impl Session {
             logger,
             module_events: None,
             since,
+            attached_late: 0,
             start,
             published,
             next_forgetting: since,
         };
         session.expect_modules();
+        // nothing is recorded yet
+        session.attached_late = 0;
         Ok(session)
     }
 
@@ -156,10 +177,10 @@ impl Session {
         &self.plan.lacks
     }
 
-    /// Hooks attached, and hooks that the plan would have.
-    pub fn hooks(&self) -> (usize, usize) {
+    /// How many hooks there are.
+    pub fn hooks(&self) -> HookCounts {
         let wanted = self.plan.hooks.iter().filter(|hook| hook.state != HookState::Unneeded);
-        (self.loaded.attached.len(), wanted.count())
+        HookCounts { attached: self.loaded.attached.len(), waiting: self.late_hooks().count(), planned: wanted.count() }
     }
 
     /// The hooks as they are now.
@@ -276,6 +297,11 @@ impl Session {
         }
         self.follow_servers();
         self.attach_late();
+        let late = std::mem::take(&mut self.attached_late);
+        if late > 0 {
+            // whatever it would have seen before is missing from what is under way
+            stream.push(host_record(now, HostBody::Loss(Loss { cause: HOOK_LATE.to_owned(), count: late })));
+        }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -357,10 +383,9 @@ impl Session {
             })
             .cloned()
             .collect();
-        if due.is_empty() {
-            return;
-        }
-        if let Ok(types) = super::facts::TypeFacts::gather()
+        // where the kprobe finds its packet is in the BTF of the module
+        if due.iter().any(|hook| hook.kind == HookKind::Kprobe)
+            && let Ok(types) = super::facts::TypeFacts::gather()
             && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
         {
             log::warn!("{error}");
@@ -370,6 +395,7 @@ impl Session {
                 Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
                 Err(error) => log::warn!("{error}"),
             }
+            self.attached_late += 1;
             if is_refused_kprobe(&hook, &self.loaded) {
                 self.attach_reset_fallback();
             }

@@ -1,4 +1,6 @@
 //! Commands and flags.
+//!
+//! long: every flag is here with all that --help teaches of it, and one command shares flags with another.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -6,8 +6,8 @@ use env_logger::{Builder, Env};
 
 /// Starts logging. `WHEREFORE_LOG` overrides what `-v` chooses.
 pub(super) fn init(verbose: bool) {
-    // the loader's own debug lines are thousands of relocations
-    let default = if verbose { "debug,aya=info,aya_obj=info" } else { "warn" };
+    // the loader's own debug lines are thousands of relocations, and what it warns of ends in an error
+    let default = if verbose { "debug,aya=info,aya_obj=info" } else { "warn,aya=error" };
     let started = Builder::from_env(Env::new().filter_or("WHEREFORE_LOG", default))
         .format(|out, record| writeln!(out, "wherefore: {}: {}", record.level().as_str().to_lowercase(), record.args()))
         .try_init();

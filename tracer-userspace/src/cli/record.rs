@@ -362,7 +362,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             _ => {}
         }
     }
-    let (hooks_attached, hooks_planned) = session.hooks();
+    let hooks = session.hooks();
     let name_of = |inode: &u32| match names.get(inode) {
         Some(name) if !name.is_empty() => name.clone(),
         Some(_) => "host".to_owned(),
@@ -385,8 +385,9 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             })
             .collect(),
         namespaces: start.netns.iter().map(name_of).collect(),
-        hooks_attached,
-        hooks_planned,
+        hooks_attached: hooks.attached,
+        hooks_waiting: hooks.waiting,
+        hooks_planned: hooks.planned,
         blind: start.blind.clone(),
     }
 }

@@ -21,10 +21,18 @@ const QUIET: Duration = Duration::from_secs(3);
 pub(super) struct Tee {
     traces: Option<TraceDirectory>,
     analysis: Analysis,
-    /// Writing fails, or has failed a moment ago; since when it does not, if it does not.
-    failing: Option<Option<BootTime>>,
+    writing: Writing,
     /// Verdicts given since the last look: for the status line and the metrics.
     pub(super) told: Vec<Told>,
+}
+
+/// How writing the files goes.
+#[derive(Clone, Copy, Debug)]
+enum Writing {
+    Works,
+    Fails,
+    /// It failed a moment ago.
+    WorksSince(BootTime),
 }
 
 /// A verdict in short.
@@ -39,7 +47,7 @@ pub(super) struct Told {
 impl Tee {
     /// A tee into these files (none for `watch`) and this analysis.
     pub(super) fn new(traces: Option<TraceDirectory>, analysis: Analysis) -> Self {
-        Self { traces, analysis, failing: None, told: Vec::new() }
+        Self { traces, analysis, writing: Writing::Works, told: Vec::new() }
     }
 
     /// Begins the stream. The file's writer has put the same record at its head by itself.
@@ -87,7 +95,8 @@ impl Tee {
 
     /// Says once that the file fails, until it no longer does.
     fn note_failure(&mut self, error: &anyhow::Error) {
-        if self.failing.replace(None).is_none() {
+        let before = std::mem::replace(&mut self.writing, Writing::Fails);
+        if matches!(before, Writing::Works) {
             super::console::error_line(&format!(
                 "wherefore: verdicts go on, but the trace files miss records: {}",
                 super::failure::chain(error)
@@ -97,9 +106,14 @@ impl Tee {
 
     /// Says once that the file is written again.
     fn note_success(&mut self, now: BootTime) {
-        let Some(working_since) = &mut self.failing else { return };
-        if now.since(*working_since.get_or_insert(now)) >= QUIET {
-            self.failing = None;
+        let since = match self.writing {
+            Writing::Works => return,
+            Writing::Fails => now,
+            Writing::WorksSince(since) => since,
+        };
+        self.writing = Writing::WorksSince(since);
+        if now.since(since) >= QUIET {
+            self.writing = Writing::Works;
             super::console::error_line(&format!(
                 "wherefore: the trace files are written again; {} records are in none of them",
                 self.lost()

@@ -1,6 +1,6 @@
 //! One connection attempt under way: what is known of it so far.
 
-use super::evidence::{DropClass, Dropped, Fact, Flow, IcmpError, What};
+use super::evidence::{DropClass, Dropped, Fact, Flow, Full, IcmpError, SynAckAgain, What};
 use super::timing;
 use crate::record::{BootTime, SocketRecord, socket_flag};
 
@@ -9,8 +9,10 @@ const FACTS_MAX: usize = 24;
 
 /// errno values as Linux numbers them on every architecture that is supported here.
 pub(super) mod errno {
+    pub(in super::super) const EPERM: u32 = 1;
     pub(in super::super) const EACCES: u32 = 13;
     pub(in super::super) const ENOPROTOOPT: u32 = 92;
+    pub(in super::super) const EADDRNOTAVAIL: u32 = 99;
     pub(in super::super) const ENETUNREACH: u32 = 101;
     pub(in super::super) const ECONNREFUSED: u32 = 111;
     pub(in super::super) const EHOSTUNREACH: u32 = 113;
@@ -130,6 +132,35 @@ impl Attempt {
         self.drops().filter(|(_, dropped)| dropped.class == DropClass::Netfilter)
     }
 
+    /// What the kernel dropped for a reason of its own.
+    pub(super) fn other_drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+        self.drops().filter(|(_, dropped)| dropped.class == DropClass::Other)
+    }
+
+    /// When a listener of this host was full.
+    pub(super) fn listener_full(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Full)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::ListenerFull(full) => Some((fact, full)),
+            _ => None,
+        })
+    }
+
+    /// SYN-ACKs that were sent again.
+    pub(super) fn syn_acks_again(&self) -> impl DoubleEndedIterator<Item = (&Fact, &SynAckAgain)> {
+        self.facts.iter().filter_map(|fact| match &fact.what {
+            What::SynAckRetransmitted(again) => Some((fact, again)),
+            _ => None,
+        })
+    }
+
+    /// When connect() was refused by something that is no route, and with which errno.
+    pub(super) fn refused_connect(&self) -> Option<(BootTime, u32)> {
+        self.facts.iter().find_map(|fact| match fact.what {
+            What::ConnectUnsent { error } if matches!(error, errno::EPERM | errno::EACCES) => Some((fact.time, error)),
+            _ => None,
+        })
+    }
+
     /// ICMP errors that answer the SYN.
     pub(super) fn icmp_answers(&self) -> impl DoubleEndedIterator<Item = (&Fact, &IcmpError)> {
         self.facts.iter().filter_map(|fact| match &fact.what {
@@ -146,6 +177,15 @@ impl Attempt {
     /// When our socket left `SYN_SENT` for CLOSE.
     pub(super) fn closed(&self) -> Option<BootTime> {
         self.first(|what| matches!(what, What::Closed(_)))
+    }
+
+    /// Whether our socket was closed without a source port, and so without a SYN: that is how
+    /// `tcp_v4_connect` gives up when `inet_hash_connect` returns `EADDRNOTAVAIL`.
+    pub(super) fn lacked_a_port(&self) -> bool {
+        let fits = |what: &What| matches!(what, What::Closed(0 | errno::EADDRNOTAVAIL));
+        self.own.as_ref().is_some_and(|own| {
+            own.flow.initiator.port == 0 && own.started.is_some() && own.syns_sent == 0 && own.retransmits == 0
+        }) && self.first(fits).is_some()
     }
 
     /// How the socket error reads, if one was reported that is no mere time-out.
@@ -186,7 +226,10 @@ pub(super) fn is_answer(what: &What) -> bool {
         What::Icmp(error) => error.meaning.is_answer(),
         What::Drop(dropped) => matches!(dropped.class, DropClass::NoSocket | DropClass::NeighbourFailed),
         What::SocketError(error) | What::Closed(error) => is_telling(*error),
-        What::ResetSent | What::SynRetransmitted(_) | What::ConnectUnsent { .. } => false,
+        What::ListenerFull(full) => full.aborts,
+        What::ResetSent | What::SynRetransmitted(_) | What::SynAckRetransmitted(_) | What::ConnectUnsent { .. } => {
+            false
+        }
     }
 }
 

@@ -131,7 +131,11 @@ fn is_abandoned(case: &Case<'_>) -> bool {
     if let Some(time) = unsent(case.attempt) {
         let (end, world) = (own.flow.responder, case.world);
         let elsewhere = own.task.is_some_and(|task| world.connected_elsewhere(task.pid, end, time));
-        return elsewhere || !no_way_known(case, time);
+        let known = case.attempt.refused_connect().is_some() || no_way_known(case, time);
+        return elsewhere || !known;
+    }
+    if case.attempt.lacked_a_port() {
+        return false;
     }
     let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
     silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()

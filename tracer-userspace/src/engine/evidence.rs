@@ -83,8 +83,36 @@ pub(super) enum DropClass {
     Netfilter,
     /// The next hop's address could not be found.
     NeighbourFailed,
+    /// What no attempt fails of: another host's packet, a copy, one that TCP has no use for.
+    Ordinary,
     /// Anything else.
     Other,
+}
+
+/// A SYN or a last ACK reached a listener that could not take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Full {
+    /// Connections that waited to be accepted.
+    pub(super) backlog: u32,
+    /// Their limit.
+    pub(super) limit: u32,
+    /// It was the last ACK.
+    pub(super) last_ack: bool,
+    /// The queue of requests was full, and no cookies were sent instead.
+    pub(super) no_request: bool,
+    /// The last ACK was answered by a RST.
+    pub(super) aborts: bool,
+    pub(super) flow: Flow,
+}
+
+/// A SYN-ACK was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SynAckAgain {
+    /// For the n-th time.
+    pub(super) retransmits: u32,
+    /// SYNs of the attempt that came again so far.
+    pub(super) syns_repeated: u32,
+    pub(super) flow: Flow,
 }
 
 /// A dropped SYN or SYN-ACK.
@@ -138,6 +166,10 @@ pub(super) enum What {
     ResetReceived,
     /// Our SYN was sent again, for the n-th time.
     SynRetransmitted(u32),
+    /// A listener was full.
+    ListenerFull(Full),
+    /// A SYN-ACK was sent again.
+    SynAckRetransmitted(SynAckAgain),
     /// Our socket reported this errno.
     SocketError(u32),
     /// Our socket left `SYN_SENT`, with this errno or 0.

@@ -9,8 +9,8 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_unanswered, moment, port_of, stalled, time,
-    waited,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of,
+    stalled, time, waited,
 };
 use super::fold::Brief;
 use super::output::Output;
@@ -65,7 +65,6 @@ impl Engine {
         let inbound = is_inbound(record);
         let settled = if inbound { CAUSE_WAIT } else { EXIT_WAIT };
         let wait = match record.event {
-            flow_event::RESPONSE if record.flags & flow_flag::HEALTH_CHECK != 0 => ANSWER_WAIT,
             flow_event::RESPONSE | flow_event::FIN_SENT | flow_event::RESET_SENT | flow_event::CLOSED => settled,
             flow_event::FIN_RECEIVED if !inbound => EXIT_WAIT,
             flow_event::FIN_RECEIVED | flow_event::RESET_RECEIVED => {
@@ -87,7 +86,7 @@ impl Engine {
     /// A packet of an established connection was dropped.
     pub(super) fn connection_packet_drop(&mut self, record: &PacketRecord) {
         let class = self.world.classify(record);
-        if class == DropClass::NoSocket {
+        if matches!(class, DropClass::NoSocket | DropClass::Ordinary) {
             return;
         }
         self.flows.drops.learn(PacketDrop {
@@ -117,7 +116,7 @@ impl Engine {
         }
         self.decide_exchange(id, out);
         let flows = &self.flows;
-        self.exchange_timers.compact(flows.len(), |time, id| flows.is_current(time, id));
+        self.exchange_timers.compact(flows.pending_count(), |time, id| flows.is_current(time, id));
     }
 
     /// The stream ended: what has happened decides, what is held for what would follow is undecided.
@@ -182,6 +181,9 @@ impl Engine {
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         if is_said {
             self.totals.verdict(finding.slug);
+            if let Some(heads) = exchange.heads.as_deref() {
+                self.totals.top.add(exchange.status().or(finding.expected_status), heads);
+            }
         }
         if initiator == 0 {
             self.fold.add(key, brief, || verdict(&case, &finding, answer), out);
@@ -297,15 +299,14 @@ fn span(exchange: &Exchange) -> Span {
 fn held_until(exchange: &Exchange) -> Option<BootTime> {
     let end = exchange.leading()?;
     let response = end.of(flow_event::RESPONSE)?;
-    let is_check = response.flags & flow_flag::HEALTH_CHECK != 0;
-    let wait = if is_check || !is_inbound(response) { ANSWER_WAIT } else { CAUSE_WAIT };
+    let wait = if is_inbound(response) { CAUSE_WAIT } else { ANSWER_WAIT };
     Some(time(response).after(wait))
 }
 
 /// Whether it waits for what follows the peer's FIN, or retransmissions that nothing answered.
 fn is_held(exchange: &Exchange) -> bool {
     let held = [flow_event::FIN_RECEIVED, flow_event::UNANSWERED];
-    exchange.ends().any(|end| end.first_of(&held).is_some())
+    exchange.ends().any(|end| end.first_of(&held).is_some_and(is_open))
 }
 
 /// Whether this end has told the connection's end.

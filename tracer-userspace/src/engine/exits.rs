@@ -145,7 +145,7 @@ mod tests {
         check(9, 0, "signal 9", true);
         check(9, process_flag::OOM_KILLED, "signal 9 (oom-kill)", true);
         check(15, process_flag::OOM_KILLED, "signal 15", true);
-        check(11 | 0x80, process_flag::CORE_DUMPED, "signal 11", true);
+        check(0x8b, process_flag::CORE_DUMPED, "signal 11", true);
     }
 
     #[test]

@@ -165,6 +165,7 @@ fn told(record: &FlowRecord) -> (Event, String) {
         flow_event::RESET_SENT => (Event::ResetSent, format!("this end sent a RST{unread}{dying}")),
         flow_event::FIN_RECEIVED => (Event::FinReceived, "the peer's FIN came".to_owned()),
         flow_event::RESET_RECEIVED => (Event::ResetReceived, "the peer's RST came".to_owned()),
+        flow_event::TIMED_OUT if record.error == 0 => (Event::TimedOut, "the kernel gave up".to_owned()),
         flow_event::TIMED_OUT => (Event::TimedOut, format!("the kernel gave up: {}", text::error_name(record.error))),
         flow_event::WAITING => (Event::StillWaiting, "the request was still unanswered".to_owned()),
         flow_event::UNANSWERED => {

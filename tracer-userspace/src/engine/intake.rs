@@ -3,14 +3,14 @@
 use super::Engine;
 use super::attempt::{Task, errno};
 use super::attempts::{Evicted, Found, Id, Outcome};
-use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, IcmpError, What, is_v4};
+use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
 use super::output::Output;
 use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
-    BootTime, ExchangeCount, HostBody, HostRecord, IcmpRecord, PacketRecord, PortCount, Record, SocketRecord, kind,
-    packet_flag, tcp_flag, tcp_state,
+    BootTime, ExchangeCount, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, PortCount, Record,
+    SocketRecord, handshake_flag, kind, packet_flag, tcp_flag, tcp_state,
 };
 
 impl Engine {
@@ -20,9 +20,9 @@ impl Engine {
             Record::Socket(record) => self.socket(record),
             Record::Packet(record) => self.packet(record),
             Record::Icmp(record) => self.icmp(record),
+            Record::Handshake(record) => self.handshake(record),
             Record::Flow(record) => self.flow(record),
             Record::Process(record) => self.world.exits.learn(record),
-            Record::Handshake(_) => {}
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -31,7 +31,10 @@ impl Engine {
         match &record.body {
             // taken over as they come: what they say has no time
             HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::HealthCheckers(_) => {}
-            HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
+            HostBody::Pressure(pressure) => {
+                self.world.conntrack.learn(record.netns, pressure, record.time);
+                self.world.pressures.learn(record.netns, pressure, record.time);
+            }
             HostBody::Publications(publications) => self.world.published.learn(record.netns, publications),
             HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
             HostBody::Exchange(heads) => self.flows.read(heads),
@@ -131,6 +134,33 @@ impl Engine {
         }
     }
 
+    fn handshake(&mut self, record: &HandshakeRecord) {
+        let flow = Flow::from_responder(&record.tuple);
+        if !self.world.watches(flow.responder.port) {
+            return;
+        }
+        let flag = |bit: u32| record.flags & bit != 0;
+        let what = match record.header.kind {
+            kind::LISTENER_FULL => What::ListenerFull(Full {
+                backlog: record.backlog,
+                limit: record.backlog_limit,
+                last_ack: flag(handshake_flag::LAST_ACK),
+                no_request: flag(handshake_flag::SYN_QUEUE_FULL) && !flag(handshake_flag::SYN_COOKIES),
+                aborts: flag(handshake_flag::LAST_ACK) && flag(handshake_flag::ABORT_ON_OVERFLOW),
+                flow,
+            }),
+            kind::SYN_ACK_RETRANSMIT => What::SynAckRetransmitted(SynAckAgain {
+                retransmits: record.retransmits,
+                syns_repeated: record.syns_repeated,
+                flow,
+            }),
+            _ => return,
+        };
+        let time = BootTime::from_ns(record.header.time_ns);
+        let id = self.attempt(record.isn, flow, 0, None, time);
+        self.add(id, record.isn, flow, Fact { time, netns: record.header.netns, what });
+    }
+
     fn packet(&mut self, record: &PacketRecord) {
         match record.header.kind {
             kind::PACKET_DROP => self.packet_drop(record),
@@ -170,9 +200,13 @@ impl Engine {
         };
         let has_reason = record.flags & packet_flag::HAS_REASON != 0;
         let mut class = self.world.classify(record);
-        if class == DropClass::NoSocket && !has_reason {
+        if class == DropClass::NoSocket && !self.world.reason_is_told(record) {
+            // where only the place is known: so a SYN is dropped, too, that repeats one being answered
             let covered = self.listener_covers(netns, flow.responder, time);
-            class = if syn_ack || covered { DropClass::Other } else { class };
+            class = if covered && !syn_ack { DropClass::Ordinary } else { class };
+        }
+        if class == DropClass::Ordinary {
+            return;
         }
         if syn_ack && class == DropClass::NoSocket {
             // answered after all, but the socket that asked is gone

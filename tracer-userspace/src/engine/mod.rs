@@ -10,8 +10,10 @@
 mod attempt;
 mod attempts;
 mod causes;
+mod conntrack;
 mod counters;
 mod decide;
+mod drop_class;
 mod evidence;
 mod exchange_rules;
 mod exchanges;

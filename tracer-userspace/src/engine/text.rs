@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::attempt::{Task, errno};
-use super::evidence::{Dropped, Endpoint, Fact, IcmpError, What, is_v4};
+use super::evidence::{Dropped, Endpoint, Fact, Full, IcmpError, What, is_v4};
 use super::icmp;
 use super::listeners;
 use super::rules::{Case, Finding};
@@ -150,6 +150,8 @@ pub(super) fn icmp_sender(error: &IcmpError) -> String {
 /// An errno in words.
 pub(super) fn error_name(error: u32) -> String {
     let name = match error {
+        errno::EPERM => "EPERM, operation not permitted",
+        errno::EADDRNOTAVAIL => "EADDRNOTAVAIL, no local port is free",
         errno::EACCES => "EACCES, permission denied",
         errno::ENOPROTOOPT => "ENOPROTOOPT, protocol not available",
         errno::ENETUNREACH => "ENETUNREACH, network is unreachable",
@@ -210,15 +212,36 @@ fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
         What::ResetSent => (Event::ResetSent, format!("the kernel answered the SYN with a RST{place}")),
         What::ResetReceived => (Event::ResetReceived, format!("a RST answered the SYN{place}")),
         What::SynRetransmitted(n) => (Event::SynRetransmitted, format!("SYN sent again, retransmission {n}")),
+        What::ListenerFull(full) => (Event::AcceptQueueFull, format!("{}{place}", full_detail(full))),
+        What::SynAckRetransmitted(again) => {
+            let (to, n) = (again.flow.initiator.socket_addr(), again.retransmits);
+            (Event::SynAckRetransmitted, format!("SYN-ACK to {to} sent again, retransmission {n}{place}"))
+        }
         What::SocketError(error) => (Event::SocketError, error_name(*error)),
         What::Closed(0) => (Event::GaveUp, "the socket was closed before anything answered".to_owned()),
         What::Closed(error) => (Event::GaveUp, error_name(*error)),
         What::ConnectUnsent { error: 0 } => (Event::NoRoute, "connect() returned before a SYN was sent".to_owned()),
+        What::ConnectUnsent { error } if matches!(*error, errno::EPERM | errno::EACCES) => {
+            (Event::ConnectFailed, format!("connect() was refused before a SYN was sent: {}", error_name(*error)))
+        }
         What::ConnectUnsent { error } => {
             (Event::NoRoute, format!("connect() failed before a SYN was sent: {}", error_name(*error)))
         }
     };
     Evidence { time: fact.time, event, detail }
+}
+
+/// Which packet a full listener could not take, and how full it was.
+fn full_detail(full: &Full) -> String {
+    let packet = if full.last_ack { "last ACK" } else { "SYN" };
+    let (from, to) = (full.flow.initiator.socket_addr(), full.flow.responder.socket_addr());
+    let what = format!("{packet} from {from} to {to}");
+    let queue = format!("{} connections wait to be accepted, the limit is {}", full.backlog, full.limit);
+    match (full.aborts, full.no_request && full.backlog <= full.limit) {
+        (true, _) => format!("{what} answered by a RST (tcp_abort_on_overflow): {queue}"),
+        (_, true) => format!("{what} dropped: the SYN queue is full and SYN cookies are off; {queue}"),
+        (false, false) => format!("{what} dropped: {queue}"),
+    }
 }
 
 fn drop_event(dropped: &Dropped) -> Event {
@@ -227,7 +250,7 @@ fn drop_event(dropped: &Dropped) -> Event {
         DropClass::NoSocket => Event::NoSocket,
         DropClass::Netfilter => Event::NetfilterDrop,
         DropClass::NeighbourFailed => Event::NeighbourFailed,
-        DropClass::Other => Event::KernelDrop,
+        DropClass::Ordinary | DropClass::Other => Event::KernelDrop,
     }
 }
 

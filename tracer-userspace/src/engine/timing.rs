@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::attempt::{Attempt, is_answer};
-use super::evidence::What;
+use super::evidence::{DropClass, What};
 use crate::record::BootTime;
 
 /// After a RST, an ICMP error or a SYN that found no socket: what belongs to the same moment (the
@@ -56,6 +56,16 @@ pub(super) const RULE_BEFORE: Duration = Duration::from_secs(2);
 /// A look-up of a firewall rule may come so much later than the drop.
 pub(super) const RULE_AFTER: Duration = Duration::from_secs(10);
 
+/// SYN-ACKs that stay unanswered for this long, counted from the first that was sent again (1 s after
+/// the SYN), were sent for nothing. Enough of them were sent by then: at 1 s and 3 s.
+pub(super) const SYN_ACK_SILENCE: Duration = Duration::from_secs(2);
+
+/// SYN-ACKs sent again that say so.
+pub(super) const SYN_ACK_RETRANSMITS: usize = 2;
+
+/// A SYN that comes again is sent at about the time at which the SYN-ACK is sent again.
+pub(super) const SYN_ACK_WAIT: Duration = Duration::from_millis(300);
+
 /// After an end's FIN or RST: its process may be seen to die a little later, the other end's view comes
 /// in, and a RST may follow a FIN.
 pub(super) const EXIT_WAIT: Duration = Duration::from_millis(300);
@@ -88,6 +98,10 @@ pub(super) const HEALTH_CHECK_WITHIN: Duration = Duration::from_secs(5);
 /// A FIN or RST this soon after bytes that are no HTTP answers them.
 pub(super) const ANSWERED_BY_CLOSE: Duration = Duration::from_secs(1);
 
+/// What waits for its connection's end waits no longer than this: with the usual 15 retries a socket
+/// gives up after 16 minutes, and one whose peer came back may never say so.
+pub(super) const HELD: Duration = Duration::from_mins(20);
+
 /// `--slow` of a stream that does not say.
 pub(super) const SLOW_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -112,7 +126,7 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
         // only the socket's error is known: the way may tell what made it
         return time.after(PATH_WAIT);
     }
-    let first_drop = attempt.netfilter_drops().next().map(|(fact, _)| fact.time);
+    let first_drop = first_held(attempt);
     let closed = attempt.closed();
     match (closed, first_drop) {
         (Some(closed), None) if attempt.was_long_enough() => return closed.after(PATH_WAIT),
@@ -123,11 +137,31 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
     if let Some(time) = attempt.first(|what| matches!(what, What::ConnectUnsent { .. })) {
         return time.after(UNSENT_HOLD);
     }
+    if let Some(time) = syn_acks_unanswered(attempt) {
+        return time.after(SYN_ACK_WAIT);
+    }
     match (&attempt.own, attempt.enough_retransmitted()) {
         (Some(_), Some(time)) => silent_since(attempt, time).max(time.after(PATH_WAIT)),
         (Some(_), None) => attempt.last.after(REMEMBERED),
         (None, _) => attempt.last.after(UNEXPLAINED),
     }
+}
+
+/// What this host did to a packet of the attempt first, of the things that a packet sent again may be
+/// spared.
+fn first_held(attempt: &Attempt) -> Option<BootTime> {
+    attempt.first(|what| match what {
+        What::Drop(dropped) => matches!(dropped.class, DropClass::Netfilter | DropClass::Other),
+        What::ListenerFull(_) => true,
+        _ => false,
+    })
+}
+
+/// When SYN-ACKs had been sent again for long enough.
+pub(super) fn syn_acks_unanswered(attempt: &Attempt) -> Option<BootTime> {
+    let first = attempt.syn_acks_again().next().map(|(fact, _)| fact.time)?;
+    let (enough, _) = attempt.syn_acks_again().nth(SYN_ACK_RETRANSMITS.saturating_sub(1))?;
+    Some(first.after(SYN_ACK_SILENCE).max(enough.time))
 }
 
 /// Whether the answer itself was seen, not only the error it left behind.
@@ -140,7 +174,8 @@ fn is_seen_answer(what: &What) -> bool {
 pub(super) fn decides_at_end(attempt: &Attempt, end: BootTime) -> bool {
     attempt.first_answer().is_some()
         || attempt.closed().is_some()
-        || attempt.netfilter_drops().next().is_some()
+        || first_held(attempt).is_some()
+        || syn_acks_unanswered(attempt).is_some_and(|time| time <= end)
         || attempt.first(|what| matches!(what, What::ConnectUnsent { .. })).is_some()
         || attempt.enough_retransmitted().is_some_and(|time| silent_since(attempt, time) <= end)
 }

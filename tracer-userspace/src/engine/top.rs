@@ -140,6 +140,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::Output;
+    use crate::engine::script::{run, script, summary};
+    use crate::record::flow_event;
 
     fn heads(path: &str) -> Exchange {
         Exchange { path: Some(path.to_owned()), ..Exchange::default() }
@@ -166,6 +169,22 @@ mod tests {
         assert_eq!(paths(&top, 403), []);
         let (_, forbidden) = top.statuses().next().unwrap();
         assert_eq!(forbidden.clients.most(1), [("192.0.2.7", 1)]);
+    }
+
+    /// Also those that a folded line stands for, and those without a status by the one that is expected.
+    #[test]
+    fn each_failing_exchange_of_a_stream_is_counted() {
+        let mut stream = script();
+        for n in 1..=150 {
+            stream = stream.inbound(n).get("/orders").answers(502);
+        }
+        stream = stream.inbound(200).get("/slow").responds(200, 900).tells(flow_event::FIN_SENT);
+        stream = stream.inbound(201).get("/died").tells(flow_event::FIN_SENT).at(3000).tick();
+        let out = run(&stream.records);
+        let lines = out.iter().filter(|output| matches!(output, Output::Verdict(_))).count();
+        assert!(lines < 110, "folded: {lines}");
+        let top = &summary(&out).top;
+        assert_eq!(paths(top, 502), [("/orders".to_owned(), 150), ("/died".to_owned(), 1)]);
     }
 
     #[test]

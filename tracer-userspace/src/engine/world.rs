@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::conntrack::Tables;
+use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
 use super::listeners::Listeners;
@@ -77,6 +79,7 @@ pub(super) struct World {
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
+    pub(super) conntrack: Tables,
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,
@@ -174,16 +177,25 @@ impl World {
         (*time >= since).then_some((*time, report))
     }
 
-    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and until about 6.0 not
-    /// always one that says something: then the place says it.
+    /// Why a packet was dropped. Before 5.17 the kernel gives no reason, and later not always one that
+    /// says something: then the place says it.
     pub(super) fn classify(&self, packet: &PacketRecord) -> DropClass {
-        if packet.flags & packet_flag::HAS_REASON != 0
-            && let Some((class, name)) = self.reasons.get(&packet.reason)
-            && name != "NOT_SPECIFIED"
-        {
+        if let Some((class, _name)) = self.told_reason(packet) {
             return *class;
         }
         self.symbols.get(&packet.location).map_or(DropClass::Other, |name| class_of_symbol(name))
+    }
+
+    /// Whether the kernel gave a reason that says something.
+    pub(super) fn reason_is_told(&self, packet: &PacketRecord) -> bool {
+        self.told_reason(packet).is_some()
+    }
+
+    fn told_reason(&self, packet: &PacketRecord) -> Option<&(DropClass, String)> {
+        if packet.flags & packet_flag::HAS_REASON == 0 {
+            return None;
+        }
+        self.reasons.get(&packet.reason).filter(|(_, name)| name != "NOT_SPECIFIED")
     }
 
     /// The kernel's name of a drop reason.
@@ -273,26 +285,6 @@ impl World {
 fn note_latest<K: Ord + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
     let latest = map.get(&key).map_or(time, |known| time.max(*known));
     map.insert(key, latest);
-}
-
-/// Names of `enum skb_drop_reason`.
-fn class_of_reason(name: &str) -> DropClass {
-    match name {
-        "NO_SOCKET" => DropClass::NoSocket,
-        "NETFILTER_DROP" => DropClass::Netfilter,
-        "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
-}
-
-/// Functions that free a packet, before there were reasons.
-fn class_of_symbol(name: &str) -> DropClass {
-    match name {
-        "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
-        "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
-        "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
-        _ => DropClass::Other,
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ const SLUG_WIDTH: usize = 19;
 const FLOW_WIDTH: usize = 37;
 /// Lines stay aligned up to this width; a longer one stands out by itself.
 const FLOW_WIDTH_MAX: usize = 60;
+/// Characters of a path; JSON lines have all that was kept.
+const PATH_MAX: usize = 100;
 
 /// How lines for people look.
 #[derive(Clone, Copy, Debug, Default)]
@@ -248,8 +250,11 @@ fn end(socket: SocketAddr) -> String {
 fn exchange(verdict: &Verdict) -> Option<String> {
     let http = &verdict.http;
     let status = http.status.map(|status| status.to_string());
-    let words: Vec<&str> =
-        [http.method.as_deref(), http.path.as_deref(), status.as_deref()].into_iter().flatten().collect();
+    let path = http.path.as_deref().map(|path| match path.char_indices().nth(PATH_MAX) {
+        Some((end, _)) => format!("{}...", path.get(..end).unwrap_or(path)),
+        None => path.to_owned(),
+    });
+    let words: Vec<&str> = [http.method.as_deref(), path.as_deref(), status.as_deref()].into_iter().flatten().collect();
     (!words.is_empty()).then(|| plain(&words.join(" ")).into_owned())
 }
 

@@ -26,6 +26,8 @@ pub struct Ready {
     pub namespaces: Vec<String>,
     /// Hooks that are attached.
     pub hooks_attached: usize,
+    /// Hooks that are attached when their module is loaded.
+    pub hooks_waiting: usize,
     /// Hooks of the plan.
     pub hooks_planned: usize,
     /// Slugs that cannot be told on this kernel.
@@ -45,7 +47,7 @@ impl Ready {
                 [one] => format!("network namespace {}", plain(one)),
                 more => format!("network namespaces {}", plain(&more.join(", "))),
             },
-            format!("{} of {} hooks", self.hooks_attached, self.hooks_planned),
+            self.hooks(),
             if self.blind.is_empty() {
                 "blind to nothing".to_owned()
             } else {
@@ -55,6 +57,16 @@ impl Ready {
         let tls = self.ports.iter().filter(|port| port.tls);
         facts.extend(tls.map(|port| format!("TLS on {}: no statuses", port.port)));
         format!("ready: {}", facts.join("; "))
+    }
+
+    /// As `doctor` counts them: one that waits for its module is not missing.
+    fn hooks(&self) -> String {
+        let used = self.hooks_attached + self.hooks_waiting;
+        let waiting = match self.hooks_waiting {
+            0 => String::new(),
+            waiting => format!(", {waiting} once netfilter's reject modules are loaded"),
+        };
+        format!("{used} of {} hooks{waiting}", self.hooks_planned)
     }
 }
 
@@ -99,10 +111,11 @@ mod tests {
             version: "0.1.0".to_owned(),
             ports: vec![ReadyPort { port: 8080, listeners: vec!["app\x1b[7]".to_owned()], ..ReadyPort::default() }],
             namespaces: vec!["blue".to_owned(), "pid 71".to_owned()],
-            hooks_attached: 12,
+            hooks_attached: 11,
+            hooks_waiting: 1,
             hooks_planned: 14,
             blind: vec!["firewall-reject".to_owned()],
         };
-        insta::assert_snapshot!(ready.line(), @r"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks; blind to firewall-reject");
+        insta::assert_snapshot!(ready.line(), @r"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks, 1 once netfilter's reject modules are loaded; blind to firewall-reject");
     }
 }

@@ -255,7 +255,9 @@ mod tests {
             heads(3, 9),
             told(3, 9, flow_event::RESPONSE),
         ];
-        told_of.iter().for_each(|record| known.learn(record.clone()));
+        for record in &told_of {
+            known.learn(record.clone());
+        }
         assert_eq!(known.records(), told_of[..3].iter().collect::<Vec<_>>());
         known.learn(told(4, 7, flow_event::CLOSED));
         known.learn(told(5, 8, flow_event::TIMED_OUT));

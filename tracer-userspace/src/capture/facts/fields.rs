@@ -73,6 +73,18 @@ pub const TASK_FIELDS: &[FieldPath] = &[
     field("signal_struct.group_exit_code", 4),
 ];
 
+/// Members that recording can do without: where one is missing, so is what it would tell.
+pub const OPTIONAL_FIELDS: &[FieldPath] = &[
+    field("inet_connection_sock.icsk_accept_queue.qlen", 4),
+    field("net.ipv4.sysctl_tcp_syncookies", 0),
+    field("net.ipv4.sysctl_max_syn_backlog", 4),
+    field("net.ipv4.sysctl_tcp_abort_on_overflow", 0),
+    field("request_sock.num_retrans", 1),
+    field("request_sock.num_timeout", 0),
+    field("tcp_request_sock.rcv_isn", 4),
+    field("inet_request_sock.acked", 0),
+];
+
 /// Raw tracepoints whose presence and prototypes are looked up.
 pub const TRACEPOINTS: &[&str] = &[
     "inet_sock_set_state",
@@ -80,6 +92,7 @@ pub const TRACEPOINTS: &[&str] = &[
     "tcp_send_reset",
     "tcp_receive_reset",
     "tcp_retransmit_skb",
+    "tcp_retransmit_synack",
     "kfree_skb",
     "net_dev_queue",
     "sched_process_exit",

@@ -36,13 +36,24 @@ const HELPERS: &[(&str, BpfHelper)] = &[
     ("helper/ringbuf_reserve", BpfHelper::BPF_FUNC_ringbuf_reserve),
 ];
 
+/// Helpers that programs at cgroup/connect call, and kernels before 5.18 lack.
+const CONNECT_HELPERS: &[(&str, BpfHelper)] = &[("helper/get_retval", BpfHelper::BPF_FUNC_get_retval)];
+
 /// Tries each feature once.
 pub(super) fn all() -> BTreeMap<String, Support> {
     let programs = PROGRAMS.iter().map(|(name, kind)| (*name, judge(is_program_supported(*kind))));
     let maps = MAPS.iter().map(|(name, kind)| (*name, judge(is_map_supported(*kind).map_err(ProgramError::from))));
     let helpers =
         HELPERS.iter().map(|(name, helper)| (*name, judge(is_helper_supported(ProgramType::RawTracePoint, *helper))));
-    programs.chain(maps).chain(helpers).map(|(name, support)| (name.to_owned(), support)).collect()
+    let connect_helpers = CONNECT_HELPERS
+        .iter()
+        .map(|(name, helper)| (*name, judge(is_helper_supported(ProgramType::CgroupSockAddr, *helper))));
+    programs
+        .chain(maps)
+        .chain(helpers)
+        .chain(connect_helpers)
+        .map(|(name, support)| (name.to_owned(), support))
+        .collect()
 }
 
 fn judge(answer: Result<bool, ProgramError>) -> Support {

@@ -84,6 +84,7 @@ const TRACEPOINTS: &[(&str, &[&str], bool)] = &[
     ("tcp_send_reset", &[SK, SKB], false),
     ("tcp_receive_reset", &[SK], true),
     ("tcp_retransmit_skb", &[SK, SKB], true),
+    ("tcp_retransmit_synack", &[SK, "struct request_sock *"], false),
     ("kfree_skb", &[SKB, "void *"], true),
 ];
 

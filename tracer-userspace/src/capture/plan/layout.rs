@@ -2,7 +2,7 @@
 
 use tracer_ebpf::{ABSENT, Layout};
 
-use super::super::facts::{FIELDS, Field, TASK_FIELDS, TypeFacts};
+use super::super::facts::{FIELDS, Field, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts};
 
 /// BTF lacks what the programs cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,7 @@ pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
     if !lookup.missing.is_empty() {
         return Err(LayoutError::Missing(lookup.missing));
     }
+    handshakes(types, &mut layout);
     layout.kfree_has_reason = u32::from(has_reason(types, "kfree_skb", 2, "enum skb_drop_reason"));
     layout.reset_has_reason = u32::from(has_reason(types, "tcp_send_reset", 2, "enum sk_rst_reason"));
     layout.reason_netfilter_drop = types.drop_reason("NETFILTER_DROP").unwrap_or(ABSENT);
@@ -102,6 +103,25 @@ fn tasks(types: &TypeFacts, layout: &mut Layout) {
 
 pub(super) fn has_reason(types: &TypeFacts, tracepoint: &str, at: usize, kind: &str) -> bool {
     types.tracepoints.get(tracepoint).and_then(|parameters| parameters.get(at)).is_some_and(|found| found == kind)
+}
+
+/// What only some verdicts need: absent where this kernel does not have it as it is read.
+fn handshakes(types: &TypeFacts, layout: &mut Layout) {
+    let field = |name: &str| {
+        let expected = OPTIONAL_FIELDS.iter().find(|wanted| wanted.name == name).map_or(0, |wanted| wanted.size);
+        let as_read = |found: &&Field| expected == 0 || found.size == expected;
+        types.fields.get(name).filter(as_read).copied().unwrap_or(Field { offset: ABSENT, ..Field::default() })
+    };
+    layout.csk_requests = field("inet_connection_sock.icsk_accept_queue.qlen").offset;
+    layout.net_syncookies = field("net.ipv4.sysctl_tcp_syncookies").offset;
+    layout.net_max_syn_backlog = field("net.ipv4.sysctl_max_syn_backlog").offset;
+    layout.net_abort_on_overflow = field("net.ipv4.sysctl_tcp_abort_on_overflow").offset;
+    layout.req_num_retrans = field("request_sock.num_retrans").offset;
+    let timeouts = field("request_sock.num_timeout");
+    (layout.req_num_timeout, layout.req_num_timeout_mask) = (timeouts.offset, timeouts.mask);
+    layout.req_rcv_isn = field("tcp_request_sock.rcv_isn").offset;
+    let acked = field("inet_request_sock.acked");
+    (layout.req_acked, layout.req_acked_mask) = (acked.offset, acked.mask);
 }
 
 fn buffers(lookup: &mut Lookup<'_>, layout: &mut Layout) {

@@ -53,7 +53,10 @@ pub struct Plan {
 pub fn plan(facts: &Facts) -> Plan {
     let (hooks, icmp_sockets) = hooks::choose(facts);
     let (layout, layout_error) = match facts.types.as_ref().map(layout::layout) {
-        Some(Ok(layout)) => (Some(layout), None),
+        Some(Ok(mut layout)) => {
+            layout.connect_has_retval = u32::from(facts.has("helper/get_retval"));
+            (Some(layout), None)
+        }
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };

@@ -3,7 +3,7 @@
 use super::case::after_peers_fin;
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{idle, is_unanswered, time};
+use crate::engine::flows::{has, idle, is_unanswered, time};
 use crate::engine::text;
 use crate::record::{flow_event, flow_flag};
 use crate::verdict::Slug;
@@ -20,8 +20,8 @@ pub(super) fn reset_received(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESET_RECEIVED)?;
     let fin = case.of(flow_event::FIN_RECEIVED).is_some_and(|fin| time(fin) <= time(record));
     let closed = fin || after_peers_fin(record);
-    let own = crate::engine::flows::has(record, flow_flag::FIN_SENT);
-    if !case.is_http() || !closed || own || record.exchange < 2 || !is_unanswered(record) {
+    let kept_alive = record.exchange > 1 || has(record, flow_flag::MID_STREAM);
+    if !case.is_http() || !closed || has(record, flow_flag::FIN_SENT) || !kept_alive || !is_unanswered(record) {
         return None;
     }
     Some(case.finding(Slug::KeepaliveRace, record, 502, words_outbound))

@@ -1,13 +1,15 @@
-//! firewall-drop, kernel-drop, host-unreachable of an established connection: its packets were dropped
+//! firewall-drop, conntrack-full, kernel-drop, host-unreachable of an established connection: its packets were dropped
 //! on this host, and nothing got through afterwards.
 
 use super::{Case, Finding, Words};
+use crate::engine::conntrack::Fill;
 use crate::engine::evidence::DropClass;
 use crate::engine::flow_text;
 use crate::engine::flows::{PacketDrop, flow_of, has, is_open, moment, time};
+use crate::engine::rules::conntrack_full;
 use crate::engine::timing::ANSWER_WAIT;
 use crate::record::{FlowRecord, flow_event, flow_flag};
-use crate::verdict::{Role, Slug};
+use crate::verdict::{Confidence, Role, Slug};
 
 /// What shows that something did not get through.
 const STUCK: [u8; 8] = [
@@ -28,15 +30,21 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let drop = case.drops().rev().find(|drop| stopped(case, record, drop))?;
+    let fill = case.world.conntrack.at_drop(drop.netns, drop.time);
     let (slug, expected) = match (drop.class, case.role) {
+        (DropClass::Netfilter, _) if fill.is_some() => (Slug::ConntrackFull, 504),
         (DropClass::Netfilter, _) => (Slug::FirewallDrop, 504),
         (DropClass::NeighbourFailed, Role::Outbound) => (Slug::HostUnreachable, 502),
         (DropClass::Other | DropClass::NeighbourFailed, _) => (Slug::KernelDrop, 504),
-        (DropClass::NoSocket, _) => return None,
+        (DropClass::NoSocket | DropClass::Ordinary, _) => return None,
     };
     let mut finding = case.finding(slug, record, expected, words);
     finding.time = finding.time.max(drop.time);
     finding.dropped = Some(*drop);
+    if slug == Slug::ConntrackFull && matches!(fill, Some(Fill::NearlyFull(_))) {
+        finding.confidence = Confidence::Likely;
+        finding.alternatives = &[Slug::FirewallDrop];
+    }
     Some(finding)
 }
 
@@ -74,6 +82,7 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
                  established connections."
             ),
         ),
+        Slug::ConntrackFull => ("Connection tracking, its table full,", conntrack_full::room(&enter)),
         Slug::HostUnreachable => {
             ("The kernel", format!("See whether {} is still up, and look at `{enter}ip neigh`.", to.ip()))
         }
@@ -85,5 +94,8 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         ),
     };
     let summary = format!("{who} dropped packets from {from} to {to} in the middle of {what} ({why}).");
-    case.words(record, summary, next)
+    let mut words = case.words(record, summary, next);
+    let fill = case.world.conntrack.at_drop(drop.netns, drop.time).filter(|_| finding.slug == Slug::ConntrackFull);
+    words.evidence.extend(fill.map(|fill| conntrack_full::fullness(&fill, "").1));
+    words
 }

@@ -19,8 +19,11 @@ pub(super) fn gave_up(case: &Case<'_>) -> Option<Finding> {
 fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
     let (name, peer) = (case.name(record), case.peer(record));
-    let what =
-        if finding.role == Role::Outbound { flow_text::request(case.exchange) } else { "what it sent".to_owned() };
+    let what = if finding.role == Role::Outbound {
+        flow_text::request(case.exchange)
+    } else {
+        format!("its response to {}", flow_text::request(case.exchange))
+    };
     let gave_up = match record.event {
         flow_event::TIMED_OUT => "the kernel gave up".to_owned(),
         _ => format!("{name} gave up"),

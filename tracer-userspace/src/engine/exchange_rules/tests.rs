@@ -307,6 +307,8 @@ fn keepalive_race() {
     let out_race = "keepalive-race outbound certain 502";
     check(ours().flags(flag::FIN_RECEIVED).at(5021).tells(event::RESET_RECEIVED), &[out_race]);
     check(ours().at(5021).tells(event::FIN_RECEIVED).at(5022).tells(event::RESET_RECEIVED), &[out_race]);
+    let old = our_request().flags(flag::MID_STREAM | flag::FIN_RECEIVED).at(11).tells(event::RESET_RECEIVED);
+    check(old, &[out_race]);
     let both = ours().at(5021).tells(event::FIN_RECEIVED).at(5022).tells(event::RESET_RECEIVED);
     let both = both.inbound(1).at(5020).get("/").at(5021).tells(event::LATE_DATA);
     check(both, &[race]);
@@ -366,6 +368,10 @@ fn peer_vanished() {
     check(our_request().at(9000).tells(event::TIMED_OUT), &["peer-vanished outbound certain 504"]);
     // keep-alive probes of an idle connection asked for nothing
     check(request().at(22).responds(200, 0).at(9_000_000).tells(event::TIMED_OUT), &[]);
+    // nothing more was heard for longer than any socket waits
+    check(our_request().at(900).tells(event::UNANSWERED).at(1_400_000).tick().at(1_600_000).tick(), &[]);
+    // whether the rest got through will not be known
+    check(request().at(22).responds(200, 0).at(900).tells(event::UNANSWERED), &[]);
     // only the FIN was lost
     let fin = request().at(22).responds(200, 0).flags(flag::FIN_SENT).with_flow(|flow| flow.retransmits = 9);
     check(fin.at(90_000).tells(event::TIMED_OUT), &[]);
@@ -388,6 +394,12 @@ fn packets_dropped() {
     check(ours, &["firewall-drop outbound certain 504"]);
     let ours = our_request().at(20).payload_lost(false).at(1500).tells(event::UNANSWERED);
     check(ours, &["kernel-drop outbound certain 504"]);
+    // it had no room for the connection
+    let full = || request().tracked(99, 0).at(20).payload_dropped(false).at(500);
+    check(full().tracked(100, 5).at(1500).tells(event::UNANSWERED), &["conntrack-full inbound certain 504"]);
+    let nearly = full().tracked(98, 0).at(1500).tells(event::UNANSWERED);
+    check(nearly, &["conntrack-full inbound likely 504 or firewall-drop"]);
+    check(stuck().at(1600).tracked(3, 0).tells(event::UNANSWERED), &[drop]);
 }
 
 #[test]

@@ -3,12 +3,18 @@
 //! A rule looks at a [`Case`] and changes nothing. It says what it found in a [`Finding`], which is
 //! cheap; the words for people are made by the finding's `words`, only where they will be read.
 
+mod accept_queue_full;
 mod case;
+pub(super) mod conntrack_full;
 mod firewall_drop;
 mod firewall_reject;
+mod hairpin;
 mod host_unreachable;
+mod kernel_drop;
 mod no_route;
+mod port_exhausted;
 mod process_down;
+mod return_path_drop;
 mod security_group_drop;
 mod wrong_bind_address;
 
@@ -47,6 +53,8 @@ pub(super) struct Words {
 }
 
 #[cfg(test)]
+mod handshake_tests;
+#[cfg(test)]
 mod tests;
 
 type Rule = fn(&Case<'_>) -> Option<Finding>;
@@ -57,8 +65,14 @@ const RULES: &[Rule] = &[
     firewall_reject::answered,
     wrong_bind_address::no_socket,
     process_down::no_socket,
+    conntrack_full::dropped,
     firewall_reject::rate_limited,
     firewall_drop::dropped,
+    accept_queue_full::dropped,
+    hairpin::returned,
+    kernel_drop::refused,
+    kernel_drop::dropped,
+    port_exhausted::no_port,
     host_unreachable::neighbour,
     firewall_reject::icmp_answer,
     host_unreachable::icmp_answer,
@@ -67,6 +81,7 @@ const RULES: &[Rule] = &[
     no_route::route_failed,
     host_unreachable::path,
     firewall_reject::socket_error,
+    return_path_drop::unacknowledged,
     firewall_reject::silence,
     security_group_drop::silence,
 ];

@@ -159,3 +159,17 @@ fn hostile_strings_cannot_reach_the_terminal() {
     let text = plainly(vec![verdict]);
     assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
 }
+
+#[test]
+fn of_an_exchange_what_is_known() {
+    let check = |http: Http, expected: Option<&str>| {
+        assert_eq!(exchange(&Verdict { http, ..samples::app_status() }).as_deref(), expected);
+    };
+    let some = |text: &str| Some(text.to_owned());
+    check(Http::default(), None);
+    check(Http { status: Some(502), ..Http::default() }, Some("502"));
+    check(Http { method: some("GET"), path: some("/a"), status: Some(502), ..Http::default() }, Some("GET /a 502"));
+    let long = "/".to_owned() + &"ä".repeat(400);
+    let cut = format!("GET /{}...", "ä".repeat(99));
+    check(Http { method: some("GET"), path: Some(long), ..Http::default() }, Some(&cut));
+}

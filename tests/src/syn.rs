@@ -1,0 +1,94 @@
+//! SYNs made by hand: no socket stands behind them, so any source, sequence number and checksum will do.
+
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::{Context as _, Result};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Bytes of a TCP header without options.
+const LENGTH: usize = 20;
+
+/// A SYN. Its source address is the sending host's, as the checksum counts it.
+#[derive(Clone, Copy, Debug)]
+pub struct Syn {
+    /// The address that the route to the destination gives.
+    pub from: IpAddr,
+    /// Source port.
+    pub from_port: u16,
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Initial sequence number.
+    pub isn: u32,
+}
+
+impl Syn {
+    /// The TCP header, with the right checksum.
+    pub fn header(&self) -> [u8; LENGTH] {
+        let mut header = [0; LENGTH];
+        header[0..2].copy_from_slice(&self.from_port.to_be_bytes());
+        header[2..4].copy_from_slice(&self.to.port().to_be_bytes());
+        header[4..8].copy_from_slice(&self.isn.to_be_bytes());
+        // five words of header, SYN, a window
+        header[12] = 5 << 4;
+        header[13] = 2;
+        header[14..16].copy_from_slice(&64_240_u16.to_be_bytes());
+        let checksum = !self.sum(&header);
+        header[16..18].copy_from_slice(&checksum.to_be_bytes());
+        header
+    }
+
+    /// The sum of RFC 9293, 3.1, over the pseudo header and this header.
+    fn sum(&self, header: &[u8; LENGTH]) -> u16 {
+        let bytes = |address: IpAddr| match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        let mut all = bytes(self.from);
+        all.extend(bytes(self.to.ip()));
+        all.extend([0, 6, 0, 20]);
+        all.extend(header);
+        let words = all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum = words.fold(0_u32, |sum, word| sum + word);
+        let folded = (sum >> 16) + (sum & 0xffff);
+        u16::try_from((folded >> 16) + (folded & 0xffff)).unwrap_or(u16::MAX)
+    }
+}
+
+/// Sends SYNs from the namespace it was made in.
+#[derive(Debug)]
+pub struct Sender(Socket);
+
+impl Sender {
+    /// For destinations of this one's family.
+    ///
+    /// # Errors
+    /// When raw sockets are not allowed.
+    pub fn new(to: SocketAddr) -> Result<Self> {
+        let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(Protocol::TCP)).context("a raw socket")?;
+        Ok(Self(socket))
+    }
+
+    /// Sends this header.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn send(&self, header: &[u8], to: IpAddr) -> Result<()> {
+        let to = SockAddr::from(SocketAddr::new(to, 0));
+        self.0.send_to(header, &to).context("sending a SYN")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_sums_up_to_all_ones() {
+        for (from, to) in [("10.9.1.2", "10.9.2.2:8080"), ("fd09:1::2", "[fd09:2::2]:8080")] {
+            let syn = Syn { from: from.parse().unwrap(), from_port: 40_001, to: to.parse().unwrap(), isn: 0xdead_beef };
+            assert_eq!(syn.sum(&syn.header()), 0xffff, "{from}");
+            assert_eq!(syn.header()[13], 2);
+        }
+    }
+}
