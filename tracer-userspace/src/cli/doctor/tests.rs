@@ -83,6 +83,7 @@ Verdicts
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is the report")]
 fn a_port_with_listeners_and_failures() {
     let mut report = report("debian-7.3.4-x86_64.json");
     let attempt = |to: &str, ok, verdict, detail: &str| Attempt {
