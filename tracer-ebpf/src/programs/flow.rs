@@ -22,8 +22,6 @@ pub(super) mod told {
     pub(crate) const UNANSWERED: u32 = 1 << 2;
     /// `LATE_DATA` was sent.
     pub(crate) const LATE_DATA: u32 = 1 << 3;
-    /// `WAITING` was sent for the present exchange.
-    pub(crate) const WAITING: u32 = 1 << 4;
 }
 
 /// Bits of [`Flow::seen`].
@@ -78,7 +76,9 @@ fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
     if layout!(follows_flows) == 0 {
         return None;
     }
-    if FLOWS_MAP.insert(key, &UNKNOWN, 0).is_err() {
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the small stack")]
+    let inserted = FLOWS_MAP.insert(key, &UNKNOWN, 0);
+    if inserted.is_err() {
         lost(loss::FLOWS_FULL);
         return None;
     }

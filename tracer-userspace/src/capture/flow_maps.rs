@@ -84,11 +84,6 @@ impl FlowMaps {
         last.totals = now;
         Some(count)
     }
-
-    /// Whether requests wait for a response on this slot, as last read.
-    pub(super) fn anything_waits(&self) -> bool {
-        self.last.iter().any(|last| last.totals.begun > last.totals.ended)
-    }
 }
 
 fn read_totals(map: &PerCpuArray<MapData, RawTotals>, slot: u32) -> Option<ExchangeTotals> {
