@@ -39,6 +39,8 @@ pub enum Deed {
     FilterIngress,
     /// The router sends what the client sends to the server's port back to the client.
     SendBack,
+    /// The client sends so many SYNs without sockets, each an attempt of its own.
+    Flood(u16),
     /// The client sends a SYN whose checksum is wrong.
     BadChecksum,
 }
@@ -151,6 +153,17 @@ impl Props {
                     SocketAddr::new(lab.client_address(), WATCHED),
                 ),
             )?,
+            Deed::Flood(count) => {
+                let from = lab.client_address();
+                lab.at(Place::Client).within(|| {
+                    let sender = Sender::new(server)?;
+                    (0..count).try_for_each(|n| {
+                        let isn = u32::from(n).wrapping_mul(0x9e37_79b1);
+                        let syn = Syn { from, from_port: 1024 + n, to: server, isn };
+                        sender.send(&syn.header(), server.ip())
+                    })
+                })??;
+            }
             Deed::BadChecksum => {
                 let syn = Syn { from: lab.client_address(), from_port: 40_123, to: server, isn: 0x1234_5678 };
                 let mut header = syn.header();

@@ -6,6 +6,10 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Most ports that can be watched in one run.
 pub const PORT_SLOTS: u32 = 64;
 
+/// Drop reasons that the programs can be told of: those of the core, which are far fewer. Subsystems number
+/// theirs from 65536 on.
+pub const DROP_REASON_SLOTS: u32 = 512;
+
 /// Bytes of the ring buffer.
 pub const RING_BYTES: u32 = 8 * 1024 * 1024;
 

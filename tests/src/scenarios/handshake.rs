@@ -33,6 +33,8 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         dropped_by_tc(family),
         bad_checksum(family),
         port_exhausted(family),
+        flood(family),
+        cookies(family),
     ]
     .into_iter()
     // IPv6 has no reverse path filter, and takes packets from its own addresses
@@ -91,6 +93,41 @@ fn hairpin() -> Scenario {
         Family::V4,
         vec![deed(Deed::SendBack), Step::Record, attempt(1500, GIVEN_UP)],
         Expect { server: View::silent(), client: told(), both: told(), all: None },
+    )
+}
+
+/// Each of them is counted, whatever is printed of it.
+fn flood(family: Family) -> Scenario {
+    const COUNT: u16 = 20_000;
+    let told = || {
+        let count = u64::from(COUNT);
+        View::of(Want::inbound("process-down", Grade::certain(502)).times(count..=count))
+    };
+    scenario(
+        "process-down-flood",
+        family,
+        vec![Step::Record, deed(Deed::Flood(COUNT))],
+        Expect { server: told(), client: View::silent(), both: told(), all: None },
+    )
+}
+
+/// Every SYN is answered with a cookie, and no request is kept.
+fn cookies(family: Family) -> Scenario {
+    scenario(
+        "benign-syn-cookies",
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            Step::Sysctl(Place::Server, &[("ipv4/tcp_syncookies", "2")]),
+            Step::Record,
+            requests(WATCHED, 10),
+        ],
+        Expect {
+            server: View::silent().connections(10..=10),
+            client: View::silent().connections(10..=10),
+            both: View::silent().connections(10..=20),
+            all: None,
+        },
     )
 }
 

@@ -24,6 +24,15 @@ pub(super) struct Trouble {
     pub(super) syns: u64,
 }
 
+/// What was told within a second.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    /// Of the boot clock, as a multiple of 2^30 ns.
+    pub(super) second: u32,
+    pub(super) count: u32,
+}
+
 /// A SYN that was delivered to a listener, and counted there.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 
-use super::attempt::{Initiator, Trouble};
+use super::attempt::{Initiator, Trouble, Window};
 use super::emit::{emit, header};
 use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
-use super::maps::{ATTEMPTS, TROUBLED, TROUBLED_LAST, layout};
+use super::maps::{ATTEMPTS, DROP_REASONS, DROP_WINDOWS, DROP_WINDOWS_OF_ALL, TROUBLED, TROUBLED_LAST, layout};
 use super::packet::{self, Ip, SkbBytes, Tcp};
 use super::ports::{Slot, boot_ns, lost, watched};
 
@@ -30,7 +30,7 @@ pub(crate) fn kfree_skb(ctx: RawTracePointContext) -> i32 {
 fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     packet::is_ip(skb)?;
     let (bytes, ip, tcp) = packet::tcp_of(skb)?;
-    let slot = watched_handshake(&tcp)?;
+    let slot = watched_handshake(&tcp).or_else(|| watched_rest(&bytes, &ip, &tcp, reason))?;
     let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
     let device = skb.follow(layout!(skb_dev));
     let netns = match sock {
@@ -40,11 +40,14 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     if !slot.in_namespace(netns) {
         return None;
     }
-    if tcp.flags & tcp_flag::ACK == 0 && !was_delivered(skb, &tcp) {
-        count(slot, reason);
-    }
-    if reason.is_none() || reason != Some(layout!(reason_no_socket)) {
-        remember(&bytes, &ip, &tcp, sock);
+    if tcp.flags & tcp_flag::SYN != 0 {
+        if tcp.flags & tcp_flag::ACK == 0 && !was_delivered(skb, &tcp) {
+            count(slot, reason);
+        }
+        // a refused SYN is answered, and will not succeed
+        if reason.is_none() || reason != Some(layout!(reason_no_socket)) {
+            remember(&bytes, &ip, &tcp, sock);
+        }
     }
     emit(header::<PacketRecord>(kind::PACKET_DROP, netns), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
@@ -60,6 +63,55 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         record.ifindex = device.and_then(|device| device.read(layout!(dev_ifindex))).unwrap_or(0);
     });
     Some(())
+}
+
+/// Slot of the port, if one of both ends is watched, of a packet whose loss a connection may suffer from:
+/// with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
+/// told, so that a flood costs little.
+#[inline(always)]
+fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>) -> Option<Slot> {
+    if tcp.flags & tcp_flag::SYN != 0 {
+        return None;
+    }
+    let slot = watched(tcp.dst_port).or_else(|| watched(tcp.src_port))?;
+    if let Some(reason) = reason
+        && DROP_REASONS.get(reason).is_none_or(|told| *told == 0)
+    {
+        return None;
+    }
+    let closes = tcp.flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
+    if !closes && ip.len_from(bytes, ip.payload + tcp.len) == 0 {
+        return None;
+    }
+    if !few(u32::from(tcp.src_port) << 16 | u32::from(tcp.dst_port)) {
+        return None;
+    }
+    Some(slot)
+}
+
+/// Whether this is one of the first drops of a pair of ports in this second, on this CPU; those of many
+/// pairs have a limit in common.
+#[inline(always)]
+fn few(ports: u32) -> bool {
+    /// Drops told of one pair of ports in a second.
+    const OF_PAIR: u32 = 4;
+    /// Of all.
+    const OF_ALL: u32 = 256;
+    let second = (boot_ns() >> 30) as u32;
+    let place = ports.wrapping_mul(0x9e37_79b9) >> 24;
+    within(place, second, OF_PAIR) && within(DROP_WINDOWS_OF_ALL, second, OF_ALL)
+}
+
+#[inline(always)]
+fn within(place: u32, second: u32, limit: u32) -> bool {
+    let Some(window) = DROP_WINDOWS.get_ptr_mut(place) else { return false };
+    // SAFETY: the map's values are Windows, of this CPU alone
+    let window = unsafe { &mut *window };
+    if window.second != second {
+        *window = Window { second, count: 0 };
+    }
+    window.count += 1;
+    window.count <= limit
 }
 
 /// Slot of the port that a handshake packet is about: a SYN's destination, a SYN-ACK's source. A flow

@@ -2,9 +2,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
-use tracer_ebpf::{Layout, PORT_SLOTS, PendingConnect, PortTotals, RING_BYTES, loss};
+use tracer_ebpf::{DROP_REASON_SLOTS, Layout, PORT_SLOTS, PendingConnect, PortTotals, RING_BYTES, loss};
 
-use super::attempt::{Attempt, Delivered, Initiator, Trouble};
+use super::attempt::{Attempt, Delivered, Initiator, Trouble, Window};
 
 /// Kernel facts, written by user space before load. The verifier sees constants and prunes by them.
 #[unsafe(no_mangle)]
@@ -56,6 +56,17 @@ pub(super) static TROUBLED: HashMap<Initiator, Trouble> = HashMap::with_max_entr
 /// When an element was last put into [`TROUBLED`] (`CLOCK_BOOTTIME`, ns): one element.
 #[map]
 pub(super) static TROUBLED_LAST: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Drop reasons that say more than that TCP had no use for a packet: 1. Written by user space.
+#[map]
+pub(super) static DROP_REASONS: Array<u32> = Array::with_max_entries(DROP_REASON_SLOTS, 0);
+
+/// Element of [`DROP_WINDOWS`] that all pairs of ports share.
+pub(super) const DROP_WINDOWS_OF_ALL: u32 = 256;
+
+/// Drops told lately, by a hash of both ports.
+#[map]
+pub(super) static DROP_WINDOWS: PerCpuArray<Window> = PerCpuArray::with_max_entries(DROP_WINDOWS_OF_ALL + 1, 0);
 
 /// The SYN that this CPU delivered last: should it be dropped behind the listener, it is not counted again.
 #[map]

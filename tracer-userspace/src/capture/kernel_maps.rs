@@ -2,13 +2,15 @@
 
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
-use tracer_ebpf::{ABSENT, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss};
+use tracer_ebpf::{
+    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss,
+};
 use zerocopy::FromBytes;
 
 use super::facts::TypeFacts;
 use super::flow_maps::FlowMaps;
 use super::load::LoadError;
-use crate::record::{BootTime, ExchangeCount, PortCount};
+use crate::record::{BootTime, ExchangeCount, PortCount, is_ordinary_drop};
 
 /// A [`PortTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<PortTotals>() / 8];
@@ -33,6 +35,7 @@ pub(super) struct KernelMaps {
     unsent_marked: Array<MapData, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
     flows: FlowMaps,
+    drop_reasons: Array<MapData, u32>,
     /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
@@ -74,6 +77,7 @@ impl KernelMaps {
             unsent_marked: map(ebpf, "UNSENT_MARKED")?,
             netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
             flows: FlowMaps::take(ebpf, told)?,
+            drop_reasons: map(ebpf, "DROP_REASONS")?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -150,6 +154,19 @@ impl KernelMaps {
             self.netfilter_reset_packet
                 .set(element, index, 0)
                 .map_err(|source| LoadError::Map { name: "NETFILTER_RESET_PACKET", source })?;
+        }
+        Ok(())
+    }
+
+    /// Tells the programs which drop reasons say more than that TCP had no use for a packet.
+    ///
+    /// # Errors
+    /// [`LoadError::Map`] if the kernel refuses.
+    pub(super) fn set_drop_reasons(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
+        let reasons = types.into_iter().flat_map(|types| &types.drop_reasons);
+        let silent = |name: &str| matches!(name, "NOT_SPECIFIED" | "NO_SOCKET") || is_ordinary_drop(name);
+        for (number, _name) in reasons.filter(|(number, name)| *number < DROP_REASON_SLOTS && !silent(name)) {
+            self.drop_reasons.set(*number, 1, 0).map_err(|source| LoadError::Map { name: "DROP_REASONS", source })?;
         }
         Ok(())
     }

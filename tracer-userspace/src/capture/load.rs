@@ -178,8 +178,7 @@ impl Loaded {
             _ => return Ok(()),
         };
         let mut array: ProgramArray<MapData> = map(&mut self.ebpf, name)?;
-        let program: Option<&CgroupSkb> =
-            self.ebpf.program(hook.program).and_then(|program| program.try_into().ok());
+        let program: Option<&CgroupSkb> = self.ebpf.program(hook.program).and_then(|program| program.try_into().ok());
         let Some(fd) = program.and_then(|program| program.fd().ok()) else {
             return Err(LoadError::Missing(format!("program {}", hook.program)));
         };

@@ -141,6 +141,7 @@ impl Session {
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns, &config.watched_statuses)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
+        maps.set_drop_reasons(facts.types.as_ref())?;
         let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone());
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();

@@ -2,6 +2,7 @@
 //! those of the functions that drop.
 
 use super::evidence::DropClass;
+use crate::record::is_ordinary_drop;
 
 /// Names of `enum skb_drop_reason`, without their prefix.
 pub(super) fn class_of_reason(name: &str) -> DropClass {
@@ -9,28 +10,9 @@ pub(super) fn class_of_reason(name: &str) -> DropClass {
         "NO_SOCKET" => DropClass::NoSocket,
         "NETFILTER_DROP" => DropClass::Netfilter,
         "NEIGH_FAILED" | "NEIGH_CREATEFAIL" | "NEIGH_DEAD" => DropClass::NeighbourFailed,
-        // another host's packet, seen on a shared link or by a port that listens to all; copies that
-        // packet and raw sockets had; sockets that go
-        "OTHERHOST"
-        | "UNICAST_IN_L2_MULTICAST"
-        | "PACKET_SOCK_ERROR"
-        | "UNHANDLED_PROTO"
-        | "QUEUE_PURGE"
-        | "SOCKET_RCVBUFF"
-        | "SOCKET_CLOSE"
-        | "TAP_FILTER"
-        | "TAP_TXFILTER"
-        | "DUP_FRAG" => DropClass::Ordinary,
-        name if is_discard(name) => DropClass::Ordinary,
+        name if is_ordinary_drop(name) => DropClass::Ordinary,
         _ => DropClass::Other,
     }
-}
-
-/// Whether TCP itself had no use for the packet: a duplicate, one out of its window, one for a connection
-/// that is over. Bad checksums and signatures are none of these.
-fn is_discard(name: &str) -> bool {
-    const REAL: [&str; 6] = ["TCP_CSUM", "TCP_AUTH_HDR", "TCP_MINTTL", "TCP_MD5", "TCP_AO", "TCP_OFO_QUEUE_PRUNE"];
-    name.starts_with("TCP_") && !REAL.iter().any(|real| name.starts_with(real))
 }
 
 /// Functions that free a packet, before there were reasons.
@@ -39,23 +21,29 @@ pub(super) fn class_of_symbol(name: &str) -> DropClass {
         "nf_hook_slow" | "nft_do_chain" | "ipt_do_table" | "ip6t_do_table" => DropClass::Netfilter,
         "tcp_v4_rcv" | "tcp_v6_rcv" => DropClass::NoSocket,
         "neigh_invalidate" | "arp_error_report" | "ndisc_error_report" => DropClass::NeighbourFailed,
-        // these drop other hosts' packets and broken ones alike
-        "ip_rcv_core" | "ip6_rcv_core" | "ip_rcv" | "ipv6_rcv" => DropClass::Ordinary,
-        // copies, and sockets that go
-        "packet_rcv"
-        | "tpacket_rcv"
-        | "packet_rcv_fanout"
-        | "skb_queue_purge"
-        | "raw_rcv"
-        | "raw_local_deliver"
-        | "raw_v6_local_deliver"
-        | "rawv6_rcv"
-        | "raw_rcv_skb"
-        | "sock_queue_rcv_skb"
-        | "inet_sock_destruct" => DropClass::Ordinary,
-        name if name.starts_with("tcp_") => DropClass::Ordinary,
+        name if is_ordinary_place(name) => DropClass::Ordinary,
         _ => DropClass::Other,
     }
+}
+
+/// Functions that drop other hosts' packets and broken ones alike, copies that sockets had, and what TCP has
+/// no use for.
+fn is_ordinary_place(name: &str) -> bool {
+    const RECEIVE: [&str; 4] = ["ip_rcv_core", "ip6_rcv_core", "ip_rcv", "ipv6_rcv"];
+    const COPIES: [&str; 11] = [
+        "packet_rcv",
+        "tpacket_rcv",
+        "packet_rcv_fanout",
+        "skb_queue_purge",
+        "raw_rcv",
+        "raw_local_deliver",
+        "raw_v6_local_deliver",
+        "rawv6_rcv",
+        "raw_rcv_skb",
+        "sock_queue_rcv_skb",
+        "inet_sock_destruct",
+    ];
+    name.starts_with("tcp_") || RECEIVE.contains(&name) || COPIES.contains(&name)
 }
 
 #[cfg(test)]

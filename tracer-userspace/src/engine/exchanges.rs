@@ -65,7 +65,6 @@ impl Engine {
         let inbound = is_inbound(record);
         let settled = if inbound { CAUSE_WAIT } else { EXIT_WAIT };
         let wait = match record.event {
-            flow_event::RESPONSE if record.flags & flow_flag::HEALTH_CHECK != 0 => ANSWER_WAIT,
             flow_event::RESPONSE | flow_event::FIN_SENT | flow_event::RESET_SENT | flow_event::CLOSED => settled,
             flow_event::FIN_RECEIVED if !inbound => EXIT_WAIT,
             flow_event::FIN_RECEIVED | flow_event::RESET_RECEIVED => {
@@ -117,7 +116,7 @@ impl Engine {
         }
         self.decide_exchange(id, out);
         let flows = &self.flows;
-        self.exchange_timers.compact(flows.len(), |time, id| flows.is_current(time, id));
+        self.exchange_timers.compact(flows.pending_count(), |time, id| flows.is_current(time, id));
     }
 
     /// The stream ended: what has happened decides, what is held for what would follow is undecided.
@@ -300,8 +299,7 @@ fn span(exchange: &Exchange) -> Span {
 fn held_until(exchange: &Exchange) -> Option<BootTime> {
     let end = exchange.leading()?;
     let response = end.of(flow_event::RESPONSE)?;
-    let is_check = response.flags & flow_flag::HEALTH_CHECK != 0;
-    let wait = if is_check || !is_inbound(response) { ANSWER_WAIT } else { CAUSE_WAIT };
+    let wait = if is_inbound(response) { CAUSE_WAIT } else { ANSWER_WAIT };
     Some(time(response).after(wait))
 }
 

@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
-    BootTime, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent, Loss, Namespace,
-    PacketRecord, PathReport, PortCount, PortCounts, ProcessInfo, Record, SocketRecord, Start, Symbol, Tick, Tuple,
-    Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+    BootTime, Exchange, FlowRecord, HandshakeRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent,
+    Loss, Namespace, PacketRecord, PathReport, PortCount, PortCounts, Pressure, ProcessInfo, Record, SocketRecord,
+    Start, Symbol, Tick, Tuple, Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -24,9 +24,12 @@ pub(super) const NETFILTER_DROP: u32 = 11;
 const NO_SOCKET: u32 = 3;
 const NEIGH_FAILED: u32 = 58;
 pub(super) const OTHER: u32 = 70;
+const NOT_SPECIFIED: u32 = 2;
+const OTHERHOST: u32 = 20;
 
 /// Where drops happen; a symbol's number is its place here, from 1.
-const SYMBOLS: [&str; 5] = ["tcp_v4_rcv", "tcp_v6_rcv", "nf_hook_slow", "neigh_invalidate", "ip_rcv_finish_core"];
+const SYMBOLS: [&str; 6] =
+    ["tcp_v4_rcv", "tcp_v6_rcv", "nf_hook_slow", "neigh_invalidate", "ip_rcv_finish_core", "ip_rcv_core"];
 
 /// Records in the making. Times are milliseconds; what is not said stays as it was.
 #[derive(Clone)]
@@ -57,6 +60,8 @@ pub(super) fn script() -> Script {
         (NETFILTER_DROP, "NETFILTER_DROP"),
         (NEIGH_FAILED, "NEIGH_FAILED"),
         (OTHER, "IP_RPFILTER"),
+        (NOT_SPECIFIED, "NOT_SPECIFIED"),
+        (OTHERHOST, "OTHERHOST"),
     ];
     let start = Start {
         ports: vec![PORT],
@@ -312,6 +317,60 @@ impl Script {
 
     pub(super) fn other_drop(self) -> Self {
         self.drop_of(OTHER, "ip_rcv_finish_core", 0, false)
+    }
+
+    /// The drop of a packet that means nothing: another host's.
+    pub(super) fn other_hosts(self) -> Self {
+        self.drop_of(OTHERHOST, "ip_rcv_core", 0, false)
+    }
+
+    /// The drop of a SYN that repeats one being answered: only its place is known.
+    pub(super) fn repeated_syn(self) -> Self {
+        self.drop_of(NOT_SPECIFIED, "tcp_v4_rcv", 0, false)
+    }
+
+    fn handshake(mut self, kind: u16, set: impl FnOnce(&mut HandshakeRecord)) -> Self {
+        let (header, tuple, isn) = (self.header(kind), self.back(), self.isn);
+        let mut record = HandshakeRecord { header, tuple, isn, backlog: 129, backlog_limit: 128, ..Default::default() };
+        set(&mut record);
+        self.records.push(Record::Handshake(record));
+        self
+    }
+
+    /// A listener was full.
+    pub(super) fn full(self, flags: u32) -> Self {
+        self.handshake(kind::LISTENER_FULL, |record| record.flags = flags)
+    }
+
+    /// A SYN-ACK was sent again.
+    pub(super) fn syn_ack_again(self, retransmits: u32, syns_repeated: u32) -> Self {
+        self.handshake(kind::SYN_ACK_RETRANSMIT, |record| {
+            (record.backlog, record.retransmits, record.syns_repeated) = (0, retransmits, syns_repeated);
+        })
+    }
+
+    /// Connection tracking as it was read.
+    pub(super) fn conntrack(self, count: u64, drops: u64) -> Self {
+        let netns = self.netns;
+        self.with(
+            netns,
+            HostBody::Pressure(Pressure {
+                conntrack_count: Some(count),
+                conntrack_limit: Some(100),
+                conntrack_drops: Some(drops),
+                ..Pressure::default()
+            }),
+        )
+    }
+
+    /// connect() found no local port.
+    pub(super) fn no_port(mut self, error: u32) -> Self {
+        let (isn, port) = (std::mem::take(&mut self.isn), self.client.port());
+        self.client.set_port(0);
+        self = self.unsent_syns().closed(error);
+        self.client.set_port(port);
+        self.isn = isn;
+        self
     }
 
     /// Netfilter answers with a RST.

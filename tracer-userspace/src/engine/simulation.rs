@@ -9,7 +9,7 @@ use proptest::sample::Index;
 
 use super::attempts::ATTEMPTS_MAX;
 use super::flow_script::APP;
-use super::flows::CONNECTIONS_MAX;
+use super::flows::{CONNECTIONS_MAX, PENDING_MAX};
 use super::script::{CLIENT, ROUTER, SERVER, Script, invariants, run, script, verdicts};
 use super::{Engine, Output};
 use crate::record::{BootTime, HostBody, HostRecord, Neighbour, Record, flow_event as event, flow_flag};
@@ -305,10 +305,9 @@ proptest! {
         for (body, kind) in bytes.iter().zip(kinds) {
             let len = match kind {
                 0..=5 => 128,
-                6..=8 => 96,
+                6..=8 | 12..=14 => 96,
                 9..=10 => 104,
                 11 => 208,
-                12..=14 => 96,
                 _ => 56,
             };
             let mut bytes = body[..usize::from(len)].to_vec();
@@ -320,8 +319,10 @@ proptest! {
         for record in &records {
             engine.push(record, &mut out);
             prop_assert!(engine.attempts.len() <= ATTEMPTS_MAX && engine.flows.len() <= CONNECTIONS_MAX);
+            prop_assert!(engine.flows.pending_count() <= PENDING_MAX);
         }
         engine.finish(&mut out);
+        prop_assert!(engine.flows.all_pending().len() <= engine.flows.pending_count());
         invariants(&out);
     }
 }

@@ -1,10 +1,12 @@
 //! The record stream: kernel records and host records, in the order of the ring.
 
+mod drop_reason;
 mod exchange;
 mod host;
 mod pressure;
 mod time;
 
+pub use drop_reason::is_ordinary_drop;
 pub use exchange::{Exchange, ExchangeCount, ExchangeCounts, HealthChecker, HealthCheckers};
 pub use host::{
     ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,

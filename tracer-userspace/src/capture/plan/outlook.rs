@@ -48,8 +48,15 @@ enum Drops {
 }
 
 /// What is perceived, hooks put together.
+#[expect(clippy::struct_excessive_bools, reason = "each is a sense of its own: there or not")]
 struct Senses {
     drops: Drops,
+    /// Packets that reach a socket.
+    ingress: bool,
+    /// SYN-ACKs that are sent again.
+    syn_acks_again: bool,
+    /// What other programs at cgroup/connect say.
+    refusals: bool,
     /// Packets that leave, ICMP errors among them.
     egress: bool,
     /// Refused `connect()` calls, both families.
@@ -119,6 +126,25 @@ const ROWS: &[Row] = &[
             blind(NO_CGROUP, GIVE_CGROUP)
         }
     }),
+    (Slug::ReturnPathDrop, Role::Inbound, syn_acks),
+    (Slug::HandshakeAbandoned, Role::Inbound, syn_acks),
+    (Slug::AcceptQueueFull, Role::Inbound, |senses| {
+        if senses.ingress {
+            certain("with SYN cookies a last ACK that finds no room is not seen")
+        } else {
+            blind("SYNs that reach a listener are not seen: no cgroup v2 to attach to", GIVE_CGROUP)
+        }
+    }),
+    (Slug::ConntrackFull, Role::Inbound, dropped),
+    (Slug::ConntrackFull, Role::Outbound, dropped),
+    (Slug::KernelDrop, Role::Inbound, dropped_otherwise),
+    (Slug::KernelDrop, Role::Outbound, |senses| match (dropped_otherwise(senses), senses.refusals) {
+        (judgement, true) => judgement,
+        (judgement, false) if judgement.sight == Sight::Blind => judgement,
+        (_, false) => certain("but a connect() that a cgroup program refuses is not told: that needs Linux 5.18"),
+    }),
+    (Slug::Hairpin, Role::Outbound, dropped_otherwise),
+    (Slug::PortExhausted, Role::Outbound, |_| certain("")),
     (Slug::HostUnreachable, Role::Outbound, |senses| {
         if !senses.icmp_received {
             inferred("only neighbours of this host: received ICMP errors are not seen", GIVE_ICMP)
@@ -155,6 +181,24 @@ fn dropped(senses: &Senses) -> Judgement {
         Drops::Reason => certain(""),
         Drops::Place => certain(PLACE),
         Drops::Unknown => blind(UNNAMED_DROPS, NAME_DROPS),
+    }
+}
+
+/// The kernel dropped it for a reason of its own.
+fn dropped_otherwise(senses: &Senses) -> Judgement {
+    match senses.drops {
+        Drops::Reason => certain(""),
+        Drops::Place => certain("by the kernel's function that dropped the packet; bad checksums and signatures apart"),
+        Drops::Unknown => blind(UNNAMED_DROPS, NAME_DROPS),
+    }
+}
+
+/// SYN-ACKs that are sent again.
+fn syn_acks(senses: &Senses) -> Judgement {
+    if senses.syn_acks_again {
+        certain("")
+    } else {
+        blind("SYN-ACKs that are sent again are not seen", "a kernel with tracepoint tcp:tcp_retransmit_synack")
     }
 }
 
@@ -218,6 +262,9 @@ fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
     };
     Senses {
         drops,
+        ingress: attaches(HookKind::CgroupIngress),
+        syn_acks_again: used("tcp_retransmit_synack"),
+        refusals: facts.has("helper/get_retval"),
         egress: attaches(HookKind::CgroupEgress),
         connects: attaches(HookKind::CgroupConnect4) && attaches(HookKind::CgroupConnect6),
         icmp_received: (used("tcp_v4_err") || sockets.v4) && (used("tcp_v6_err") || sockets.v6),

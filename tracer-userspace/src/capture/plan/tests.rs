@@ -309,12 +309,13 @@ net_dev_queue: unneeded
 firewall-reject inbound: inferred
 firewall-drop outbound: inferred
 security-group-drop outbound: blind
+accept-queue-full inbound: blind
 no-route outbound: inferred
 "
     );
     let mut facts = recorded("debian-6.1.176-x86_64");
     facts.cgroup = None;
-    assert_eq!(plan(&facts).blind(), [Slug::SecurityGroupDrop]);
+    assert_eq!(plan(&facts).blind(), [Slug::SecurityGroupDrop, Slug::AcceptQueueFull]);
 }
 
 #[test]
@@ -334,7 +335,10 @@ fn without_reasons_and_function_names_drops_are_unexplained() {
     facts.kallsyms = Kallsyms::Hidden;
     let plan = plan(&facts);
     assert_eq!(plan.obstacles, []);
-    assert_eq!(plan.blind(), [Slug::WrongBindAddress, Slug::FirewallDrop]);
+    assert_eq!(
+        plan.blind(),
+        [Slug::WrongBindAddress, Slug::FirewallDrop, Slug::ConntrackFull, Slug::KernelDrop, Slug::Hairpin]
+    );
     assert!(plan.lacks.iter().any(|lack| lack.contains("kptr_restrict")), "{:?}", plan.lacks);
 }
 

@@ -58,7 +58,14 @@ const GROUPS: [&Group; 6] = [
 
 /// The verdicts that this version tells; the rest of the catalogue is explained all the same, since
 /// it is what else can have happened.
-const TOLD: [Slug; 20] = [
+const TOLD: [Slug; 27] = [
+    Slug::AcceptQueueFull,
+    Slug::ReturnPathDrop,
+    Slug::HandshakeAbandoned,
+    Slug::ConntrackFull,
+    Slug::KernelDrop,
+    Slug::Hairpin,
+    Slug::PortExhausted,
     Slug::ProcessDown,
     Slug::WrongBindAddress,
     Slug::FirewallReject,

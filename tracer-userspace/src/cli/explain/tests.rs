@@ -111,32 +111,32 @@ The app is not there, or does not accept
   process-down             Nothing listens on the port.
   wrong-bind-address       The app listens, but not on the address that was
                            asked for.
-* accept-queue-full        The app accepts connections too slowly: its accept
+  accept-queue-full        The app accepts connections too slowly: its accept
                            queue was full.
 
 A firewall or the kernel of this host
   firewall-reject          A host firewall refused the connection and said so.
   firewall-drop            A host firewall threw packets away without an answer.
-* conntrack-full           The connection tracking table was full, so new
+  conntrack-full           The connection tracking table was full, so new
                            packets were dropped.
-* kernel-drop              The kernel dropped the packets for a reason of its
+  kernel-drop              The kernel dropped the packets for a reason of its
                            own.
 
 The network in between
   security-group-drop      The SYN left this host and nothing ever came back.
 * inbound-silence          Clients and health checks stopped reaching a port
                            that still listens.
-* return-path-drop         Our answers do not reach the peer, which keeps
+  return-path-drop         Our answers do not reach the peer, which keeps
                            asking.
-* handshake-abandoned      The peer began a handshake and then fell silent.
-* hairpin                  Our own SYN was sent back to this host, which drops
+  handshake-abandoned      The peer began a handshake and then fell silent.
+  hairpin                  Our own SYN was sent back to this host, which drops
                            packets that claim to come from itself.
   host-unreachable         The next hop or the remote host does not answer at
                            all.
   no-route                 There is no route to the remote host.
 
 Connecting to an upstream
-* port-exhausted           No local port was free for another connection.
+  port-exhausted           No local port was free for another connection.
 * upstream-socket-missing  The unix socket of the upstream is missing or
                            refuses.
 

@@ -3,6 +3,8 @@
 
 mod drops;
 mod exchange;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -20,8 +22,11 @@ use crate::record::{BootTime, Exchange as Heads, FlowRecord, flow_event, flow_fl
 /// Most connections in memory.
 pub(in crate::engine) const CONNECTIONS_MAX: usize = 16_384;
 
-/// Most exchanges kept of one connection, decided ones included.
-const EXCHANGES_MAX: usize = 16;
+/// Most exchanges that are not decided: those hold their evidence.
+pub(in crate::engine) const PENDING_MAX: usize = 16_384;
+
+/// Beyond this many exchanges of one connection those that are decided are forgotten.
+const EXCHANGES_KEPT: usize = 16;
 
 /// Most connections with the same ISN that can be found by it.
 const SAME_ISN_MAX: usize = 8;
@@ -52,9 +57,41 @@ pub(in crate::engine) struct Connection {
     /// Names of its accepting and its connecting end.
     ids: [Option<u64>; 2],
     exchanges: BTreeMap<Part, State>,
+    /// How many of them are not decided.
+    pending: usize,
     last: BootTime,
     /// The last reader at its accepting end; 0 if not known.
     pid: u32,
+}
+
+impl Connection {
+    /// Responses come in order: what was held of exchanges before this one was answered.
+    fn answered_before(&mut self, part: Part) {
+        for (_, state) in self.exchanges.range_mut(..part) {
+            if matches!(state, State::Pending(_, None)) {
+                *state = DECIDED;
+                self.pending = self.pending.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Forgets the oldest that are decided, where there are many.
+    fn forget_decided(&mut self) {
+        while self.exchanges.len() > EXCHANGES_KEPT {
+            let decided = self.exchanges.iter().find(|(_, state)| !matches!(state, State::Pending(..)));
+            let Some(part) = decided.map(|(part, _)| *part) else { return };
+            self.exchanges.remove(&part);
+        }
+    }
+
+    /// Gives up the oldest exchange, or this one.
+    fn evict(&mut self, newest: Part) {
+        let oldest = self.exchanges.iter().find(|(_, state)| matches!(state, State::Pending(..)));
+        let part = oldest.map_or(newest, |(part, _)| *part);
+        if let Some(State::Pending(..)) = self.exchanges.insert(part, DECIDED) {
+            self.pending = self.pending.saturating_sub(1);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -91,6 +128,8 @@ pub(in crate::engine) fn port_of(record: &FlowRecord) -> u16 {
 pub(in crate::engine) struct Flows {
     connections: BTreeMap<u64, Connection>,
     begun: u64,
+    /// Exchanges that are not decided.
+    pending_count: usize,
     by_id: HashMap<u64, u64>,
     by_isn: HashMap<u32, Vec<u64>>,
     /// Heads whose record has not come yet.
@@ -115,26 +154,28 @@ impl Flows {
         if is_inbound(record) && record.pid != 0 {
             connection.pid = record.pid;
         }
-        let state = connection.exchanges.entry(part).or_insert_with(|| State::Pending(Box::default(), None));
-        if said {
-            *state = DECIDED;
-        }
-        let State::Pending(exchange, _) = state else { return (None, evicted) };
-        let mut learned = exchange.add(record);
-        if let Some(heads) = heads {
-            exchange.read(heads);
-            learned = true;
-        }
-        if CLOSES.contains(&record.event) {
-            // responses come in order: what was held of earlier exchanges was answered
-            for state in connection.exchanges.range_mut(..part).map(|(_, state)| state) {
-                if matches!(state, State::Pending(_, None)) {
-                    *state = DECIDED;
-                }
+        let before = connection.pending;
+        let state = connection.exchanges.entry(part).or_insert_with(|| {
+            connection.pending = connection.pending.saturating_add(usize::from(!said));
+            if said { DECIDED } else { State::Pending(Box::default(), None) }
+        });
+        let learned = match state {
+            State::Pending(exchange, _) => {
+                let learned = exchange.add(record);
+                let read = heads.map(|heads| exchange.read(heads)).is_some();
+                learned || read
             }
+            State::Decided { .. } => false,
+        };
+        if CLOSES.contains(&record.event) {
+            connection.answered_before(part);
         }
-        let crowded = connection.exchanges.len() > EXCHANGES_MAX
-            && matches!(connection.exchanges.pop_first(), Some((_, State::Pending(..))));
+        connection.forget_decided();
+        let crowded = self.pending_count >= PENDING_MAX && connection.pending > before;
+        if crowded {
+            connection.evict(part);
+        }
+        self.pending_count = self.pending_count.saturating_add(connection.pending).saturating_sub(before);
         let id = ExchangeId { connection: number, part };
         (learned.then_some(id), evicted || crowded)
     }
@@ -192,9 +233,12 @@ impl Flows {
         for name in ids.into_iter().flatten() {
             self.said.insert((name, id.part), ());
         }
-        let state = self.state(id)?;
+        let connection = self.connections.get_mut(&id.connection)?;
+        let state = connection.exchanges.get_mut(&id.part)?;
         let State::Pending(exchange, _) = std::mem::replace(state, DECIDED) else { return None };
         *state = State::Decided { outbound_only: exchange.inbound.is_none() };
+        connection.pending = connection.pending.saturating_sub(1);
+        self.pending_count = self.pending_count.saturating_sub(1);
         Some(exchange)
     }
 
@@ -235,6 +279,8 @@ impl Flows {
                 let State::Pending(exchange, _) = state else { continue };
                 if !exchange.ends().any(|end| end.has(flow_flag::CHAINED)) {
                     *state = DECIDED;
+                    connection.pending = connection.pending.saturating_sub(1);
+                    self.pending_count = self.pending_count.saturating_sub(1);
                     gone += 1;
                 }
             }
@@ -250,7 +296,7 @@ impl Flows {
             }
             self.forget.pop_front();
             let Some(connection) = self.connections.get(&number) else { continue };
-            let held = connection.exchanges.values().any(|state| matches!(state, State::Pending(..)));
+            let held = connection.pending > 0;
             let until = connection.last.after(if held { HELD } else { REMEMBERED });
             if until >= now {
                 self.forget.push_back((until.min(now.after(REMEMBERED)), number));
@@ -260,7 +306,13 @@ impl Flows {
         }
     }
 
+    /// How many exchanges are not decided.
+    pub(in crate::engine) fn pending_count(&self) -> usize {
+        self.pending_count
+    }
+
     /// How many connections there are.
+    #[cfg(test)]
     pub(in crate::engine) fn len(&self) -> usize {
         self.connections.len()
     }
@@ -294,7 +346,8 @@ impl Flows {
         let number = self.begun;
         let ids = if side == 0 { [Some(record.id), None] } else { [None, Some(record.id)] };
         let last = time(record);
-        let connection = Connection { flow, isn: record.isn, ids, exchanges: BTreeMap::new(), last, pid: 0 };
+        let connection =
+            Connection { flow, isn: record.isn, ids, exchanges: BTreeMap::new(), pending: 0, last, pid: 0 };
         self.connections.insert(number, connection);
         self.by_id.insert(record.id, number);
         if record.isn != 0 {
@@ -329,14 +382,18 @@ impl Flows {
             return false;
         }
         let Some((number, oldest)) = self.connections.first_key_value() else { return false };
-        let pending = oldest.exchanges.values().any(|state| matches!(state, State::Pending(..)));
+        let pending = oldest.pending > 0;
         let number = *number;
         self.remove(number);
+        if self.forget.len() > CONNECTIONS_MAX.saturating_mul(2) {
+            self.forget.retain(|(_, number)| self.connections.contains_key(number));
+        }
         pending
     }
 
     fn remove(&mut self, number: u64) {
         let Some(connection) = self.connections.remove(&number) else { return };
+        self.pending_count = self.pending_count.saturating_sub(connection.pending);
         for id in connection.ids.into_iter().flatten() {
             self.by_id.remove(&id);
         }

@@ -53,6 +53,8 @@ pub(super) struct Words {
 }
 
 #[cfg(test)]
+mod handshake_tests;
+#[cfg(test)]
 mod tests;
 
 type Rule = fn(&Case<'_>) -> Option<Finding>;

@@ -253,7 +253,7 @@ fn firewall_drop_near_misses() {
     check(script().netfilter().at(1000).accepted(), &["recovered firewall-drop 1"]);
     check(own().unsent_syns().own_netfilter().at(1000).connected(), &["recovered firewall-drop 1"]);
     check(script().netfilter().at(3500).tick().at(7000).accepted(), &["firewall-drop inbound certain 504", "late 1"]);
-    check(script().other_drop(), &[]);
+    check(script().other_hosts(), &[]);
     check(script().netfilter().at(1000).no_socket(), &["process-down inbound certain 502"]);
 }
 
@@ -289,7 +289,7 @@ fn security_group_drop_near_misses() {
     check(own().at(900).closed(0).at(1500).syn_ack_unfound(), &[SILENCE, "late 1"]);
     check(own().at(900).closed(0).at(950).syn_ack_unfound(), &["recovered security-group-drop 1"]);
     // the kernel of this host dropped it for another reason
-    check(own().other_drop().at(900).closed(0), &["undecided 1"]);
+    check(own().other_drop().at(900).closed(0), &["kernel-drop inbound certain 504"]);
     // nothing is between a host and itself
     check(own().at(900).closed(0).path(|path| path.local = true), &["undecided 1"]);
     check(own().addresses().to("127.0.0.1:8080").at(900).closed(0), &["undecided 1"]);
