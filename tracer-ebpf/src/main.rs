@@ -6,7 +6,14 @@
     clippy::cast_possible_truncation,
     reason = "arguments come as u64 whatever their type is, lengths and ports as u32: what is cut is known to be zero"
 )]
-#![expect(clippy::cast_possible_wrap, reason = "sequence numbers are compared by the sign of their difference")]
+#![expect(
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "sequence numbers are compared by the sign of their difference, and counters may count down"
+)]
+#![expect(clippy::cast_ptr_alignment, reason = "the eBPF machine loads and stores at any address")]
+#![expect(clippy::struct_field_names, reason = "a record's event is its event")]
+#![expect(clippy::manual_checked_ops, reason = "a checked division would bring a panic with it")]
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
     reason = "reading a member through a raw context or map pointer is several operations with one justification"

@@ -211,10 +211,16 @@ impl Sock {
     /// Whether the peer is on this host: a loopback address, or the socket's own.
     #[inline(always)]
     pub(super) fn peer_is_own(self) -> bool {
-        const LOOPBACK: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-        let tuple = self.tuple();
-        let mapped = tuple.dst[10] == 0xff && tuple.dst[11] == 0xff;
-        tuple.src == tuple.dst || tuple.dst == LOOPBACK || (mapped && tuple.dst[12] == 127)
+        if self.family() == AF_INET {
+            let own: u32 = self.0.read(layout!(sk_rcv_saddr)).unwrap_or(0);
+            let peer: u32 = self.0.read(layout!(sk_daddr)).unwrap_or(0);
+            return own == peer || u32::from_be(peer) >> 24 == 127;
+        }
+        let half = |offset: u32| self.0.read::<u64>(offset).unwrap_or(0);
+        let (own_high, own_low) = (half(layout!(sk_v6_rcv_saddr)), half(layout!(sk_v6_rcv_saddr) + 8));
+        let (high, low) = (half(layout!(sk_v6_daddr)), half(layout!(sk_v6_daddr) + 8));
+        let mapped = high == 0 && u64::from_be(low) >> 24 == 0xff_ff7f;
+        (own_high == high && own_low == low) || (high == 0 && low == 1_u64.to_be()) || mapped
     }
 
     /// Own end first.

@@ -61,12 +61,18 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
     }
     if segment.len != 0 && !payload(ctx, flow, sock, segment, way, state, egress) {
         // SAFETY: the array holds these very programs
-        unsafe { if egress == 1 { EGRESS_AGAIN.tail_call(ctx, 0) } else { INGRESS_AGAIN.tail_call(ctx, 0) } }
+        unsafe {
+            if egress == 1 {
+                EGRESS_AGAIN.tail_call(ctx, 0);
+            } else {
+                INGRESS_AGAIN.tail_call(ctx, 0);
+            }
+        }
         // called too often, or user space could not fill the array
         // SAFETY: as above
         unsafe {
-            (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len)
-        };
+            (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len);
+        }
     }
     if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
         // SAFETY: as above
@@ -100,7 +106,7 @@ fn segment(skb: *mut __sk_buff) -> Option<Segment> {
         let flags = *((tcp + 13) as *const u8);
         let payload = header + u32::from(*((tcp + 12) as *const u8) >> 4) * 4;
         let all = (*skb).len;
-        let len = if all > payload { all - payload } else { 0 };
+        let len = all.saturating_sub(payload);
         if (len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0) || flags & tcp_flag::SYN != 0 {
             return None;
         }
@@ -131,10 +137,8 @@ fn place(pointer: *mut bpf_sock) -> Option<Place> {
         return Some(Place { port: local, inbound: true });
     }
     let servers_connect = SERVERS_CONNECT.get(0).is_some_and(|any| *any != 0);
-    if watched(remote).is_some() {
-        if !is_own(pointer) {
-            return Some(Place { port: remote, inbound: false });
-        }
+    if watched(remote).is_some() && !is_own(pointer) {
+        return Some(Place { port: remote, inbound: false });
     }
     // a server's own connection, if it has any
     if servers_connect { Some(Place { port: 0, inbound: false }) } else { None }
@@ -231,7 +235,7 @@ fn payload(
         return true;
     }
     if egress == 0 && way == REQUEST {
-        late(flow_ref, sock, state, now);
+        late(flow_ref, sock, state);
     }
     // SAFETY: as above
     let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
@@ -315,13 +319,12 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
 
 /// Data that comes to a connection which this end closed while it was idle.
 #[inline(always)]
-fn late(flow: &mut Flow, sock: Sock, state: u32, now: u64) {
+fn late(flow: &mut Flow, sock: Sock, state: u32) {
     let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
     if !closing || flow.told & told::LATE_DATA != 0 || !flow.closed_while_idle() {
         return;
     }
     flow.told |= told::LATE_DATA | told::END;
-    let _event_time = now;
     tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number: 0 });
 }
 
