@@ -4,7 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use crate::scenario::{Grade, View, Want};
+use crate::lab::{Family, Host};
+use crate::load::Tally;
+use crate::scenario::{Cause, Grade, Http, Remote, View, Want};
 
 /// The lab's addresses, as verdicts must name them.
 #[derive(Clone, Debug)]
@@ -12,15 +14,26 @@ pub struct Scene {
     /// The client's address.
     pub client: IpAddr,
     /// Addresses of the hosts that are asked for.
-    pub host: fn(crate::lab::Host, crate::lab::Family) -> IpAddr,
+    pub host: fn(Host, Family) -> IpAddr,
     /// Protocol.
-    pub family: crate::lab::Family,
+    pub family: Family,
     /// Inodes of the namespaces that the recorder watched.
     pub watched: Vec<u64>,
+    /// What the load generators counted.
+    pub counted: Tally,
+}
+
+impl Scene {
+    fn remote(&self, remote: Remote) -> String {
+        match remote {
+            Remote::Loopback(port) => SocketAddr::new(self.family.loopback(), port).to_string(),
+            Remote::At(host, port) => SocketAddr::new((self.host)(host, self.family), port).to_string(),
+        }
+    }
 }
 
 /// Everything that is wrong with these verdicts and this summary; empty if they are right.
-pub fn faults(verdicts: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
+pub fn faults(verdicts: &[Value], counters: &[Value], summary: &Value, view: &View, scene: &Scene) -> Vec<String> {
     let mut faults = Vec::new();
     let mut counts = vec![0; view.verdicts.len()];
     for verdict in verdicts {
@@ -39,7 +52,12 @@ pub fn faults(verdicts: &[Value], summary: &Value, view: &View, scene: &Scene) -
             faults.push(format!("{count} attempts, not {:?}, have the verdict {}", want.count, wanted(want)));
         }
     }
+    let attempts: u64 = verdicts.iter().filter_map(|verdict| verdict["count"].as_u64()).sum();
+    if view.failures_as_counted && attempts != scene.counted.worth_telling() {
+        faults.push(format!("verdicts stand for {attempts} failures, not for those of the load: {:?}", scene.counted));
+    }
     faults.extend(totals(summary, view));
+    faults.extend(crate::sums::faults(counters, summary, view, &scene.counted));
     faults
 }
 
@@ -58,7 +76,6 @@ fn malformed(verdict: &Value, scene: &Scene) -> Vec<String> {
     must(evidence.iter().all(|item| item["event"].is_string() && item["detail"].is_string()), "evidence in words");
     must(verdict["summary"].as_str().is_some_and(|text| !text.is_empty()), "a summary");
     must(verdict["next"].as_str().is_some_and(|text| !text.is_empty()), "what to do next");
-    must(verdict["health_check"] == false, "no health check");
     must(verdict["started"].as_str() <= verdict["time"].as_str(), "a start before the end");
     must(verdict["netns"].as_u64().is_some_and(|inode| scene.watched.contains(&inode)), "a watched namespace");
     must(
@@ -83,9 +100,49 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && verdict[server_end] == server.as_str()
         // a folded line stands for many peers
         // and an attempt that got no port has no address either
-        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0))
+        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
+        && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
+        && want.evidence.is_none_or(|(event, detail)| has_evidence(verdict, event, detail))
+        && want.stage.is_none_or(|stage| verdict["stage"] == stage)
+        && verdict["health_check"] == want.health_check
+        && want.http.is_none_or(|http| is_about(verdict, http))
+        && want.origin.is_none_or(|origins| has_origin(verdict, origins))
+        && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
+}
+
+fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
+    let items = verdict["evidence"].as_array().into_iter().flatten();
+    let mut details = items.filter(|item| item["event"] == event).filter_map(|item| item["detail"].as_str());
+    match detail {
+        Some(wanted) => details.any(|detail| detail.contains(wanted)),
+        None => details.next().is_none(),
+    }
+}
+
+fn is_about(verdict: &Value, http: Http) -> bool {
+    let said = &verdict["http"];
+    said["method"] == http.method && said["path"] == http.path && said["status"].as_u64() == http.status
+}
+
+fn has_origin(verdict: &Value, origins: &[&str]) -> bool {
+    let said = verdict.pointer("/http/origin").and_then(Value::as_str);
+    said.is_some_and(|said| origins.contains(&said))
+}
+
+fn is_cause(said: &Value, wanted: &Cause, scene: &Scene) -> bool {
+    match wanted {
+        Cause::Null => said.is_null(),
+        Cause::Any => true,
+        Cause::Perhaps(cause) => said.is_null() || is_cause(said, cause, scene),
+        Cause::Verdict { slug, remote, cause } => {
+            said["verdict"] == *slug
+                // where both ends were seen it is the other end's verdict
+                && said[if said["role"] == "inbound" { "local" } else { "remote" }] == scene.remote(*remote)
+                && is_cause(&said["cause"], cause, scene)
+        }
+    }
 }
 
 fn has_grade(verdict: &Value, grade: &Grade) -> bool {
@@ -122,7 +179,7 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
 
 /// What a verdict says, in one line.
 fn brief(verdict: &Value) -> String {
-    const KEYS: [&str; 10] = [
+    const KEYS: [&str; 15] = [
         "verdict",
         "role",
         "confidence",
@@ -132,6 +189,11 @@ fn brief(verdict: &Value) -> String {
         "local",
         "remote",
         "process",
+        "evidence",
+        "stage",
+        "health_check",
+        "http",
+        "cause",
         "summary",
     ];
     let mut words: Vec<String> = KEYS.iter().map(|key| format!("{key}={} ", verdict[key])).collect();
@@ -147,8 +209,20 @@ fn wanted(want: &Want) -> String {
         .iter()
         .map(|grade| format!("{} {:?} {:?}", grade.confidence, grade.alternatives, grade.status))
         .collect();
+    let exchange = want.http.map(|http| format!(" for {} {} {:?}", http.method, http.path, http.status));
+    let exchange = exchange.unwrap_or_default();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
-    format!("{} {} ({}) at {:?}:{}{process}", want.slug, want.role, grades.join(" or "), want.to, want.port)
+    format!(
+        "{} {} ({}) at {:?}:{}{process}{exchange} {:?} {:?} because of {:?}",
+        want.slug,
+        want.role,
+        grades.join(" or "),
+        want.to,
+        want.port,
+        want.stage,
+        want.exit,
+        want.cause
+    )
 }
 
 #[cfg(test)]
@@ -156,17 +230,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::lab::{Family, Host};
 
     fn scene() -> Scene {
-        Scene { client: [10, 9, 1, 2].into(), host: Host::address, family: Family::V4, watched: vec![7] }
+        Scene {
+            client: [10, 9, 1, 2].into(),
+            host: Host::address,
+            family: Family::V4,
+            watched: vec![7],
+            counted: Tally::default(),
+        }
     }
 
     fn verdict() -> Value {
         json!({
             "type": "verdict", "verdict": "process-down", "role": "inbound", "confidence": "certain",
             "alternatives": [], "expected_status": 502, "count": 1, "local": "10.9.2.2:8080",
-            "remote": "10.9.1.2:41000", "process": null, "health_check": false, "netns": 7,
+            "remote": "10.9.1.2:41000", "process": {"comm": "app", "exit": null}, "health_check": false,
+            "netns": 7, "stage": null, "cause": null,
+            "http": {"method": "GET", "path": "/a", "status": null, "origin": null},
             "started": "2026-01-01T00:00:00Z", "time": "2026-01-01T00:00:01Z", "summary": "s", "next": "n",
             "evidence": [{"time": "2026-01-01T00:00:00Z", "event": "no-socket", "detail": "d"}],
         })
@@ -181,7 +262,7 @@ mod tests {
     }
 
     fn check(verdicts: &[Value], summary: &Value, view: &View) -> usize {
-        faults(verdicts, summary, view, &scene()).len()
+        faults(verdicts, &[], summary, view, &scene()).len()
     }
 
     #[test]
@@ -203,10 +284,43 @@ mod tests {
             ("netns", json!(8)),
             ("next", json!("")),
             ("started", json!("2026-01-01T00:00:02Z")),
+            ("health_check", json!(true)),
+            ("cause", json!({"verdict": "process-down"})),
         ] {
             let mut changed = verdict();
             changed[key] = value;
             assert_ne!(check(&[changed], &summary(), &view()), 0, "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_of_an_exchange_is_checked() {
+        let mut verdict = verdict();
+        let cause = json!({"verdict": "process-down", "role": "outbound", "remote": "127.0.0.1:9001", "cause": null});
+        verdict["stage"] = json!("processing");
+        verdict["process"]["exit"] = json!("signal 6");
+        verdict["http"] = json!({"method": "GET", "path": "/a", "status": 502, "origin": "proxy"});
+        verdict["cause"] = cause;
+        let wanted = || Want::inbound("process-down", Grade::certain(502));
+        let because = |port| Cause::of("process-down", Remote::Loopback(port));
+        let whole = || {
+            let want = wanted().stage("processing").exit("signal 6").answered("GET", "/a", 502);
+            want.origin(&["app", "proxy"]).cause(because(9001))
+        };
+        assert_eq!(check(&[verdict.clone()], &summary(), &View::of(whole())), 0);
+        assert_eq!(check(&[verdict.clone()], &summary(), &View::of(whole().cause(Cause::Any))), 0);
+        for want in [
+            whole().stage("not-read"),
+            whole().exit("code 6"),
+            whole().unanswered("GET", "/a"),
+            whole().answered("GET", "/b", 502),
+            whole().origin(&["upstream"]),
+            whole().cause(Cause::Null),
+            whole().cause(because(9002)),
+            whole().cause(Cause::Perhaps(Box::new(because(9002)))),
+            whole().health_check(),
+        ] {
+            assert_ne!(check(&[verdict.clone()], &summary(), &View::of(want.clone())), 0, "{want:?}");
         }
     }
 

@@ -153,17 +153,7 @@ impl Props {
                     SocketAddr::new(lab.client_address(), WATCHED),
                 ),
             )?,
-            Deed::Flood(count) => {
-                let from = lab.client_address();
-                lab.at(Place::Client).within(|| {
-                    let sender = Sender::new(server)?;
-                    (0..count).try_for_each(|n| {
-                        let isn = u32::from(n).wrapping_mul(0x9e37_79b1);
-                        let syn = Syn { from, from_port: 1024 + n, to: server, isn };
-                        sender.send(&syn.header(), server.ip())
-                    })
-                })??;
-            }
+            Deed::Flood(count) => flood(lab, server, count)?,
             Deed::BadChecksum => {
                 let syn = Syn { from: lab.client_address(), from_port: 40_123, to: server, isn: 0x1234_5678 };
                 let mut header = syn.header();
@@ -174,6 +164,18 @@ impl Props {
         }
         Ok(())
     }
+}
+
+/// SYNs without sockets, each from a port of its own.
+fn flood(lab: &Lab, to: SocketAddr, count: u16) -> Result<()> {
+    let from = lab.client_address();
+    lab.at(Place::Client).within(|| {
+        let sender = Sender::new(to)?;
+        (0..count).try_for_each(|n| {
+            let isn = u32::from(n).wrapping_mul(0x9e37_79b1);
+            sender.send(&Syn { from, from_port: 1024 + n, to, isn }.header(), to.ip())
+        })
+    })?
 }
 
 /// A classic BPF program that drops TCP packets to the watched port and lets all others pass; offsets count

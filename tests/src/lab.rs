@@ -31,6 +31,14 @@ impl Family {
     /// Both.
     pub const ALL: [Self; 2] = [Self::V4, Self::V6];
 
+    /// The loopback address.
+    pub fn loopback(self) -> IpAddr {
+        match self {
+            Self::V4 => [127, 0, 0, 1].into(),
+            Self::V6 => [0, 0, 0, 0, 0, 0, 0, 1u16].into(),
+        }
+    }
+
     /// As it stands in a run's name.
     pub fn label(self) -> &'static str {
         match self {
@@ -58,6 +66,10 @@ pub enum Host {
     Server,
     /// The server's second address, which scenarios add that need it.
     ServerOther,
+    /// The client.
+    Client,
+    /// The server, as it calls itself.
+    Loopback,
     /// Nobody, in the client's own subnet.
     DeadNear,
     /// Nobody, in the server's subnet.
@@ -71,6 +83,8 @@ impl Host {
     pub fn address(self, family: Family) -> IpAddr {
         let (v4, v6): ([u8; 4], [u16; 2]) = match self {
             Self::Server => ([10, 9, 2, 2], [2, 2]),
+            Self::Loopback => return family.loopback(),
+            Self::Client => ([10, 9, 1, 2], [1, 2]),
             Self::ServerOther => ([10, 9, 2, 3], [2, 3]),
             Self::DeadNear => ([10, 9, 1, 77], [1, 0x77]),
             Self::DeadFar => ([10, 9, 2, 77], [2, 0x77]),

@@ -103,12 +103,7 @@ enum Command {
     Corpus(CorpusCommand),
     /// The test app that scenarios start
     #[command(hide = true)]
-    App {
-        #[arg(long)]
-        listen: SocketAddr,
-        #[arg(long)]
-        v6_only: bool,
-    },
+    App(app::Options),
 }
 
 #[derive(Subcommand)]
@@ -206,7 +201,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             report.verdict().map(|()| ExitCode::SUCCESS)
         }
         Command::Corpus(command) => obey_corpus(&command),
-        Command::App { listen, v6_only } => app::serve(listen, v6_only).map(|()| ExitCode::SUCCESS),
+        Command::App(options) => app::serve(&options).map(|()| ExitCode::SUCCESS),
     }
 }
 

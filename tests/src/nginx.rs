@@ -26,10 +26,10 @@ impl Nginx {
     /// When it does not; with its own words.
     pub fn start(lab: &Lab) -> Result<Self> {
         let directory = scratch::directory()?;
-        let configuration = directory.path().join("nginx.conf");
-        fs::write(&configuration, CONFIGURATION.replace("PORT", &WATCHED.to_string()))?;
+        let path = directory.path().join("nginx.conf");
+        fs::write(&path, configuration(&PLAIN.replace("PORT", &WATCHED.to_string())))?;
         let mut command = Command::new("nginx");
-        command.arg("-p").arg(directory.path()).arg("-c").arg(&configuration).args(["-e", "stderr"]);
+        command.arg("-p").arg(directory.path()).arg("-c").arg(&path).args(["-e", "stderr"]);
         let running = lab.at(Place::Server).within(|| Running::start(&mut command))??;
         let address = SocketAddr::new(lab.server_address(), WATCHED);
         lab.at(Place::Server)
@@ -52,13 +52,18 @@ pub fn missing() -> Option<String> {
     netns::output(Command::new("nginx").arg("-v")).err().map(|error| format!("nginx is needed: {error}"))
 }
 
+/// A whole configuration around what stands inside `http`.
+pub fn configuration(servers: &str) -> String {
+    CONFIGURATION.replace("SERVERS", servers)
+}
+
 const CONFIGURATION: &str = "\
 daemon off;
 user root;
 worker_processes 1;
 pid nginx.pid;
 error_log stderr;
-events { worker_connections 256; }
+events { worker_connections 1024; }
 http {
     access_log off;
     client_body_temp_path body;
@@ -66,10 +71,14 @@ http {
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+    SERVERS
+}
+";
+
+const PLAIN: &str = "
     server {
         listen PORT;
         listen [::]:PORT;
         location / { return 200 \"ok\\n\"; }
     }
-}
 ";

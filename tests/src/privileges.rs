@@ -45,10 +45,10 @@ const BPF: u64 = 1 << 39;
 
 /// What is kept everywhere, and what else some kernels make necessary. The directory is ours, and sudo
 /// is not at work.
-const KEPT: u64 = DAC_READ_SEARCH | SYS_PTRACE | SYS_ADMIN;
-const KEPT_AT_MOST: u64 = KEPT | BPF | PERFMON | NET_RAW;
+const KEPT: u64 = DAC_READ_SEARCH | NET_ADMIN | NET_RAW | SYS_PTRACE | SYS_ADMIN;
+const KEPT_AT_MOST: u64 = KEPT | BPF | PERFMON;
 /// What is granted to a file.
-const GRANTED: u64 = KEPT_AT_MOST | NET_ADMIN | SYSLOG;
+const GRANTED: u64 = KEPT_AT_MOST | SYSLOG;
 /// `nobody`
 const ORDINARY_USER: u32 = 65_534;
 

@@ -133,6 +133,17 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).with_context(|| format!("{signal:?} to {}", self.words))
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn await_end(&mut self) -> Result<()> {
+        wait_until(Deadline::after(PATIENCE), &format!("the end of {}", self.words), || {
+            Ok(self.child.try_wait()?.is_some())
+        })?;
+        self.wait().map(drop)
+    }
+
     /// Waits for its end and for the last of its lines.
     ///
     /// # Errors

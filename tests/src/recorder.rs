@@ -19,7 +19,7 @@ use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
 /// An attempt is decided at most 3.3 s after its first SYN; the rest is for a slow machine.
-const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
+pub const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A `wherefore record` that is running.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Recording {
     pub vantage: Vantage,
     /// Its verdict lines, exactly.
     pub verdicts: Vec<String>,
+    /// Its counters lines.
+    pub counters: Vec<Value>,
     /// Its summary.
     pub summary: Value,
     /// Its standard error.
@@ -46,23 +48,23 @@ pub struct Recording {
 }
 
 impl Recorder {
-    /// Starts recording; it may not be ready yet.
+    /// Starts recording, with these flags beside its own; it may not be ready yet.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage) -> Result<Self> {
+    pub fn start(tools: &Tools, lab: &Lab, vantage: Vantage, flags: &[&str]) -> Result<Self> {
         let namespaces: Vec<_> = vantage.places().iter().map(|place| lab.at(*place)).collect();
-        Self::watch(tools, vantage, &namespaces)
+        Self::watch(tools, vantage, &namespaces, flags)
     }
 
     /// Starts recording in these namespaces; it may not be ready yet.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn watch(tools: &Tools, vantage: Vantage, namespaces: &[&Namespace]) -> Result<Self> {
+    pub fn watch(tools: &Tools, vantage: Vantage, namespaces: &[&Namespace], flags: &[&str]) -> Result<Self> {
         let directory = scratch::directory()?;
         let mut command = Command::new(&tools.wherefore);
-        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path());
+        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path()).args(flags);
         // no lab takes that long: a recorder whose lab was killed ends, too
         command.args(["--duration", "300s"]);
         for namespace in namespaces {
@@ -85,8 +87,8 @@ impl Recorder {
     }
 
     /// Waits for verdicts that stand for so many attempts. Whether they came is for others to judge.
-    pub fn await_verdicts(&self, attempts: u64) {
-        self.running.stdout.wait(Deadline::after(VERDICT_PATIENCE), |lines| {
+    pub fn await_verdicts(&self, attempts: u64, deadline: Deadline) {
+        self.running.stdout.wait(deadline, |lines| {
             let counts = lines.iter().filter_map(|line| parse(line)).filter(is_verdict);
             counts.filter_map(|verdict| verdict.get("count")?.as_u64()).sum::<u64>() >= attempts
         });
@@ -119,6 +121,7 @@ impl Recorder {
         Ok(Recording {
             vantage: self.vantage,
             verdicts: verdict_lines(&lines),
+            counters: values.iter().filter(|value| value["type"] == "counters").cloned().collect(),
             summary: summary.clone(),
             stderr,
             trace: only_trace(self.directory.path())?,

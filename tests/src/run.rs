@@ -1,28 +1,38 @@
 //! The one function that runs a scenario.
 
 use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::check::{Scene, faults};
 use crate::client;
-use crate::firewall;
+use crate::firewall::{self, Tool};
 use crate::flow::Flow;
 use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
+use crate::load::{Generator, Tally};
 use crate::nginx::{self, Nginx};
-use crate::recorder::{Recorder, Recording};
+use crate::program::Served;
+use crate::recorder::{Recorder, Recording, VERDICT_PATIENCE};
 use crate::scenario::{Act, Bind, Scenario, Step, Vantage};
+use crate::talk::Talk;
 use crate::tools::Tools;
+use crate::wait::{Deadline, PATIENCE};
 
 /// Why a scenario cannot run on this machine; `None` if it can.
 pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
+        Step::Nft(..) => firewall::missing(Tool::Nft, scenario.family),
+        Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
+        Step::Program(program) => program.make.missing(),
         Step::Handshake(deed) => deed.missing(scenario.family),
         _ => None,
     })
@@ -40,8 +50,9 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
     if stage.recorders.is_empty() {
         bail!("the scenario never records");
     }
+    let deadline = Deadline::after(VERDICT_PATIENCE);
     for ((_, view), recorder) in scenario.expect.views().into_iter().zip(&stage.recorders) {
-        recorder.await_verdicts(view.least());
+        recorder.await_verdicts(view.least(), deadline);
     }
     for recorder in &stage.recorders {
         recorder.interrupt()?;
@@ -51,7 +62,7 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         let recording = recorder.finish()?;
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
-        let mut found = faults(&verdicts, &recording.summary, view, &scene(&stage.lab, vantage));
+        let mut found = faults(&verdicts, &recording.counters, &recording.summary, view, &stage.scene(vantage));
         found.extend(stage.listener_fault(&recording.summary, vantage));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
@@ -72,22 +83,19 @@ fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
     wrong.extend(recording.stderr.iter().map(|line| format!("    {line}")));
 }
 
-/// What a verdict from this vantage must be about.
-pub(crate) fn scene(lab: &Lab, vantage: Vantage) -> Scene {
-    Scene {
-        client: lab.client_address(),
-        host: Host::address,
-        family: lab.family(),
-        watched: vantage.places().iter().map(|place| lab.at(*place).inode()).collect(),
-    }
-}
-
 /// What a running scenario consists of. Fields drop in this order: recorders before the lab.
 pub(crate) struct Stage {
     recorders: Vec<Recorder>,
     flows: Vec<Flow>,
     app: Option<App>,
+    upstreams: Vec<App>,
     nginx: Option<Nginx>,
+    programs: Vec<Served>,
+    talks: Vec<JoinHandle<Result<()>>>,
+    load: Option<Generator>,
+    counted: Tally,
+    /// Whether something listens on the watched port.
+    listens: bool,
     props: Props,
     pub(crate) lab: Lab,
 }
@@ -95,50 +103,143 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(scenario: &Scenario) -> Result<Self> {
         let lab = Lab::new(scenario.family)?;
-        Ok(Self { lab, flows: Vec::new(), app: None, nginx: None, props: Props::default(), recorders: Vec::new() })
+        Ok(Self {
+            recorders: Vec::new(),
+            flows: Vec::new(),
+            app: None,
+            upstreams: Vec::new(),
+            nginx: None,
+            programs: Vec::new(),
+            talks: Vec::new(),
+            load: None,
+            counted: Tally::default(),
+            listens: false,
+            props: Props::default(),
+            lab,
+        })
+    }
+
+    /// What a verdict from this vantage must be about.
+    pub(crate) fn scene(&self, vantage: Vantage) -> Scene {
+        Scene {
+            client: self.lab.client_address(),
+            host: Host::address,
+            family: self.lab.family(),
+            watched: vantage.places().iter().map(|place| self.lab.at(*place).inode()).collect(),
+            counted: self.counted.clone(),
+        }
     }
 
     pub(crate) fn walk(&mut self, tools: &Tools, scenario: &Scenario, step: &Step) -> Result<()> {
         match step {
             Step::Serve(bind) => {
                 let (address, v6_only) = bound(*bind, scenario.family);
-                self.app = Some(App::start(tools, self.lab.at(Place::Server), address, v6_only)?);
+                let flags: &[&str] = if v6_only { &["--v6-only"] } else { &[] };
+                self.app = Some(self.serve(tools, address, flags)?);
             }
+            Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
+            Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
+            Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
+            Step::DrainApp => self.app.take().context("no app runs")?.drain()?,
+            Step::HandOver(flags) => {
+                let next = self.serve(tools, everywhere(), flags)?;
+                self.app.replace(next).context("no app runs")?.drain()?;
+            }
+            Step::Upstream(port) => {
+                let app = self.serve(tools, (scenario.family.loopback(), *port).into(), &[])?;
+                self.upstreams.push(app);
+            }
+            Step::Program(program) => self.programs.push(Served::start(&self.lab, *program)?),
+            Step::ProgramEnded => self.programs.pop().context("no program runs")?.await_end()?,
+            Step::Reload => self.programs.iter().try_for_each(Served::reload)?,
             Step::Nginx => self.nginx = Some(Nginx::start(&self.lab)?),
             Step::StopNginx => self.nginx.take().context("no nginx runs")?.stop()?,
             Step::Rule(rule) => rule.load(&self.lab)?,
+            Step::Nft(place, script) => drop(self.lab.at(*place).run(Command::new("nft").arg(script))?),
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
             Step::Record => self.record(tools, scenario)?,
-            Step::Flow => {
-                let to = SocketAddr::new(self.lab.server_address(), WATCHED);
-                self.flows.push(self.lab.at(Place::Client).within(|| Flow::open(to))??);
-            }
             Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
-            Step::Client(act) => self.lab.at(Place::Client).within(|| perform(*act, scenario.family))??,
+            _ => return self.walk_as_client(scenario, step),
+        }
+        self.listens = self.listens_now();
+        Ok(())
+    }
+
+    fn serve(&self, tools: &Tools, address: SocketAddr, flags: &[&str]) -> Result<App> {
+        App::start(tools, self.lab.at(Place::Server), address, flags)
+    }
+
+    fn walk_as_client(&mut self, scenario: &Scenario, step: &Step) -> Result<()> {
+        let client = self.lab.at(Place::Client);
+        let server = |port| SocketAddr::new(Host::Server.address(scenario.family), port);
+        match step {
+            Step::Flow => self.flows.push(client.within(|| Flow::open(server(WATCHED)))??),
+            Step::Client(act) => client.within(|| perform(*act, scenario.family))??,
+            Step::Talk(talk) => client.within(|| talk.run(server(talk.port), || {}))??,
+            Step::Meanwhile(talk) => self.talks.push(client.within(|| begin(*talk, server(talk.port)))??),
+            Step::AwaitTalks => {
+                for talk in self.talks.drain(..) {
+                    talk.join().map_err(|_panic| anyhow!("a talk panicked"))??;
+                }
+            }
+            Step::Load(load) => {
+                let generator = client.within(|| Generator::start(*load, server(load.port)))??;
+                self.counted.add(&generator.finish(false)?);
+            }
+            Step::BeginLoad(load) => {
+                self.load = Some(client.within(|| Generator::start(*load, server(load.port)))??);
+            }
+            Step::AwaitLoad(count) => self.load.as_ref().context("there is no load")?.await_more(*count)?,
+            Step::EndLoad => {
+                let tally = self.load.take().context("there is no load")?.finish(true)?;
+                self.counted.add(&tally);
+            }
+            step => bail!("not a client's step: {step:?}"),
         }
         Ok(())
     }
 
+    fn listens_now(&self) -> bool {
+        let own = self.app.is_some() || self.nginx.is_some() || self.props.listens();
+        own || self.programs.iter().any(|program| program.port == WATCHED)
+    }
+
     /// The summary must know whether something listens in the end.
     pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
-        let listens = self.app.is_some() || self.nginx.is_some() || self.props.listens();
         let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
-        let expected = Some(listens && vantage != Vantage::Client);
+        let expected = Some(self.listens && vantage != Vantage::Client);
         (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }
 
     fn record(&mut self, tools: &Tools, scenario: &Scenario) -> Result<()> {
         for (vantage, _) in scenario.expect.views() {
-            self.recorders.push(Recorder::start(tools, &self.lab, vantage)?);
+            self.recorders.push(Recorder::start(tools, &self.lab, vantage, scenario.flags)?);
         }
         self.recorders.iter().try_for_each(Recorder::await_ready)
     }
 }
 
+/// Every address, of both families.
+fn everywhere() -> SocketAddr {
+    ([0u16; 8], WATCHED).into()
+}
+
+/// Begins a talk on a thread of its own, from the namespace of the calling thread. Returns once it
+/// has come to its mark, or to its end.
+fn begin(talk: Talk, to: SocketAddr) -> Result<JoinHandle<Result<()>>> {
+    let (marked, mark) = sync_channel(1);
+    let thread = std::thread::spawn(move || talk.run(to, || marked.try_send(()).unwrap_or_default()));
+    mark.recv_timeout(PATIENCE).or_else(|error| match error {
+        RecvTimeoutError::Disconnected => Ok(()),
+        RecvTimeoutError::Timeout => Err(error).context("waiting for a talk's mark"),
+    })?;
+    Ok(thread)
+}
+
 fn bound(bind: Bind, family: Family) -> (SocketAddr, bool) {
-    let any = ([0u16; 8], WATCHED).into();
+    let any = everywhere();
     match (bind, family) {
         (Bind::Any, _) => (any, false),
         (Bind::V6Only, _) => (any, true),

@@ -1,11 +1,15 @@
-//! What a scenario is: steps, and what must be said about them from each vantage.
+//! What a scenario is: steps, and what must be said about them from each vantage ([`crate::expect`]).
 
-use std::ops::RangeInclusive;
+use rustix::process::Signal;
 
 use crate::client::{Ended, Goodbye};
+pub use crate::expect::{Cause, Exchanges, Expect, Grade, Http, Remote, View, Want};
 use crate::firewall::{Rule, Tool};
 use crate::handshake::Deed;
 use crate::lab::{Family, Host, Place, WATCHED};
+use crate::load::Load;
+use crate::program::Program;
+use crate::talk::{Move, Talk};
 
 /// One way to fail, or not to; over one protocol.
 #[derive(Clone, Debug)]
@@ -16,6 +20,8 @@ pub struct Scenario {
     pub family: Family,
     /// In order. Exactly one of them is [`Step::Record`].
     pub steps: Vec<Step>,
+    /// More flags of the recorders.
+    pub flags: &'static [&'static str],
     /// What must be said.
     pub expect: Expect,
     /// Whether it is one of those that run on other kernels with every change: each verdict once.
@@ -34,6 +40,13 @@ impl Scenario {
     pub fn title(&self) -> String {
         format!("{}/{}", self.name, self.family.label())
     }
+
+    /// With these flags of the recorders.
+    #[must_use]
+    pub fn flags(mut self, flags: &'static [&'static str]) -> Self {
+        self.flags = flags;
+        self
+    }
 }
 
 /// One step.
@@ -41,14 +54,34 @@ impl Scenario {
 pub enum Step {
     /// The test app listens.
     Serve(Bind),
+    /// The test app listens on every address, with these flags of its own.
+    ServeAs(&'static [&'static str]),
     /// The test app ends.
     StopApp,
+    /// The test app ends so.
+    EndApp(Ending),
+    /// The test app has ended by itself.
+    AppEnded,
+    /// The test app is drained.
+    DrainApp,
+    /// Another test app listens beside the first one, which is then drained.
+    HandOver(&'static [&'static str]),
+    /// Another test app listens on this port of the server's loopback address.
+    Upstream(u16),
+    /// A server of another make runs on the server.
+    Program(Program),
+    /// The server of another make has ended by itself.
+    ProgramEnded,
+    /// The servers of other makes re-read their configuration.
+    Reload,
     /// nginx listens on every address.
     Nginx,
     /// nginx is stopped.
     StopNginx,
     /// A firewall rule is loaded.
     Rule(Rule),
+    /// A script of nft is loaded.
+    Nft(Place, &'static str),
     /// Lines of `ip` in a namespace.
     Ip(Place, &'static str),
     /// Kernel parameters below /proc/sys/net.
@@ -61,6 +94,44 @@ pub enum Step {
     Handshake(Deed),
     /// The client acts.
     Client(Act),
+    /// The client talks.
+    Talk(Talk),
+    /// The client talks while the next steps are taken; they wait for its first [`Move::Mark`].
+    Meanwhile(Talk),
+    /// Everything that is said meanwhile has been said.
+    AwaitTalks,
+    /// The client asks for much, to its end.
+    Load(Load),
+    /// The client begins to ask for much.
+    BeginLoad(Load),
+    /// So many more requests of it have been answered.
+    AwaitLoad(u64),
+    /// It stops.
+    EndLoad,
+}
+
+impl Step {
+    /// Whether it is traffic.
+    pub fn is_traffic(&self) -> bool {
+        matches!(
+            self,
+            Self::Client(_)
+                | Self::Handshake(_)
+                | Self::Talk(_)
+                | Self::Meanwhile(_)
+                | Self::Load(_)
+                | Self::BeginLoad(_)
+        )
+    }
+}
+
+/// How the test app ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// By this exit code.
+    Code(u8),
+    /// By this signal.
+    Signal(Signal),
 }
 
 /// Where the test app listens.
@@ -177,181 +248,9 @@ pub const FAILED: &[Ended] = &[Ended::Failed];
 /// Any way but with a connection: which one is a matter of the kernel's version and of luck.
 pub const UNANSWERED: &[Ended] = &[Ended::Refused, Ended::Failed, Ended::GaveUp];
 
-/// What must be said, from each vantage.
-#[derive(Clone, Debug, Default)]
-pub struct Expect {
-    /// From the server's namespace.
-    pub server: View,
-    /// From the client's.
-    pub client: View,
-    /// From both.
-    pub both: View,
-    /// From both and the router's; only where that makes a difference.
-    pub all: Option<View>,
-}
-
-impl Expect {
-    /// The vantages and what each must say.
-    pub fn views(&self) -> Vec<(Vantage, &View)> {
-        let mut views =
-            vec![(Vantage::Server, &self.server), (Vantage::Client, &self.client), (Vantage::Both, &self.both)];
-        if let Some(all) = &self.all {
-            views.push((Vantage::All, all));
-        }
-        views
-    }
-
-    /// What is said where everything is watched.
-    pub fn widest(&self) -> &View {
-        self.all.as_ref().unwrap_or(&self.both)
-    }
-}
-
-/// What must be said from one vantage. Anything else is wrong.
-#[derive(Clone, Debug, Default)]
-pub struct View {
-    /// The verdicts.
-    pub verdicts: Vec<Want>,
-    /// The summary's `connections`; `None`: not looked at.
-    pub connections: Option<RangeInclusive<u64>>,
-    /// The summary's `recovered`, all slugs together.
-    pub recovered: u64,
-    /// The summary's `abandoned`; `None`: not looked at.
-    pub abandoned: Option<u64>,
-}
-
-impl View {
-    /// One verdict, or several alike.
-    pub fn of(want: Want) -> Self {
-        Self { verdicts: vec![want], ..Self::default() }
-    }
-
-    /// No verdict.
-    pub fn silent() -> Self {
-        Self::default()
-    }
-
-    /// So many connections were made. They must have been counted, or silence would prove nothing.
-    #[must_use]
-    pub fn connections(mut self, range: RangeInclusive<u64>) -> Self {
-        self.connections = Some(range);
-        self
-    }
-
-    /// So many attempts were delayed and then succeeded.
-    #[must_use]
-    pub fn recovered(mut self, count: u64) -> Self {
-        self.recovered = count;
-        self
-    }
-
-    /// So many attempts were given up too early to tell.
-    #[must_use]
-    pub fn abandoned(mut self, count: u64) -> Self {
-        self.abandoned = Some(count);
-        self
-    }
-
-    /// The fewest attempts that verdicts must stand for.
-    pub fn least(&self) -> u64 {
-        self.verdicts.iter().map(|want| *want.count.start()).sum()
-    }
-}
-
-/// Verdicts that must be given.
-#[derive(Clone, Debug)]
-pub struct Want {
-    /// `verdict`.
-    pub slug: &'static str,
-    /// `role`.
-    pub role: &'static str,
-    /// Any of these fits.
-    pub grades: Vec<Grade>,
-    /// For so many attempts.
-    pub count: RangeInclusive<u64>,
-    /// The server's end.
-    pub to: Host,
-    /// Its port.
-    pub port: u16,
-    /// `process.comm`; `None`: not looked at.
-    pub process: Option<&'static str>,
-}
-
-/// How sure a verdict is, and what follows from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grade {
-    /// `confidence`.
-    pub confidence: &'static str,
-    /// `alternatives`.
-    pub alternatives: &'static [&'static str],
-    /// `expected_status`.
-    pub status: Option<u64>,
-}
-
-impl Grade {
-    /// Without alternatives.
-    pub const fn certain(status: u64) -> Self {
-        Self { confidence: "certain", alternatives: &[], status: Some(status) }
-    }
-
-    /// Without alternatives, and nobody was answered.
-    pub const fn without_status() -> Self {
-        Self { confidence: "certain", alternatives: &[], status: None }
-    }
-
-    /// With alternatives.
-    pub const fn likely(status: u64, alternatives: &'static [&'static str]) -> Self {
-        Self { confidence: "likely", alternatives, status: Some(status) }
-    }
-}
-
-impl Want {
-    /// One verdict of role inbound.
-    pub fn inbound(slug: &'static str, grade: Grade) -> Self {
-        Self::new(slug, "inbound", grade)
-    }
-
-    /// One verdict of role outbound.
-    pub fn outbound(slug: &'static str, grade: Grade) -> Self {
-        Self::new(slug, "outbound", grade)
-    }
-
-    fn new(slug: &'static str, role: &'static str, grade: Grade) -> Self {
-        Self { slug, role, grades: vec![grade], count: 1..=1, to: Host::Server, port: WATCHED, process: None }
-    }
-
-    /// Another grade that fits as well.
-    #[must_use]
-    pub fn or(mut self, grade: Grade) -> Self {
-        self.grades.push(grade);
-        self
-    }
-
-    /// For so many attempts.
-    #[must_use]
-    pub fn times(mut self, count: RangeInclusive<u64>) -> Self {
-        self.count = count;
-        self
-    }
-
-    /// Towards this address.
-    #[must_use]
-    pub fn to(mut self, host: Host) -> Self {
-        self.to = host;
-        self
-    }
-
-    /// About this process.
-    #[must_use]
-    pub fn process(mut self, comm: &'static str) -> Self {
-        self.process = Some(comm);
-        self
-    }
-}
-
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, expect, ci: false }
+    Scenario { name: name.into(), family, steps, flags: &[], expect, ci: false }
 }
 
 /// A rule of the table.
@@ -372,4 +271,19 @@ pub fn attempt_at(to: Host, port: u16, patience_ms: u64, ended: &'static [Ended]
 /// Plain requests to a port of the server.
 pub fn requests(port: u16, count: u32) -> Step {
     Step::Client(Act::Request { port, goodbye: Goodbye::Fin, count })
+}
+
+/// The client talks to the watched port on one connection.
+pub fn talk(moves: &'static [Move]) -> Step {
+    Step::Talk(to_watched(moves))
+}
+
+/// The client talks to the watched port while the next steps are taken.
+pub fn meanwhile(moves: &'static [Move]) -> Step {
+    Step::Meanwhile(to_watched(moves))
+}
+
+/// What is said to the watched port on one connection.
+pub fn to_watched(moves: &'static [Move]) -> Talk {
+    Talk { port: WATCHED, from_port: None, count: 1, moves }
 }

@@ -19,8 +19,8 @@ use crate::cut::cut;
 use crate::lab::Place;
 use crate::parallel::each;
 use crate::recorder::{Recorder, Recording, replay, verdict_lines};
-use crate::run::{Stage, run, scene};
-use crate::scenario::{Scenario, Step, Vantage, View};
+use crate::run::{Stage, run};
+use crate::scenario::{Exchanges, Scenario, Step, Vantage, View};
 use crate::scratch;
 use crate::tools::Tools;
 
@@ -36,12 +36,21 @@ pub struct Sharing {
     pub jobs: NonZero<usize>,
 }
 
-/// Runs scenarios with one recorder; one result each, in their order.
+/// Runs scenarios with one recorder; one result each, in their order. Those whose recorder has flags
+/// of its own are run alone.
 pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
-    let mut results = match attempt(tools, scenarios, sharing) {
-        Ok(results) => results,
-        Err(error) => scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect(),
+    let alike: Vec<Scenario> = scenarios.iter().filter(|scenario| scenario.flags.is_empty()).cloned().collect();
+    let attempted = if alike.is_empty() { Ok(Vec::new()) } else { attempt(tools, &alike, sharing) };
+    let mut attempted = match attempted {
+        Ok(results) => results.into_iter(),
+        Err(error) => alike.iter().map(|_| Err(anyhow!("{error:#}"))).collect::<Vec<_>>().into_iter(),
     };
+    let own = || Err(anyhow!("it has a recorder of its own"));
+    let shared = |scenario: &Scenario| scenario.flags.is_empty();
+    let mut results: Vec<Result<()>> = scenarios
+        .iter()
+        .map(|scenario| if shared(scenario) { attempted.next().unwrap_or_else(own) } else { own() })
+        .collect();
     for (result, scenario) in results.iter_mut().zip(scenarios) {
         if result.is_err() && !scratch::is_interrupted() {
             *result = run(tools, scenario);
@@ -65,7 +74,7 @@ fn attempt(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Result<V
     let places = [Place::Server, Place::Client, Place::Router];
     let labs = actors.iter().filter_map(|actor| actor.stage.as_ref().ok()).map(|stage| &stage.lab);
     let namespaces: Vec<_> = labs.flat_map(|lab| places.map(|place| lab.at(place))).collect();
-    let recorder = Recorder::watch(tools, Vantage::All, &namespaces)?;
+    let recorder = Recorder::watch(tools, Vantage::All, &namespaces, &[])?;
     recorder.await_ready()?;
     actors = each(sharing.jobs, actors.into_iter().zip(after), |(Actor { scenario, stage }, steps)| Actor {
         scenario,
@@ -114,14 +123,14 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
     for (vantage, view) in scenario.expect.views() {
         let name = format!("{}.{}.{}.wft", scenario.name, scenario.family.label(), vantage.name());
         let trace = directory.path().join(name);
-        let scene = scene(&stage.lab, vantage);
+        let scene = stage.scene(vantage);
         fs::write(&trace, cut(&recording.trace, &scene.watched)?)?;
         let lines = replay(tools, &trace)?;
         let verdicts =
             verdict_lines(&lines).iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
         let summary: Value = serde_json::from_str(lines.last().context("replay says nothing")?)?;
-        let uncounted = View { connections: None, ..view.clone() };
-        let mut found = faults(&verdicts, &summary, &uncounted, &scene);
+        let uncounted = View { connections: None, exchanges: Exchanges::Any, ..view.clone() };
+        let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
         found.extend(stage.listener_fault(&summary, vantage));
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));
         traces.push(trace);

@@ -30,7 +30,7 @@ pub fn serve(address: SocketAddr, backlog: i32) -> Result<()> {
     if lines.next().transpose()?.is_some() {
         std::thread::spawn(move || {
             while let Ok((stream, _peer)) = socket.accept() {
-                drop(stream)
+                drop(stream);
             }
         });
         for line in lines {

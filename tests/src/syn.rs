@@ -47,8 +47,8 @@ impl Syn {
         all.extend(bytes(self.to.ip()));
         all.extend([0, 6, 0, 20]);
         all.extend(header);
-        let words = all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
-        let sum = words.fold(0_u32, |sum, word| sum + word);
+        let words = all.iter().enumerate().map(|(at, byte)| u32::from(*byte) << if at % 2 == 0 { 8 } else { 0 });
+        let sum: u32 = words.sum();
         let folded = (sum >> 16) + (sum & 0xffff);
         u16::try_from((folded >> 16) + (folded & 0xffff)).unwrap_or(u16::MAX)
     }

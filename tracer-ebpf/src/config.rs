@@ -26,17 +26,27 @@ pub mod loss {
     pub const TROUBLED_FULL: u32 = 2;
     /// The map of connects that have sent no SYN yet had no room.
     pub const CONNECTS_FULL: u32 = 3;
+    /// The map of processes that serve a watched port had no room: how one ends is not seen.
+    pub const SERVERS_FULL: u32 = 4;
     /// The map of followed connections had no room: the connection is not followed.
-    pub const FLOWS_FULL: u32 = 4;
+    pub const FLOWS_FULL: u32 = 5;
     /// No buffer was free for an exchange's heads: it is not read.
-    pub const HEADS_FULL: u32 = 5;
+    pub const HEADS_FULL: u32 = 6;
     /// The map of connections that this end closed while idle had no room.
-    pub const CLOSED_FULL: u32 = 6;
+    pub const CLOSED_FULL: u32 = 7;
     /// Number of causes.
-    pub const COUNT: u32 = 7;
+    pub const COUNT: u32 = 8;
     /// Names in this order, as printed under `lost` in the summary.
-    pub const NAMES: [&str; COUNT as usize] =
-        ["ring-full", "attempts-full", "troubled-full", "connects-full", "flows-full", "heads-full", "closed-full"];
+    pub const NAMES: [&str; COUNT as usize] = [
+        "ring-full",
+        "attempts-full",
+        "troubled-full",
+        "connects-full",
+        "servers-full",
+        "flows-full",
+        "heads-full",
+        "closed-full",
+    ];
 }
 
 /// Exact totals of one watched port: an element of the per-CPU array `PORT_TOTALS`, indexed by slot.

@@ -91,14 +91,30 @@ pub struct Layout {
     pub icsk_retransmits: u32,
     /// `struct task_struct.flags`
     pub task_flags: u32,
-    /// `struct task_struct.signal`
-    pub task_signal: u32,
     /// `struct signal_struct.flags`
     pub signal_flags: u32,
     /// `struct tcp_sock.bytes_received` (u64)
     pub tcp_bytes_received: u32,
     /// `struct tcp_sock.bytes_acked` (u64)
     pub tcp_bytes_acked: u32,
+    /// `struct task_struct.exit_code` (int); this and the members below are [`ABSENT`] together
+    pub task_exit_code: u32,
+    /// `struct task_struct.tgid` (int)
+    pub task_tgid: u32,
+    /// `struct task_struct.comm`
+    pub task_comm: u32,
+    /// `struct task_struct.real_parent`
+    pub task_parent: u32,
+    /// `struct task_struct.group_leader`
+    pub task_leader: u32,
+    /// `struct task_struct.signal`
+    pub task_signal: u32,
+    /// `struct signal_struct.live.counter` (int): threads that have not begun to exit
+    pub signal_live: u32,
+    /// `struct signal_struct.group_exit_code` (int)
+    pub signal_group_exit_code: u32,
+    /// 1 if raw tracepoint `mark_victim` has a task for its first argument, 0 if a pid
+    pub victim_is_task: u32,
     /// 1 if raw tracepoint `kfree_skb` has a third argument, the reason
     pub kfree_has_reason: u32,
     /// 1 if raw tracepoint `tcp_send_reset` has a third argument, the reason

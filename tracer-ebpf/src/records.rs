@@ -28,20 +28,20 @@ pub mod kind {
     pub const ICMP_SENT: u16 = 9;
     /// [`super::IcmpRecord`]: this host received an ICMP or `ICMPv6` error that quotes a TCP packet.
     pub const ICMP_RECEIVED: u16 = 10;
-    /// [`super::FlowRecord`]: something that may explain a failure happened to a connection.
+    /// [`FlowRecord`](crate::FlowRecord): something that may explain a failure happened to a connection.
     pub const FLOW: u16 = 11;
-    /// A [`super::FlowRecord`] and the heads of its exchange as they came. In the ring only: the capture side
+    /// A [`FlowRecord`](crate::FlowRecord) and the heads of its exchange as they came. In the ring only: the capture side
     /// makes a host record `Exchange` of the few headers it reads, and a `FLOW`.
     pub const FLOW_WITH_HEADS: u16 = 12;
-    /// [`super::HandshakeRecord`]: a SYN-ACK was sent again (`tcp:tcp_retransmit_synack`).
+    /// [`HandshakeRecord`](crate::HandshakeRecord): a SYN-ACK was sent again (`tcp:tcp_retransmit_synack`).
     pub const SYN_ACK_RETRANSMIT: u16 = 13;
-    /// [`super::HandshakeRecord`]: a SYN or the last ACK reached a listener whose accept queue was full.
+    /// [`HandshakeRecord`](crate::HandshakeRecord): a SYN or the last ACK reached a listener whose accept queue was full.
     pub const LISTENER_FULL: u16 = 14;
-    /// [`super::ProcessRecord`]: a process that serves a watched port ended (`sched:sched_process_exit`).
+    /// [`ProcessRecord`](crate::ProcessRecord): a process that serves a watched port ended (`sched:sched_process_exit`).
     pub const PROCESS_EXIT: u16 = 15;
-    /// [`super::ProcessRecord`]: such a process became another program (`sched:sched_process_exec`).
+    /// [`ProcessRecord`](crate::ProcessRecord): such a process became another program (`sched:sched_process_exec`).
     pub const PROCESS_EXEC: u16 = 16;
-    /// [`super::ProcessRecord`]: the OOM killer chose it (`oom:mark_victim`).
+    /// [`ProcessRecord`](crate::ProcessRecord): the OOM killer chose it (`oom:mark_victim`).
     pub const OOM_VICTIM: u16 = 17;
     /// The first kind of the host records.
     pub const HOST_KIND_FIRST: u16 = 0x80;

@@ -22,8 +22,6 @@ pub(super) mod told {
     pub(crate) const UNANSWERED: u32 = 1 << 2;
     /// `LATE_DATA` was sent.
     pub(crate) const LATE_DATA: u32 = 1 << 3;
-    /// `WAITING` was sent for the present exchange.
-    pub(crate) const WAITING: u32 = 1 << 4;
 }
 
 /// Bits of [`Flow::seen`].

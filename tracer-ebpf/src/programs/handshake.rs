@@ -13,7 +13,7 @@ use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
 use super::kernel::{Kernel, Sock};
 use super::maps::{DELIVERED, TROUBLED, layout};
-use super::packet::{self, ContextBytes, Ip, Tcp};
+use super::packet::{ContextBytes, Ip, Tcp};
 use super::ports::watched;
 
 /// State of a request that waits for its last ACK (include/net/tcp_states.h, `TCP_NEW_SYN_RECV`).
@@ -173,6 +173,7 @@ fn request_of(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp) -> Option<u32> {
         tuple[8] = ports;
         36
     };
+    let isn_offset = layout!(req_rcv_isn);
     // SAFETY: the helper reads `size` bytes of the tuple; what it returns is released below, on every way
     unsafe {
         let tuple = (&raw mut tuple).cast::<bpf_sock_tuple>();
@@ -184,7 +185,7 @@ fn request_of(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp) -> Option<u32> {
         // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
         let on_stack = found as u64;
         let address = bpf_probe_read_kernel(&raw const on_stack).unwrap_or(0);
-        let isn = Kernel::new(address).and_then(|request| request.read(layout!(req_rcv_isn)));
+        let isn = Kernel::new(address).and_then(|request| request.read(isn_offset));
         bpf_sk_release(found.cast());
         if is_request { isn } else { None }
     }

@@ -85,9 +85,13 @@ pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
 
-/// Processes (thread group ids) that serve a watched port, and when that was found (`CLOCK_BOOTTIME`, ns).
+/// Processes that serve a watched port, by thread group id: when that became known (`CLOCK_BOOTTIME`, ns).
 #[map]
-pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
+pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(16_384, 0);
+
+/// Those of them that the OOM killer chose and that have not ended yet.
+#[map]
+pub(super) static VICTIMS: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
 
 /// 1 once one of [`SERVERS`] has connected somewhere: until then no other connection can be one of theirs.
 #[map]

@@ -17,6 +17,7 @@ mod netfilter_reset;
 mod owner;
 mod packet;
 mod ports;
+mod process;
 mod socket;
 mod text;
 mod traffic;

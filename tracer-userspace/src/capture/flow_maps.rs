@@ -1,16 +1,21 @@
 //! The maps of connections and their exchanges: what user space puts in at the start, and the counters.
 
+use std::collections::HashMap;
+
 use aya::Ebpf;
 use aya::maps::{Array, MapData, PerCpuArray, Queue};
-use tracer_ebpf::{EXCHANGE_STATUSES, ExchangeTotals, LATENCY_BUCKETS, STATUSES, TEXTS, status_of_index};
+use tracer_ebpf::{EXCHANGE_STATUSES, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS, status_of_index};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::kernel_maps::map;
 use super::load::LoadError;
-use crate::record::ExchangeCount;
+use crate::record::{BootTime, ExchangeCount};
 
 /// An [`ExchangeTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<ExchangeTotals>() / 8];
+
+/// An [`OpenExchange`] as the map library takes it.
+type RawOpen = [u64; size_of::<OpenExchange>() / 8];
 
 /// What was read of one slot the last time.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +30,10 @@ pub(super) struct FlowMaps {
     statuses: PerCpuArray<MapData, u64>,
     latency: PerCpuArray<MapData, u64>,
     totals: PerCpuArray<MapData, RawTotals>,
+    open: Array<MapData, RawOpen>,
     last: Vec<Last>,
+    /// Requests that were told to wait, by buffer.
+    waiting: HashMap<u32, OpenExchange>,
 }
 
 impl FlowMaps {
@@ -46,7 +54,9 @@ impl FlowMaps {
             statuses: map(ebpf, "EXCHANGES_BY_STATUS")?,
             latency: map(ebpf, "EXCHANGES_BY_LATENCY")?,
             totals: map(ebpf, "EXCHANGE_TOTALS")?,
+            open: map(ebpf, "OPEN_EXCHANGES")?,
             last: Vec::new(),
+            waiting: HashMap::new(),
         })
     }
 
@@ -85,9 +95,27 @@ impl FlowMaps {
         Some(count)
     }
 
-    /// Whether requests wait for a response on this slot, as last read.
-    pub(super) fn anything_waits(&self) -> bool {
+    /// Whether requests wait for a response, as last read.
+    fn anything_waits(&self) -> bool {
         self.last.iter().any(|last| last.totals.begun > last.totals.ended)
+    }
+
+    /// Requests that have waited for a response since before this time: socket and buffer, each told once.
+    /// Only looked for while anything waits.
+    pub(super) fn take_waiting(&mut self, before: BootTime) -> Vec<(u64, u32)> {
+        if !self.anything_waits() {
+            self.waiting.clear();
+            return Vec::new();
+        }
+        let open = |number: u32| OpenExchange::read_from_bytes(self.open.get(&number, 0).ok()?.as_bytes()).ok();
+        let waiting: HashMap<u32, OpenExchange> = (0..TEXTS)
+            .filter_map(|number| Some((number, open(number)?)))
+            .filter(|(_number, open)| open.sock != 0 && open.since_ns < before.as_ns())
+            .collect();
+        let new = waiting.iter().filter(|(number, open)| self.waiting.get(number) != Some(*open));
+        let new = new.map(|(number, open)| (open.sock, *number)).collect();
+        self.waiting = waiting;
+        new
     }
 }
 

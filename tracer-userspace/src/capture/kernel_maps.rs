@@ -34,8 +34,11 @@ pub(super) struct KernelMaps {
     unsent: HashMap<MapData, u32, u64>,
     unsent_marked: Array<MapData, u64>,
     netfilter_reset_packet: Array<MapData, u32>,
-    flows: FlowMaps,
     drop_reasons: Array<MapData, u32>,
+    servers: HashMap<MapData, u32, u64>,
+    /// Processes that found no room among the servers.
+    servers_lost: u64,
+    flows: FlowMaps,
     /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
@@ -76,8 +79,10 @@ impl KernelMaps {
             unsent: map(ebpf, "UNSENT")?,
             unsent_marked: map(ebpf, "UNSENT_MARKED")?,
             netfilter_reset_packet: map(ebpf, "NETFILTER_RESET_PACKET")?,
-            flows: FlowMaps::take(ebpf, told)?,
             drop_reasons: map(ebpf, "DROP_REASONS")?,
+            servers: map(ebpf, "SERVERS")?,
+            servers_lost: 0,
+            flows: FlowMaps::take(ebpf, told)?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -171,6 +176,23 @@ impl KernelMaps {
         Ok(())
     }
 
+    /// Follows these processes: they serve a watched port.
+    pub(super) fn add_servers(&mut self, pids: impl IntoIterator<Item = u32>, now: BootTime) {
+        for pid in pids {
+            if let Err(error) = self.servers.insert(pid, now.as_ns(), 0) {
+                log::debug!("process {pid} is not followed: {error}");
+                self.servers_lost = self.servers_lost.saturating_add(1);
+            }
+        }
+    }
+
+    /// Follows this process no more.
+    pub(super) fn remove_server(&mut self, pid: u32) {
+        if let Err(error) = self.servers.remove(&pid) {
+            log::debug!("process {pid} was not followed: {error}");
+        }
+    }
+
     /// What the watched ports did since the last call; only ports that moved.
     pub(super) fn port_counts(&mut self) -> Vec<PortCount> {
         let mut moved = Vec::new();
@@ -194,12 +216,18 @@ impl KernelMaps {
         watched.filter_map(|(slot, port)| self.flows.counts(slot, *port)).collect()
     }
 
+    /// Requests that have waited for a response since before this time: socket and buffer, each told once.
+    pub(super) fn take_waiting(&mut self, before: BootTime) -> Vec<(u64, u32)> {
+        self.flows.take_waiting(before)
+    }
+
     /// Losses since the last call, by cause; only those that moved.
     pub(super) fn losses(&mut self) -> Vec<(&'static str, u64)> {
         let mut moved = Vec::new();
         for ((cause, name), last) in (0_u32..).zip(loss::NAMES).zip(&mut self.last_losses) {
             let Ok(values) = self.losses.get(&cause, 0) else { continue };
-            let now = values.iter().fold(0_u64, |sum, value| sum.saturating_add(*value));
+            let own = if cause == loss::SERVERS_FULL { self.servers_lost } else { 0 };
+            let now = values.iter().fold(own, |sum, value| sum.saturating_add(*value));
             if now > *last {
                 moved.push((name, now.saturating_sub(*last)));
                 *last = now;

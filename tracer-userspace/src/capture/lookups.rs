@@ -6,8 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::facts::Symbols;
-use super::host::{Host, IcmpSockets, process};
+use super::firewall::RuleFinder;
+use super::host::{Host, IcmpSockets, PressureGauge, Snapshot, process};
 use super::plan::IcmpFamilies;
+use super::published::Published;
+use super::servers::{Changes, Servers};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
 /// Path look-ups of one (namespace, destination, port) are this far apart at least.
@@ -37,11 +40,20 @@ pub(super) struct Lookups {
     addresses: BTreeMap<u32, (BootTime, Vec<IpAddr>)>,
     next_rescan: BootTime,
     losses: BTreeMap<&'static str, u64>,
+    servers: Servers,
+    pressure: PressureGauge,
+    rules: RuleFinder,
 }
 
 impl Lookups {
     /// Nothing told yet.
-    pub(super) fn new(host: Host, symbols: Option<Symbols>, wanted_sockets: IcmpFamilies, ports: Vec<u16>) -> Self {
+    pub(super) fn new(
+        host: Host,
+        symbols: Option<Symbols>,
+        wanted_sockets: IcmpFamilies,
+        ports: Vec<u16>,
+        rules: RuleFinder,
+    ) -> Self {
         Self {
             host,
             symbols,
@@ -55,6 +67,9 @@ impl Lookups {
             addresses: BTreeMap::new(),
             next_rescan: BootTime::default(),
             losses: BTreeMap::new(),
+            servers: Servers::default(),
+            pressure: PressureGauge::default(),
+            rules,
         }
     }
 
@@ -63,8 +78,11 @@ impl Lookups {
         for inode in self.host.watched_namespaces() {
             self.open_icmp_sockets(inode);
         }
+        for namespace in self.host.namespaces().iter().filter(|one| self.host.selection().watches(one.inode)) {
+            self.rules.expect(namespace);
+        }
         let snapshot = self.host.snapshot(&self.ports, now);
-        for problem in snapshot.problems {
+        for problem in &snapshot.problems {
             log::info!("{problem}");
         }
         for record in &snapshot.records {
@@ -78,7 +96,8 @@ impl Lookups {
                 _ => {}
             }
         }
-        stream.extend(snapshot.records.into_iter().map(Record::Host));
+        self.tell_listeners(snapshot, stream);
+        stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         self.next_rescan = now.after(RESCAN_EVERY);
     }
 
@@ -91,20 +110,37 @@ impl Lookups {
         }
         for inode in self.host.watched_namespaces() {
             let found = self.host.listeners(inode, &added, now);
-            for problem in found.problems {
+            for problem in &found.problems {
                 log::info!("{problem}");
             }
-            stream.extend(found.records.into_iter().map(Record::Host));
+            self.tell_listeners(found, stream);
         }
+    }
+
+    /// Puts what was found into the stream; who holds a listener is followed from now on.
+    fn tell_listeners(&mut self, found: Snapshot, stream: &mut Vec<Record>) {
+        let inodes = found.records.iter().filter_map(|record| match &record.body {
+            HostBody::Listener(listener) => Some(listener.inode),
+            _ => None,
+        });
+        self.servers.found(found.holders, inodes);
+        stream.extend(found.records.into_iter().map(Record::Host));
+    }
+
+    /// Which processes are to be followed from now on, and which no more.
+    pub(super) fn take_servers(&mut self) -> Changes {
+        self.servers.take_changes()
     }
 
     /// Passes a kernel record on: first what it rests on, then the record, then what it asks for.
     pub(super) fn pass(&mut self, record: Record, stream: &mut Vec<Record>) {
+        self.servers.look_at(&record);
         match record {
             Record::Packet(mut packet) => {
                 let time = BootTime::from_ns(packet.header.time_ns);
                 self.namespace(packet.header.netns, time, stream);
                 if packet.header.kind == kind::PACKET_DROP {
+                    self.ask_for_rule(&packet);
                     self.name_location(&mut packet, stream);
                     self.refresh_addresses(&packet, time, stream);
                 }
@@ -123,20 +159,37 @@ impl Lookups {
                 self.namespace(handshake.header.netns, BootTime::from_ns(handshake.header.time_ns), stream);
                 stream.push(Record::Handshake(handshake));
             }
+            Record::Process(process) => {
+                let time = BootTime::from_ns(process.header.time_ns);
+                if process.header.kind == kind::PROCESS_EXEC {
+                    self.processes.remove(&process.pid);
+                }
+                self.process(process.pid, time, stream);
+                stream.push(Record::Process(process));
+            }
             other => stream.push(other),
         }
     }
 
     /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
-    pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+    /// Says whether any came or went.
+    pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) -> bool {
         self.paths_left = PATHS_PER_TICK;
+        stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         if now < self.next_rescan {
-            return;
+            return false;
         }
         self.next_rescan = now.after(RESCAN_EVERY);
         let rescan = self.host.rescan(now);
+        let changed = rescan.as_ref().is_ok_and(|rescan| !rescan.new.is_empty() || !rescan.gone.is_empty());
         self.take_up(rescan, now, stream);
         self.forget(now);
+        changed
+    }
+
+    /// What stands behind these ports by destination NAT, read now.
+    pub(super) fn published(&self, ports: &[u16]) -> Published {
+        Published::read(&self.host, &self.rules, ports)
     }
 
     /// Look-ups left out since the last call, by cause.
@@ -159,6 +212,7 @@ impl Lookups {
         };
         for inode in rescan.gone {
             self.icmp_sockets.close(inode);
+            self.pressure.forget(inode);
             self.addresses.remove(&inode);
         }
         for record in rescan.records {
@@ -167,12 +221,15 @@ impl Lookups {
             }
             stream.push(Record::Host(record));
         }
+        if !rescan.new.is_empty() {
+            self.pressure.expect_new();
+        }
         for inode in rescan.new {
             if self.host.selection().watches(inode) {
                 self.open_icmp_sockets(inode);
                 // listeners that were there before this namespace was known
                 let found = self.host.listeners(inode, &self.ports, now);
-                stream.extend(found.records.into_iter().map(Record::Host));
+                self.tell_listeners(found, stream);
             }
         }
         for problem in rescan.problems {
@@ -196,6 +253,24 @@ impl Lookups {
             let rescan = self.host.rescan_for(inode, time);
             self.take_up(rescan, time, stream);
         }
+    }
+
+    /// Has the rule looked up that dropped a packet, if one did.
+    fn ask_for_rule(&mut self, packet: &PacketRecord) {
+        let function = self.symbols.as_ref().and_then(|symbols| symbols.name_of(packet.location));
+        if !self.rules.is_by_netfilter(packet, function) {
+            return;
+        }
+        let Some(namespace) = self.host.namespaces().get(packet.header.netns) else { return };
+        let destination = crate::verdict::address(packet.tuple.dst);
+        let addresses = self.addresses.get(&packet.header.netns).map(|(_read, addresses)| addresses);
+        let local = addresses.filter(|known| !known.is_empty()).map(|known| known.contains(&destination));
+        self.rules.ask(namespace, packet, local);
+    }
+
+    /// Rules that were found since the last call.
+    pub(super) fn take_rules(&mut self, stream: &mut Vec<Record>) {
+        stream.extend(self.rules.take_found().into_iter().map(Record::Host));
     }
 
     /// Replaces a kernel address by a number, and tells the number's name once.

@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod facts;
+pub mod firewall;
 mod flow_maps;
 pub mod heads;
 pub mod host;
@@ -15,5 +16,7 @@ pub mod object;
 pub mod plan;
 mod polled;
 pub mod privileges;
+mod published;
 pub mod self_test;
+mod servers;
 pub mod session;

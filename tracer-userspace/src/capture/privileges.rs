@@ -27,8 +27,6 @@ pub enum Until {
     EndIfMapsAreGuarded,
     /// Until the hooks that wait for a kernel module are attached: to the end where there are any.
     EndIfHooksWait,
-    /// To the end where hooks rest on raw sockets, which are opened in each new namespace.
-    EndIfSocketsAreOpened,
     /// To the end where sudo's caller gets the files.
     EndIfFilesTakeAGroup,
     /// To the end where the directory for the files is another user's.
@@ -44,7 +42,6 @@ impl Until {
             Self::End => "the end",
             Self::EndIfMapsAreGuarded => "the end, if the kernel refuses maps without it; else ready",
             Self::EndIfHooksWait => "the end, if a hook waits for its kernel module; else ready",
-            Self::EndIfSocketsAreOpened => "the end, if raw ICMP sockets are used; else ready",
             Self::EndIfFilesTakeAGroup => "the end, under sudo; else ready",
             Self::EndIfDirectoryIsForeign => "the end, if the directory is another user's; else ready",
         }
@@ -96,16 +93,16 @@ pub const PRIVILEGES: &[Privilege] = &[
     privilege(
         CapabilitySet::NET_ADMIN,
         "CAP_NET_ADMIN",
-        Until::Ready,
+        Until::End,
         true,
-        "attaches programs to the root control group",
+        "attaches programs to the root control group; lists firewall rules, to name the one that dropped a packet",
     ),
     privilege(
         CapabilitySet::NET_RAW,
         "CAP_NET_RAW",
-        Until::EndIfSocketsAreOpened,
+        Until::End,
         true,
-        "opens raw ICMP sockets, without which some kernels show no received ICMP errors",
+        "opens raw ICMP sockets, without which some kernels show no received ICMP errors; lists legacy iptables rules",
     ),
     privilege(CapabilitySet::SYSLOG, "CAP_SYSLOG", Until::Ready, true, "reads the addresses in /proc/kallsyms, once"),
     privilege(
@@ -166,8 +163,6 @@ pub struct Needs {
     pub guarded_maps: bool,
     /// A hook waits for its module. It is loaded and attached then.
     pub waiting_hooks: bool,
-    /// Raw sockets are opened in each new namespace.
-    pub sockets: bool,
 }
 
 /// Where trace files go, and whose they become.
@@ -195,7 +190,6 @@ fn kept(needs: Needs, takes_group: bool, foreign_directory: bool) -> CapabilityS
         // a program that is loaded late needs it as well
         Until::EndIfMapsAreGuarded => needs.guarded_maps || needs.waiting_hooks,
         Until::EndIfHooksWait => needs.waiting_hooks,
-        Until::EndIfSocketsAreOpened => needs.sockets,
         Until::EndIfFilesTakeAGroup => takes_group,
         Until::EndIfDirectoryIsForeign => foreign_directory,
     };
@@ -273,7 +267,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_follows_from_what_is_done_later() {
-        const ALWAYS: [&str; 3] = ["CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN"];
+        const ALWAYS: [&str; 5] =
+            ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_DAC_READ_SEARCH", "CAP_SYS_PTRACE", "CAP_SYS_ADMIN"];
         let none = Needs::default();
         let check = |needs, group, foreign, more: &[&str]| {
             let mut names = kept_names(needs, group, foreign);
@@ -283,7 +278,6 @@ mod tests {
         assert_eq!(kept_names(none, false, false), ALWAYS);
         check(Needs { guarded_maps: true, ..none }, false, false, &["CAP_BPF"]);
         check(Needs { waiting_hooks: true, ..none }, false, false, &["CAP_BPF", "CAP_PERFMON"]);
-        check(Needs { sockets: true, ..none }, false, false, &["CAP_NET_RAW"]);
         check(none, true, false, &["CAP_CHOWN"]);
         check(none, false, true, &["CAP_DAC_OVERRIDE"]);
     }

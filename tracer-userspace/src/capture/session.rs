@@ -12,7 +12,8 @@ use tracer_ebpf::{FlowWithHeads, RING_BYTES};
 use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts};
+use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION};
+use super::firewall::RuleFinder;
 use super::heads::{ClientHeader, split};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
@@ -23,6 +24,7 @@ use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::privileges::Needs;
+use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
     BootTime, Exchange, ExchangeCounts, FlowRecord, Header, Hook, HostBody, HostRecord, Loss, PacketRecord, PortCounts,
@@ -115,8 +117,11 @@ pub struct Session {
     /// Hooks that were attached since the last tick.
     attached_late: u64,
     start: Start,
+    published: Published,
     next_forgetting: BootTime,
     client_header: Option<ClientHeader>,
+    /// A request that waits for longer counts as unanswered.
+    waits_after: Duration,
 }
 
 impl Session {
@@ -139,10 +144,13 @@ impl Session {
             (plan, loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
         }
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
-        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &config.ports, &netns, &config.watched_statuses)?;
+        let rules = rule_finder(&facts);
+        let published = Published::read(&host, &rules, &config.ports);
+        let ports = published.with_targets(&config.ports);
+        let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns, &config.watched_statuses)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         maps.set_drop_reasons(facts.types.as_ref())?;
-        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, config.ports.clone());
+        let lookups = Lookups::new(host, symbols, plan.icmp_sockets, ports, rules);
         self_test(&mut maps, &mut ring)?;
         let since = boot_time();
         let start = start_record(config, &facts, &plan, &loaded, netns);
@@ -157,8 +165,10 @@ impl Session {
             since,
             attached_late: 0,
             start,
+            published,
             next_forgetting: since,
             client_header: config.client_header.clone(),
+            waits_after: waits_after(config),
         };
         session.expect_modules();
         // nothing is recorded yet
@@ -168,11 +178,7 @@ impl Session {
 
     /// What is still done from here on that takes capabilities; tries what works without.
     pub fn needs(&self) -> Needs {
-        Needs {
-            guarded_maps: !self.maps.can_be_read(),
-            waiting_hooks: self.late_hooks().next().is_some(),
-            sockets: self.plan.icmp_sockets.v4 || self.plan.icmp_sockets.v6,
-        }
+        Needs { guarded_maps: !self.maps.can_be_read(), waiting_hooks: self.late_hooks().next().is_some() }
     }
 
     /// What the stream begins with; the hooks as they are attached now.
@@ -198,7 +204,19 @@ impl Session {
 
     /// Opens what the namespaces need and puts the first host records into the stream.
     pub fn snapshot(&mut self, stream: &mut Vec<Record>) {
-        self.lookups.snapshot(boot_time(), stream);
+        let now = boot_time();
+        stream.extend(self.published.records(now));
+        self.lookups.snapshot(now, stream);
+        self.follow_servers();
+    }
+
+    /// Follows the processes that were found to serve a watched port.
+    fn follow_servers(&mut self) {
+        let changes = self.lookups.take_servers();
+        for pid in changes.gone {
+            self.maps.remove_server(pid);
+        }
+        self.maps.add_servers(changes.new, boot_time());
     }
 
     /// Waits until the ring or the kernel's announcements have something.
@@ -228,6 +246,13 @@ impl Session {
 
     /// Takes records out of the ring, adds the look-ups they ask for, and says whether there is more.
     pub fn drain(&mut self, stream: &mut Vec<Record>) -> bool {
+        let more = self.take_from_ring(stream);
+        self.lookups.take_rules(stream);
+        self.follow_servers();
+        more
+    }
+
+    fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> bool {
         for _ in 0..DRAIN_AT_MOST {
             let Some(item) = self.ring.get_mut().next() else { return false };
             if let Some((exchange, flow)) = with_heads(&item, self.client_header.as_ref()) {
@@ -253,6 +278,15 @@ impl Session {
             }
         }
         true
+    }
+
+    /// Has the requests told that have waited for long.
+    fn tell_waiting(&mut self, now: BootTime) {
+        for (sock, text) in self.maps.take_waiting(now.before(self.waits_after)) {
+            if let Err(error) = self.loaded.tell_waiting(sock, text) {
+                log::info!("a request that waits cannot be told: {error}");
+            }
+        }
     }
 
     /// What was read of a flow's heads goes first.
@@ -302,8 +336,12 @@ impl Session {
         if now >= self.next_forgetting {
             self.next_forgetting = now.after(FORGET_EVERY);
             self.maps.forget_old(now);
+            self.tell_waiting(now);
         }
-        self.lookups.rescan(now, stream);
+        if self.lookups.rescan(now, stream) {
+            self.republish(now, stream);
+        }
+        self.follow_servers();
         self.attach_late();
         let late = std::mem::take(&mut self.attached_late);
         if late > 0 {
@@ -316,6 +354,23 @@ impl Session {
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
     }
 
+    /// Namespaces came or went: a container that starts anew may have another address.
+    fn republish(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let published = self.lookups.published(&self.start.ports);
+        if published == self.published {
+            return;
+        }
+        self.published = published;
+        let ports = self.published.with_targets(&self.start.ports);
+        match self.maps.set_ports(&ports) {
+            Ok(counts) if counts.is_empty() => {}
+            Ok(counts) => stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts }))),
+            Err(error) => log::warn!("the sockets behind published ports are not all watched: {error}"),
+        }
+        stream.extend(self.published.records(now));
+        self.lookups.set_ports(&ports, now, stream);
+    }
+
     /// Watches these ports (ascending) from now on, and no others. Ports that were watched before go on
     /// without a gap. The stream says when, and who listens on the new ones.
     ///
@@ -325,12 +380,16 @@ impl Session {
         // read first: nothing of a new port is older
         let now = boot_time();
         self.drain_what_is_there(stream);
-        let counts = self.maps.set_ports(ports)?;
+        self.published = self.lookups.published(ports);
+        let with_targets = self.published.with_targets(ports);
+        let counts = self.maps.set_ports(&with_targets)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
+        stream.extend(self.published.records(now));
         if !counts.is_empty() {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
         }
-        self.lookups.set_ports(ports, now, stream);
+        self.lookups.set_ports(&with_targets, now, stream);
+        self.follow_servers();
         self.start.ports = ports.to_vec();
         Ok(())
     }
@@ -400,6 +459,13 @@ impl Session {
     }
 }
 
+/// 60 s, or `--slow` where that was given or is longer.
+fn waits_after(config: &SessionConfig) -> Duration {
+    const USUAL: Duration = Duration::from_mins(1);
+    let slow = Duration::from_nanos(config.slow_ns);
+    if config.slow_given { slow } else { slow.max(USUAL) }
+}
+
 /// A flow record that has its heads with it, split.
 fn with_heads(item: &[u8], client: Option<&ClientHeader>) -> Option<(Option<Exchange>, FlowRecord)> {
     let (header, _body) = Header::read_from_prefix(item).ok()?;
@@ -420,6 +486,13 @@ fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) ->
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
     let loaded = load(&layout, &plan.hooks, cgroup)?;
     Ok((plan, loaded))
+}
+
+/// What looks firewall rules up on this kernel.
+fn rule_finder(facts: &Facts) -> RuleFinder {
+    let types = facts.types.as_ref();
+    let built_in = types.is_some_and(|types| types.functions.contains_key(NFT_FUNCTION));
+    RuleFinder::new(built_in, types.and_then(|types| types.drop_reason("NETFILTER_DROP")))
 }
 
 fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {

@@ -336,6 +336,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
     let mut processes = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut listeners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    let mut published: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for record in snapshot {
         let Record::Host(host) = record else { continue };
         match &host.body {
@@ -354,6 +355,11 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
                 let line = place.map_or(who.clone(), |name| format!("{who} in {name}"));
                 listeners.entry(listener.port).or_default().push(line);
             }
+            HostBody::Publications(publications) => {
+                for one in &publications.publications {
+                    published.entry(one.port).or_default().push(one.target.to_string());
+                }
+            }
             _ => {}
         }
     }
@@ -368,7 +374,12 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
         ports: start
             .ports
             .iter()
-            .map(|port| ReadyPort { port: *port, listeners: listeners.remove(port).unwrap_or_default(), tls: false })
+            .map(|port| ReadyPort {
+                port: *port,
+                listeners: listeners.remove(port).unwrap_or_default(),
+                published: published.remove(port).unwrap_or_default(),
+                tls: false,
+            })
             .collect(),
         namespaces: start.netns.iter().map(name_of).collect(),
         hooks_attached: hooks.attached,

@@ -52,7 +52,9 @@ impl Engine {
         for port in ports {
             self.counters.watch(*port);
         }
-        self.world.listeners.keep_ports(ports);
+        let behind = self.world.published.target_ports();
+        let kept: Vec<u16> = ports.iter().copied().chain(behind).collect();
+        self.world.listeners.keep_ports(&kept);
         let world = &self.world;
         let gone = self.flows.keep(|port| world.watches(port));
         self.totals.undecided = self.totals.undecided.saturating_add(gone);
@@ -184,15 +186,26 @@ pub(super) fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict 
         process,
         http: Http::default(),
         cause: None,
-        evidence: all_evidence(case, evidence),
+        evidence: all_evidence(case, finding, evidence),
         summary,
         next,
     }
 }
 
 /// What was seen and looked up, in order; if there is too much, the middle of what was seen goes.
-fn all_evidence(case: &Case<'_>, added: Vec<Evidence>) -> Vec<Evidence> {
+fn all_evidence(case: &Case<'_>, finding: &Finding, mut added: Vec<Evidence>) -> Vec<Evidence> {
+    added.extend(original_destination(case, finding));
+    added.extend(case.world.pressures.evidence(finding.slug, finding.netns, (case.attempt.started, finding.time)));
     with_losses(text::evidence(case), added, case.world, case.attempt.started, case.now)
+}
+
+/// Where the attempt was sent before destination NAT, if its end stands behind a published port.
+fn original_destination(case: &Case<'_>, finding: &Finding) -> Option<Evidence> {
+    let end = finding.flow.responder;
+    let published = case.world.published.port_of(finding.netns, end)?;
+    let address = published.address.map(|address| format!("{address}:")).unwrap_or_default();
+    let detail = format!("{} stands behind the published port {address}{}", end.socket_addr(), published.port);
+    Some(Evidence { time: case.attempt.started, event: Event::OriginalDestination, detail })
 }
 
 /// Evidence, what was added to it, and what was lost in that time; at most as much as a verdict holds.

@@ -24,7 +24,7 @@ impl Engine {
     /// A connection told something.
     pub(super) fn flow(&mut self, record: &FlowRecord) {
         let chained = record.flags & flow_flag::CHAINED != 0;
-        if !chained && !self.world.watches(port_of(record)) {
+        if !chained && !self.world.watches_end(record.header.netns, flow_of(record).responder) {
             return;
         }
         let (id, evicted) = self.flows.learn(record);

@@ -20,6 +20,17 @@ impl Exit {
         self.status & 0x7f
     }
 
+    /// The same in words: `was ended by signal 11 (SIGSEGV), core dumped`.
+    pub(super) fn words(&self) -> String {
+        let core = if self.core_dumped { ", core dumped" } else { "" };
+        match (self.signal(), signal_name(self.signal())) {
+            (0, _) => format!("ended with exit code {}", self.code()),
+            (9, _) if self.oom_killed => "was killed by the OOM killer".to_owned(),
+            (signal, Some(name)) => format!("was ended by signal {signal} ({name}){core}"),
+            (signal, None) => format!("was ended by signal {signal}{core}"),
+        }
+    }
+
     /// Whether it went otherwise than by exit code 0.
     pub(super) fn is_abnormal(&self) -> bool {
         self.signal() != 0 || self.code() != 0
@@ -37,6 +48,32 @@ impl Exit {
             signal => format!("signal {signal}"),
         }
     }
+}
+
+/// Names of the signals that end processes; their numbers are the same on every architecture that is
+/// supported here.
+fn signal_name(signal: u32) -> Option<&'static str> {
+    Some(match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
 }
 
 /// Ends of processes, and whom the OOM killer chose; the oldest are forgotten.
@@ -109,6 +146,21 @@ mod tests {
         check(9, process_flag::OOM_KILLED, "signal 9 (oom-kill)", true);
         check(15, process_flag::OOM_KILLED, "signal 15", true);
         check(0x8b, process_flag::CORE_DUMPED, "signal 11", true);
+    }
+
+    #[test]
+    fn how_it_ended_in_words() {
+        let check = |exit_code, flags, words: &str| {
+            let mut exits = Exits::default();
+            exits.learn(&record(kind::PROCESS_EXIT, 1000, exit_code, flags));
+            assert_eq!(exits.last(7, at(1000)).unwrap().words(), words);
+        };
+        check(0, 0, "ended with exit code 0");
+        check(3 << 8, 0, "ended with exit code 3");
+        check(9, 0, "was ended by signal 9 (SIGKILL)");
+        check(9, process_flag::OOM_KILLED, "was killed by the OOM killer");
+        check(11, process_flag::CORE_DUMPED, "was ended by signal 11 (SIGSEGV), core dumped");
+        check(40, 0, "was ended by signal 40");
     }
 
     #[test]

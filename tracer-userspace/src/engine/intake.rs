@@ -30,13 +30,13 @@ impl Engine {
     fn host(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
         match &record.body {
             // taken over as they come: what they say has no time
-            HostBody::Start(_)
-            | HostBody::Symbol(_)
-            | HostBody::End
-            | HostBody::Rule(_)
-            | HostBody::Publications(_)
-            | HostBody::HealthCheckers(_) => {}
-            HostBody::Pressure(pressure) => self.world.conntrack.learn(record.netns, pressure, record.time),
+            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::HealthCheckers(_) => {}
+            HostBody::Pressure(pressure) => {
+                self.world.conntrack.learn(record.netns, pressure, record.time);
+                self.world.pressures.learn(record.netns, pressure, record.time);
+            }
+            HostBody::Publications(publications) => self.world.published.learn(record.netns, publications),
+            HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
             HostBody::Exchange(heads) => self.flows.read(heads),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
@@ -264,7 +264,8 @@ impl Engine {
 
     /// Adds a fact to an attempt that is under way; one that is over learns nothing more.
     fn add(&mut self, id: Id, isn: u32, flow: Flow, fact: Fact) {
-        let watched = self.world.watches(flow.responder.port).then_some(flow.responder.port);
+        let end = flow.responder;
+        let watched = self.world.watches_end(fact.netns, end).then_some(end.port);
         let Some(Found::UnderWay(attempt)) = self.attempts.visit(id, isn, flow, fact.time) else { return };
         attempt.add(fact);
         attempt.port = attempt.port.or(watched);

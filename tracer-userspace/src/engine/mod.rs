@@ -27,6 +27,8 @@ mod latency;
 mod listeners;
 mod namespaces;
 mod output;
+mod pressure;
+mod published;
 mod reorder;
 mod rules;
 mod summary;

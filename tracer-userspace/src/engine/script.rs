@@ -10,8 +10,8 @@ use super::evidence::address_bytes;
 use super::{Engine, Output, Summary};
 use crate::record::{
     BootTime, Exchange, FlowRecord, HandshakeRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, ListenerEvent,
-    Loss, Namespace, PacketRecord, PathReport, PortCount, PortCounts, Pressure, ProcessInfo, Record, SocketRecord,
-    Start, Symbol, Tick, Tuple, Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+    Loss, Namespace, PacketRecord, PathReport, PortCount, PortCounts, Pressure, ProcessInfo, ProcessRecord, Record,
+    Rule, SocketRecord, Start, Symbol, Tick, Tuple, Watched, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 use crate::verdict::Verdict;
 
@@ -174,6 +174,21 @@ impl Script {
     pub(super) fn process(self, pid: u32, comm: &str, unit: &str) -> Self {
         let unit = Some(unit.to_owned());
         self.with(0, HostBody::Process(ProcessInfo { pid, comm: comm.to_owned(), unit, container: None }))
+    }
+
+    /// The rule behind the drop of the attempt's SYN was found.
+    pub(super) fn rule(self, rule: &str, rejects: bool) -> Self {
+        let (source, destination, netns) = (self.client, self.server, self.netns);
+        let (tool, table, chain) = ("nft".to_owned(), "inet filter".to_owned(), "input".to_owned());
+        let rule = Rule { source, destination, tool, table, chain, rule: rule.to_owned(), counted: true, rejects };
+        self.with(netns, HostBody::Rule(Box::new(rule)))
+    }
+
+    /// A process ended, as wait(2) says it.
+    pub(super) fn exits(mut self, pid: u32, exit_code: u32) -> Self {
+        let header = Header { kind: kind::PROCESS_EXIT, time_ns: self.now_us * 1000, ..Header::default() };
+        self.records.push(Record::Process(ProcessRecord { header, pid, exit_code, ..ProcessRecord::default() }));
+        self
     }
 
     pub(super) fn counts(self, count: PortCount) -> Self {

@@ -60,6 +60,10 @@ pub(super) const SYN_ACK_RETRANSMITS: usize = 2;
 /// A SYN that comes again is sent at about the time at which the SYN-ACK is sent again.
 pub(super) const SYN_ACK_WAIT: Duration = Duration::from_millis(300);
 
+/// A look-up of a firewall rule speaks for drops this close to it: the same packets are not looked up
+/// again for some seconds.
+pub(super) const RULE_WITHIN: Duration = Duration::from_secs(10);
+
 /// After an end's FIN or RST: its process may be seen to die a little later, the other end's view comes
 /// in, and a RST may follow a FIN.
 pub(super) const EXIT_WAIT: Duration = Duration::from_millis(300);

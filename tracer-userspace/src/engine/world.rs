@@ -11,8 +11,10 @@ use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
 use super::listeners::Listeners;
 use super::namespaces::Namespaces;
-use super::timing::{RATE_LIMIT_WINDOW, SECOND, SLOW_DEFAULT};
-use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Start, packet_flag};
+use super::pressure::Pressures;
+use super::published::Published;
+use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND, SLOW_DEFAULT};
+use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
 const KEPT_MAX: usize = 4096;
@@ -59,6 +61,10 @@ impl<K: Ord + Clone, V> Recent<K, V> {
 /// Where a REJECT rule was seen: namespace, port, whether IPv4.
 pub(super) type RejectKey = (u32, u16, bool);
 
+/// Which packets a firewall rule was looked up for: namespace, source, destination, and whichever of the
+/// ports the initiator did not choose (for a SYN-ACK its source's).
+type RuleKey = (u32, IpAddr, IpAddr, u16);
+
 /// The stream's facts.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -76,6 +82,9 @@ pub(super) struct World {
     pub(super) conntrack: Tables,
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
+    pub(super) pressures: Pressures,
+    rules: Recent<RuleKey, (BootTime, Rule)>,
+    pub(super) published: Published,
     /// `--slow`, if the stream says it.
     slow: Option<Duration>,
     /// `--status`: codes and classes; empty if the stream does not say.
@@ -100,7 +109,16 @@ impl World {
 
     /// Whether a port is watched. A stream whose beginning is missing does not say: then all are.
     pub(super) fn watches(&self, port: u16) -> bool {
-        port != 0 && (self.ports.is_empty() || self.ports.binary_search(&port).is_ok())
+        port != 0
+            && (self.ports.is_empty()
+                || self.ports.binary_search(&port).is_ok()
+                || self.published.has_target_port(port))
+    }
+
+    /// Whether what goes to this end is watched: its port is, or a published port is sent on to it.
+    pub(super) fn watches_end(&self, netns: u32, end: Endpoint) -> bool {
+        let asked_for = self.ports.is_empty() || self.ports.binary_search(&end.port).is_ok();
+        end.port != 0 && (asked_for || self.published.port_of(netns, end).is_some())
     }
 
     /// How long a request may wait.
@@ -185,6 +203,22 @@ impl World {
     /// When a REJECT rule was last seen here, if not too long before `since`.
     pub(super) fn reject_near(&self, key: RejectKey, since: BootTime) -> Option<BootTime> {
         self.rejects.get(&key).copied().filter(|time| *time >= since.before(RATE_LIMIT_WINDOW))
+    }
+
+    /// A firewall rule was looked up.
+    pub(super) fn rule(&mut self, netns: u32, rule: &Rule, time: BootTime) {
+        let (source, destination) = (rule.source.ip().to_canonical(), rule.destination.ip().to_canonical());
+        for port in [rule.destination.port(), rule.source.port()] {
+            self.rules.insert((netns, source, destination, port), (time, rule.clone()));
+        }
+    }
+
+    /// The rule that dropped a packet from one end to another, if it was found; `port` is the
+    /// responder's. A look-up serves packets of some seconds.
+    pub(super) fn rule_of(&self, netns: u32, ends: (IpAddr, IpAddr), port: u16, time: BootTime) -> Option<&Rule> {
+        let (found, rule) = self.rules.get(&(netns, ends.0, ends.1, port))?;
+        let near = *found >= time.before(RULE_WITHIN) && *found <= time.after(RULE_WITHIN);
+        near.then_some(rule)
     }
 
     /// A remote end answered a SYN by an ICMP error of a REJECT rule.

@@ -9,6 +9,8 @@ pub struct ReadyPort {
     pub port: u16,
     /// Its listeners, as in `nginx[812] on 0.0.0.0`; empty if there is none.
     pub listeners: Vec<String>,
+    /// Sockets behind it by destination NAT, as in `172.17.0.2:8080`.
+    pub published: Vec<String>,
     /// It speaks TLS, so that no status can be read on it.
     pub tls: bool,
 }
@@ -74,7 +76,8 @@ fn port(port: &ReadyPort) -> String {
     } else {
         plain(&port.listeners.join(", ")).into_owned()
     };
-    format!("port {} ({listeners})", port.port)
+    let behind = if port.published.is_empty() { String::new() } else { format!(" -> {}", port.published.join(", ")) };
+    format!("port {}{behind} ({listeners})", port.port)
 }
 
 #[cfg(test)]
@@ -89,22 +92,24 @@ mod tests {
                 ReadyPort {
                     port: 443,
                     listeners: vec!["nginx[812] on 0.0.0.0".to_owned(), "nginx[812] on ::".to_owned()],
+                    published: Vec::new(),
                     tls: true,
                 },
+                ReadyPort { port: 80, published: vec!["172.17.0.2:8080".to_owned()], ..ReadyPort::default() },
                 ReadyPort { port: 8080, ..ReadyPort::default() },
             ],
             hooks_attached: 14,
             hooks_planned: 14,
             ..Ready::default()
         };
-        insta::assert_snapshot!(ready.line(), @"ready: wherefore 0.1.0; port 443 (nginx[812] on 0.0.0.0, nginx[812] on ::), port 8080 (no listener); all network namespaces; 14 of 14 hooks; blind to nothing; TLS on 443: no statuses");
+        insta::assert_snapshot!(ready.line(), @"ready: wherefore 0.1.0; port 443 (nginx[812] on 0.0.0.0, nginx[812] on ::), port 80 -> 172.17.0.2:8080 (no listener), port 8080 (no listener); all network namespaces; 14 of 14 hooks; blind to nothing; TLS on 443: no statuses");
     }
 
     #[test]
     fn some_is_blind() {
         let ready = Ready {
             version: "0.1.0".to_owned(),
-            ports: vec![ReadyPort { port: 8080, listeners: vec!["app\x1b[7]".to_owned()], tls: false }],
+            ports: vec![ReadyPort { port: 8080, listeners: vec!["app\x1b[7]".to_owned()], ..ReadyPort::default() }],
             namespaces: vec!["blue".to_owned(), "pid 71".to_owned()],
             hooks_attached: 11,
             hooks_waiting: 1,

@@ -56,7 +56,11 @@ impl Known {
 pub(super) struct Knowledge {
     namespaces: BTreeMap<u32, Record>,
     processes: BTreeMap<u32, Record>,
+    /// How those that held a listener ended.
+    exits: BTreeMap<u32, Record>,
     symbols: BTreeMap<u64, Record>,
+    /// Published ports, by the namespace that translates.
+    publications: BTreeMap<u32, Record>,
     listeners: BTreeMap<Place, Vec<Known>>,
     /// An ICMP error that was sent, and the dropped packet that it answered, once that was seen too.
     rejects: BTreeMap<(Place, bool), (Syn, Record, Option<Record>)>,
@@ -77,6 +81,7 @@ impl Knowledge {
                 HostBody::Namespace(_) => keep(&mut self.namespaces, host.netns, record),
                 HostBody::Process(process) => keep(&mut self.processes, process.pid, record),
                 HostBody::Symbol(symbol) => keep(&mut self.symbols, symbol.id, record),
+                HostBody::Publications(_) => keep(&mut self.publications, host.netns, record),
                 HostBody::Listener(_) => self.listener(record),
                 HostBody::Exchange(_) => self.heads = Some(record),
                 _ => {}
@@ -94,14 +99,28 @@ impl Knowledge {
                 let key = (icmp.quoted.dst, icmp.quoted.dst_port, icmp.icmp_type, icmp.icmp_code);
                 keep(&mut self.refusals, key, record);
             }
+            Record::Process(process) if process.header.kind == kind::PROCESS_EXIT && self.listened(process.pid) => {
+                keep(&mut self.exits, process.pid, record);
+            }
             Record::Flow(flow) => self.flow(*flow),
             Record::Handshake(_) | Record::Process(_) => {}
         }
     }
 
+    /// Whether this process was told to hold a listener.
+    fn listened(&self, pid: u32) -> bool {
+        let holder = |record: &Record| match record {
+            Record::Socket(socket) => socket.pid,
+            Record::Host(HostRecord { body: HostBody::Listener(listener), .. }) => listener.pid,
+            _ => 0,
+        };
+        pid != 0 && self.listeners.values().flatten().flat_map(Known::records).any(|record| holder(record) == pid)
+    }
+
     /// All of it, in the order of time.
     pub(super) fn records(&self) -> Vec<&Record> {
         let facts = self.namespaces.values().chain(self.processes.values()).chain(self.symbols.values());
+        let facts = facts.chain(self.exits.values()).chain(self.publications.values());
         let listeners = self.listeners.values().flatten().flat_map(Known::records);
         let paired = self.rejects.values().filter_map(|(_syn, sent, dropped)| Some([sent, dropped.as_ref()?]));
         let held = self.held.values().flat_map(|(record, heads)| heads.iter().chain([record]));

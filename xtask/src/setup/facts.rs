@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::plan::{COMMANDS, CROSS, LOAD, MACHINES};
+use super::plan::{APP_SERVER, COMMANDS, CROSS, LOAD, MACHINES};
 use crate::{
     process,
     toolchain::{Missing, Search, executable},
@@ -42,6 +42,11 @@ impl Facts {
         let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LOAD).map(|&(command, _)| command);
         let mut present: BTreeSet<_> = commands.filter(|name| has(name)).collect();
         present.extend(super::plan::LLVM.iter().map(|&(file, _)| file).filter(|file| has(file)));
+        let installed =
+            search.tools.as_ref().is_some_and(|tools| tools.join(APP_SERVER).join("bin").join(APP_SERVER).exists());
+        if installed || has(APP_SERVER) {
+            present.insert(APP_SERVER);
+        }
         Self {
             toolchain: missing(&search),
             present,

@@ -71,7 +71,7 @@ pub(crate) fn ensure(scope: Scope, consent: Consent) -> Result<bool> {
         bail!("nothing was installed");
     }
     steps::carry_out(&plan)?;
-    let left = Plan::new(&Facts::gather(), scope);
+    let left = Plan { app_server: None, ..Plan::new(&Facts::gather(), scope) };
     if !left.is_empty() {
         bail!("after the installation something is still missing:\n{left}");
     }

@@ -6,10 +6,11 @@ use super::{Scope, facts::Facts};
 use crate::toolchain::{Core, Missing};
 
 /// What the tests run, and the Debian package that has it.
-pub(super) const COMMANDS: [(&str, &str); 15] = [
+pub(super) const COMMANDS: [(&str, &str); 16] = [
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
     ("sysctl", "procps"),
@@ -53,6 +54,9 @@ pub(super) const CROSS: [(&str, &str); 2] = [
 pub(super) const LLVM: [(&str, &str); 2] =
     [("/usr/lib/llvm-22/bin/llvm-config", "llvm-22-dev"), ("/usr/lib/llvm-22/bin/clang", "clang-22")];
 
+/// An app server that the tests drive where it is: from PyPI, in a folder of its own.
+pub(super) const APP_SERVER: &str = "gunicorn";
+
 /// Debian's compiler for eBPF.
 const COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
 
@@ -63,6 +67,8 @@ pub(super) struct Plan {
     pub(super) packages: Vec<&'static str>,
     /// The folder to install bpf-linker to, if it is to be.
     pub(super) linker: Option<PathBuf>,
+    /// The folder to install the app server to, if it is to be. Its tests are skipped without it.
+    pub(super) app_server: Option<PathBuf>,
     /// What only the user can do.
     pub(super) by_hand: Vec<String>,
 }
@@ -91,6 +97,9 @@ impl Plan {
         let absent = commands.iter().filter(|(command, _)| !facts.present.contains(command));
         plan.packages.extend(absent.map(|&(_, package)| package));
         plan.packages.dedup();
+        if let (Scope::Test, false, Some(tools)) = (scope, facts.present.contains(APP_SERVER), &facts.tools) {
+            plan.app_server = Some(tools.join(APP_SERVER));
+        }
         if !facts.apt && !plan.packages.is_empty() {
             let packages = plan.packages.join(" ");
             plan.by_hand.push(format!(
@@ -132,6 +141,9 @@ impl fmt::Display for Plan {
         if !self.packages.is_empty() {
             write!(f, "\n  - Debian packages: {}", self.packages.join(" "))?;
         }
+        if let Some(folder) = &self.app_server {
+            write!(f, "\n  - {APP_SERVER}, from PyPI, to {}", folder.display())?;
+        }
         if let Some(tools) = &self.linker {
             write!(f, "\n  - bpf-linker, compiled from crates.io, to {}", tools.join("bin").display())?;
         }
@@ -148,7 +160,7 @@ mod tests {
         let commands = COMMANDS.iter().chain(&MACHINES).chain(&CROSS).chain(&LOAD).chain(&LLVM).map(|&(name, _)| name);
         Facts {
             toolchain: None,
-            present: commands.collect(),
+            present: commands.chain([APP_SERVER]).collect(),
             linux: true,
             apt: true,
             tools: Some("/home/u/.cache/wherefore/tools".into()),
@@ -172,7 +184,8 @@ mod tests {
         assert_eq!(
             plan.to_string(),
             "to be installed:\n  - Debian packages: rustc-web cargo-web libstd-rust-web-dev-bpf llvm-22-dev clang-22 \
-             iptables nftables nginx-light iproute2 conntrack procps curl python3 kmod ethtool util-linux mount git\n  \
+             iptables nftables nginx-light haproxy iproute2 conntrack procps curl python3 kmod ethtool util-linux mount \
+             git prometheus rpm\n  - gunicorn, from PyPI, to /home/u/.cache/wherefore/tools/gunicorn\n  \
              - bpf-linker, compiled from crates.io, to /home/u/.cache/wherefore/tools/bin"
         );
         let plan = Plan::new(&fresh, Scope::Build);
@@ -188,6 +201,8 @@ mod tests {
         let mut command = complete();
         command.present.remove("nft");
         assert_eq!(Plan::new(&command, Scope::Test).packages, ["nftables"]);
+        command.present.remove(APP_SERVER);
+        assert!(Plan::new(&command, Scope::Test).app_server.is_some_and(|folder| folder.ends_with("tools/gunicorn")));
         assert!(Plan::new(&command, Scope::Build).is_empty());
     }
 

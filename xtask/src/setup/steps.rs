@@ -4,14 +4,17 @@ use std::{env, ffi::OsString, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use super::plan::Plan;
-use crate::process;
+use super::plan::{APP_SERVER, Plan};
+use crate::{console, process};
 
 /// Debian's LLVM that bpf-linker is built against: the one of its rustc-web, whose output it reads.
 const LLVM: &str = "/usr/lib/llvm-22";
 
 /// The release of bpf-linker that knows that LLVM.
 const LINKER_VERSION: &str = "0.13.0";
+
+/// The release of the app server.
+const APP_SERVER_VERSION: &str = "gunicorn==23.0.0";
 
 pub(super) fn carry_out(plan: &Plan) -> Result<()> {
     if !plan.packages.is_empty() {
@@ -20,7 +23,19 @@ pub(super) fn carry_out(plan: &Plan) -> Result<()> {
     if let Some(tools) = &plan.linker {
         install_linker(tools)?;
     }
+    if let Some(folder) = &plan.app_server
+        && let Err(error) = install_app_server(folder)
+    {
+        // needs python3-venv and a way to PyPI
+        console::note(format!("{APP_SERVER} is not installed, and what needs it is skipped: {error:#}"));
+    }
     Ok(())
+}
+
+fn install_app_server(folder: &Path) -> Result<()> {
+    process::run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    let pip = folder.join("bin/pip");
+    process::run(Command::new(pip).args(["install", "--quiet", "--disable-pip-version-check", APP_SERVER_VERSION]))
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
@@ -31,10 +46,8 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     .context(
         "is a package unknown here, or in conflict with one that is installed? Debian 12 and newer have them all",
     )?;
-    if packages.contains(&"nginx-light") {
-        stop_nginx()?;
-    }
-    Ok(())
+    let servers = [("nginx-light", "nginx"), ("haproxy", "haproxy")];
+    servers.iter().filter(|(package, _)| packages.contains(package)).try_for_each(|(_, service)| stop(service))
 }
 
 fn apt_get() -> Command {
@@ -44,12 +57,12 @@ fn apt_get() -> Command {
     command
 }
 
-/// Its package starts the web server on port 80, now and at each boot. The tests start their own.
-fn stop_nginx() -> Result<()> {
+/// Its package starts the server, now and at each boot. The tests start their own.
+fn stop(service: &str) -> Result<()> {
     if Path::new("/run/systemd/system").is_dir() {
-        return process::run(process::as_root("systemctl").args(["disable", "--now", "nginx.service"]));
+        return process::run(process::as_root("systemctl").args(["disable", "--now", &format!("{service}.service")]));
     }
-    process::run(process::as_root("service").args(["nginx", "stop"]))
+    process::run(process::as_root("service").args([service, "stop"]))
 }
 
 fn install_linker(tools: &Path) -> Result<()> {

@@ -21,7 +21,7 @@ const fn field(name: &'static str, size: u32) -> FieldPath {
     FieldPath { name, size }
 }
 
-/// Every member that is looked up. Nothing else in the program knows a member's place.
+/// Every member that nothing goes without. Nothing else in the program knows a member's place.
 pub const FIELDS: &[FieldPath] = &[
     field("sk_buff.sk", 8),
     field("sk_buff.dev", 8),
@@ -84,6 +84,18 @@ pub const OPTIONAL_FIELDS: &[FieldPath] = &[
     field("inet_request_sock.acked", 0),
 ];
 
+/// Members that only the hooks on processes need: where one is missing, those are not attached.
+pub const TASK_FIELDS: &[FieldPath] = &[
+    field("task_struct.exit_code", 4),
+    field("task_struct.tgid", 4),
+    field("task_struct.comm", 16),
+    field("task_struct.real_parent", 8),
+    field("task_struct.group_leader", 8),
+    field("task_struct.signal", 8),
+    field("signal_struct.live.counter", 4),
+    field("signal_struct.group_exit_code", 4),
+];
+
 /// Raw tracepoints whose presence and prototypes are looked up.
 pub const TRACEPOINTS: &[&str] = &[
     "inet_sock_set_state",
@@ -95,6 +107,10 @@ pub const TRACEPOINTS: &[&str] = &[
     "tcp_retransmit_synack",
     "kfree_skb",
     "net_dev_queue",
+    "sched_process_exit",
+    "sched_process_exec",
+    "sched_process_fork",
+    "mark_victim",
 ];
 
 /// A function whose prototype is looked up, and the module that has it where it is not built in.
@@ -110,6 +126,11 @@ pub struct Function {
 pub const FUNCTIONS: &[Function] = &[
     Function { name: "tcp_v4_err", module: None },
     Function { name: "tcp_v6_err", module: None },
+    // no kprobe goes on it: whether nf_tables is part of the kernel
+    Function { name: NFT_FUNCTION, module: Some("nf_tables") },
     Function { name: "nf_send_reset", module: Some("nf_reject_ipv4") },
     Function { name: "nf_send_reset6", module: Some("nf_reject_ipv6") },
 ];
+
+/// The function that runs nftables' chains.
+pub const NFT_FUNCTION: &str = "nft_do_chain";

@@ -13,11 +13,13 @@ mod namespaces;
 mod netlink;
 mod open_files;
 mod paths;
+mod pressure;
 mod proc_files;
 mod processes;
 mod snapshot;
 mod socket_filters;
 mod sockets;
+mod statistics;
 
 #[cfg(test)]
 mod lab;
@@ -33,7 +35,8 @@ pub use listeners::ListeningSocket;
 pub use namespaces::{Changes, NAMESPACES_MAX, NamespaceError, Namespaces, NetNamespace};
 pub use netlink::NetlinkError;
 pub use open_files::raise_open_files;
-pub use processes::{process, socket_owners};
+pub use pressure::PressureGauge;
+pub use processes::{Holders, holds_any, process, socket_holders};
 pub use snapshot::{ListenerRow, Snapshot};
 pub use sockets::LookupError;
 

@@ -19,30 +19,50 @@ pub fn process(pid: u32) -> Option<ProcessInfo> {
     Some(ProcessInfo { pid, comm, unit: membership.unit, container: membership.container })
 }
 
+/// Who holds sockets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holders {
+    /// The process to name for each socket, by inode. A socket that nobody is seen to hold is missing.
+    pub owners: HashMap<u64, u32>,
+    /// Every process that holds one of them, PID 1 left out: it holds those it activates services by.
+    pub all: BTreeSet<u32>,
+}
+
 /// Finds the processes that hold the sockets with these inodes.
 ///
-/// Several may hold one (a master and its workers, a manager that passed it on): then it is the
-/// topmost of that process tree, though PID 1 only if no other has it. A socket that nobody is seen to
-/// hold is missing from the result. The search stops when all are found.
+/// Several may hold one (a master and its workers, a manager that passed it on): then its owner is the
+/// topmost of that process tree, though PID 1 only if no other has it.
 #[must_use]
-pub fn socket_owners(wanted: &BTreeSet<u64>) -> HashMap<u64, u32> {
-    let mut owners: HashMap<u64, u32> = HashMap::new();
+pub fn socket_holders(wanted: &BTreeSet<u64>) -> Holders {
+    let mut holders = Holders::default();
+    let owners = &mut holders.owners;
     let mut budget = FILES_MAX;
     let pids = proc_files::pids().unwrap_or_default();
     // PID 1 holds the sockets it activates services by, so it comes last
     for pid in pids.iter().filter(|pid| **pid != 1).chain(pids.iter().filter(|pid| **pid == 1)) {
-        if owners.len() == wanted.len() || budget == 0 {
+        if budget == 0 {
+            log::info!("more than {FILES_MAX} open files: some processes were not looked at for who listens");
             break;
         }
         for inode in sockets_of(*pid, &mut budget).filter(|inode| wanted.contains(inode)) {
             owners.entry(inode).or_insert(*pid);
+            if *pid != 1 {
+                holders.all.insert(*pid);
+            }
         }
     }
     let mut held_by: HashMap<u32, BTreeSet<u64>> = HashMap::new();
-    for (inode, owner) in &mut owners {
+    for (inode, owner) in owners {
         *owner = topmost(*owner, *inode, &mut held_by, wanted, &mut budget);
     }
-    owners
+    holders
+}
+
+/// Whether a process holds one of these sockets, among its first thousands of open files.
+#[must_use]
+pub fn holds_any(pid: u32, wanted: impl Fn(u64) -> bool) -> bool {
+    const LOOKED_AT: usize = 4096;
+    sockets_of(pid, &mut { LOOKED_AT }).any(wanted)
 }
 
 /// The highest ancestor of `pid`, below PID 1, that holds `inode` without a gap.
@@ -101,7 +121,11 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let inode = inode_of(&listener);
         let wanted = BTreeSet::from([inode, u64::MAX]);
-        assert_eq!(socket_owners(&wanted), HashMap::from([(inode, std::process::id())]));
+        let holders = socket_holders(&wanted);
+        assert_eq!(holders.owners, HashMap::from([(inode, std::process::id())]));
+        assert!(holders.all.contains(&std::process::id()));
+        assert!(holds_any(std::process::id(), |held| held == inode));
+        assert!(!holds_any(std::process::id(), |held| held == u64::MAX));
     }
 
     #[test]
@@ -116,9 +140,10 @@ mod tests {
         let mut child = std::process::Command::new("cat").stdin(std::os::fd::OwnedFd::from(copy)).spawn().unwrap();
         let wanted = BTreeSet::from([inode]);
         assert_eq!(topmost(child.id(), inode, &mut HashMap::new(), &wanted, &mut 100_000), std::process::id());
+        assert!(socket_holders(&wanted).all.is_superset(&BTreeSet::from([std::process::id(), child.id()])));
         drop(theirs);
         // now only the child has it
-        assert_eq!(socket_owners(&wanted), HashMap::from([(inode, child.id())]));
+        assert_eq!(socket_holders(&wanted).owners, HashMap::from([(inode, child.id())]));
         drop(ours);
         child.wait().unwrap();
     }

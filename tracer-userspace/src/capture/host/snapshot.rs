@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::Host;
 use super::listeners::ListeningSocket;
-use super::processes::{process, socket_owners};
+use super::processes::{process, socket_holders};
 use super::sockets::LookupError;
 use crate::record::{BootTime, HostBody, HostRecord, Listener, ListenerEvent, ProcessInfo};
 
@@ -16,6 +16,8 @@ pub struct Snapshot {
     pub records: Vec<HostRecord>,
     /// Look-ups that failed; the records are whole otherwise.
     pub problems: Vec<LookupError>,
+    /// Every process that holds one of the listeners: master and workers.
+    pub holders: BTreeSet<u32>,
 }
 
 /// A row of the table shown when no port is given.
@@ -40,6 +42,7 @@ pub struct ListenerRow {
 struct Found {
     listeners: Vec<(u32, ListeningSocket)>,
     owners: BTreeMap<u64, u32>,
+    holders: BTreeSet<u32>,
     processes: BTreeMap<u32, ProcessInfo>,
     problems: Vec<LookupError>,
 }
@@ -113,7 +116,9 @@ impl Found {
         let inodes = self.listeners.iter().map(|(_netns, socket)| socket.inode);
         let wanted: BTreeSet<u64> = inodes.filter(|inode| *inode != 0).collect();
         if !wanted.is_empty() {
-            self.owners = socket_owners(&wanted).into_iter().collect();
+            let found = socket_holders(&wanted);
+            self.owners = found.owners.into_iter().collect();
+            self.holders = found.all;
         }
         let pids: BTreeSet<u32> = self.owners.values().copied().collect();
         self.processes = pids.into_iter().filter_map(|pid| Some((pid, process(pid)?))).collect();
@@ -142,5 +147,6 @@ impl Snapshot {
             }),
         }));
         self.problems.extend(found.problems);
+        self.holders.extend(found.holders);
     }
 }

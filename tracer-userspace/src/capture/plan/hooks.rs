@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::IcmpFamilies;
+use super::layout::knows_tasks;
 use crate::capture::facts::{Capability, Facts, Kallsyms};
 
 /// Kind of a hook.
@@ -88,6 +89,16 @@ const TRACEPOINTS: &[(&str, &[&str], bool)] = &[
     ("kfree_skb", &[SKB, "void *"], true),
 ];
 
+const TASK: &str = "struct task_struct *";
+
+/// Raw tracepoints about the processes that serve a watched port. The OOM killer's has a pid or a task.
+const TASK_TRACEPOINTS: &[(&str, &[&str])] = &[
+    ("sched_process_exit", &[TASK]),
+    ("sched_process_exec", &[TASK]),
+    ("sched_process_fork", &[TASK, TASK]),
+    ("mark_victim", &[]),
+];
+
 /// Functions that netfilter answers with a RST in, and the module of each.
 const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"), ("nf_send_reset6", "nf_reject_ipv6")];
 
@@ -98,6 +109,7 @@ pub const RESET_FALLBACK: &str = "net_dev_queue";
 pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
+    hooks.extend(TASK_TRACEPOINTS.iter().map(|(name, parameters)| task_tracepoint(facts, name, parameters)));
     let cgroup = cgroup_hooks(facts);
     let ingress = cgroup.iter().any(|hook| hook.kind == HookKind::CgroupIngress && hook.used());
     hooks.extend(cgroup);
@@ -131,6 +143,14 @@ fn tracepoint(facts: &Facts, name: &'static str, wanted: &[&str], required: bool
         Some(_) if facts.has("program/raw_tracepoint") => hook,
         Some(_) => unavailable(hook, "this kernel takes no raw tracepoint programs"),
     }
+}
+
+fn task_tracepoint(facts: &Facts, name: &'static str, wanted: &[&str]) -> HookPlan {
+    let hook = tracepoint(facts, name, wanted, false);
+    if hook.used() && !facts.types.as_ref().is_some_and(knows_tasks) {
+        return unavailable(hook, "BTF does not tell where a process keeps its exit code");
+    }
+    hook
 }
 
 fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {

@@ -2,7 +2,7 @@
 
 use tracer_ebpf::{ABSENT, Layout};
 
-use super::super::facts::{FIELDS, FLOW_FIELDS, Field, OPTIONAL_FIELDS, TypeFacts};
+use super::super::facts::{FIELDS, FLOW_FIELDS, Field, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts};
 
 /// BTF lacks what the programs cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ impl Lookup<'_> {
 }
 
 fn check_sizes(types: &TypeFacts) -> Result<(), LayoutError> {
-    for wanted in FIELDS.iter().chain(FLOW_FIELDS).filter(|wanted| wanted.size != 0) {
+    for wanted in FIELDS.iter().chain(TASK_FIELDS).chain(FLOW_FIELDS).filter(|wanted| wanted.size != 0) {
         match types.fields.get(wanted.name) {
             Some(found) if found.size != wanted.size => {
                 return Err(LayoutError::Size {
@@ -79,7 +79,27 @@ pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
     layout.reset_has_reason = u32::from(has_reason(types, "tcp_send_reset", 2, "enum sk_rst_reason"));
     layout.reason_netfilter_drop = types.drop_reason("NETFILTER_DROP").unwrap_or(ABSENT);
     layout.reason_no_socket = types.drop_reason("NO_SOCKET").unwrap_or(ABSENT);
+    tasks(types, &mut layout);
     Ok(layout)
+}
+
+/// Whether BTF tells what the hooks on processes need.
+pub(super) fn knows_tasks(types: &TypeFacts) -> bool {
+    TASK_FIELDS.iter().all(|wanted| types.fields.contains_key(wanted.name))
+}
+
+fn tasks(types: &TypeFacts, layout: &mut Layout) {
+    let known = knows_tasks(types);
+    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    layout.task_exit_code = at("task_struct.exit_code");
+    layout.task_tgid = at("task_struct.tgid");
+    layout.task_comm = at("task_struct.comm");
+    layout.task_parent = at("task_struct.real_parent");
+    layout.task_leader = at("task_struct.group_leader");
+    layout.task_signal = at("task_struct.signal");
+    layout.signal_live = at("signal_struct.live.counter");
+    layout.signal_group_exit_code = at("signal_struct.group_exit_code");
+    layout.victim_is_task = u32::from(has_reason(types, "mark_victim", 0, "struct task_struct *"));
 }
 
 /// Whether BTF tells what following connections needs.
@@ -96,7 +116,9 @@ fn flows(types: &TypeFacts, layout: &mut Layout) {
     layout.tcp_copied_seq = at("tcp_sock.copied_seq");
     layout.icsk_retransmits = at("inet_connection_sock.icsk_retransmits");
     layout.task_flags = at("task_struct.flags");
-    layout.task_signal = at("task_struct.signal");
+    if known {
+        layout.task_signal = at("task_struct.signal");
+    }
     layout.signal_flags = at("signal_struct.flags");
 }
 

@@ -37,8 +37,12 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 12 of 15
+Hooks: 12 of 19
   no         raw_tracepoint/inet_sk_error_report: this kernel has no such tracepoint
+  no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
+  no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
+  no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint
+  no         raw_tracepoint/mark_victim: this kernel has no such tracepoint
   no         kprobe/nf_send_reset: its module has no BTF, so its arguments are not known
   no         kprobe/nf_send_reset6: its module has no BTF, so its arguments are not known
   later      raw_tracepoint/net_dev_queue: stands in for the kprobes on netfilter's RSTs; attached
@@ -105,7 +109,11 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 14 of 14
+Hooks: 14 of 18
+  no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
+  no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
+  no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint
+  no         raw_tracepoint/mark_victim: this kernel has no such tracepoint
   later      kprobe/nf_send_reset: attached when module nf_reject_ipv4 is loaded: before that there
              is no such RST
   later      kprobe/nf_send_reset6: attached when module nf_reject_ipv6 is loaded: before that there

@@ -123,11 +123,11 @@ fn a_trace_for_people() {
     insta::assert_snapshot!(lines(&trace(&frames()).0, ""), @r"
 2026-11-21 UTC   web-1, Linux 6.12.8, ports 8080,8443
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
-12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080: the kernel refused the SYN from 10.9.1.2:45824 with a RST
+12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080: the kernel refused the SYN from 10.9.1.2:45824 with a RST; nothing has listened there while recording
               next: Start the process that serves port 8080, or find out why it is down; `ss -ltnp 'sport = :8080'` must show a listener.
-12:03:43.500  process-down         502     in   10.9.1.2:45825 -> 10.9.2.2:8443        Nothing listens on port 8443: the kernel refused the SYN from 10.9.1.2:45825 with a RST
+12:03:43.500  process-down         502     in   10.9.1.2:45825 -> 10.9.2.2:8443        Nothing listens on port 8443: the kernel refused the SYN from 10.9.1.2:45825 with a RST; nothing has listened there while recording
               next: Start the process that serves port 8443, or find out why it is down; `ss -ltnp 'sport = :8443'` must show a listener.
-12:04:41.500  process-down         502     in   10.9.1.2:45826 -> 10.9.2.2:8080        Nothing listens on port 8080: the kernel refused the SYN from 10.9.1.2:45826 with a RST
+12:04:41.500  process-down         502     in   10.9.1.2:45826 -> 10.9.2.2:8080        Nothing listens on port 8080: the kernel refused the SYN from 10.9.1.2:45826 with a RST; nothing has listened there while recording
 
 summary    2026-11-21 12:03:41 to 12:04:43 UTC (1m 2s), 3 records
 ports      8080   no listener, 0 SYNs + 0 health checks, nothing reached it
@@ -135,7 +135,7 @@ ports      8080   no listener, 0 SYNs + 0 health checks, nothing reached it
 verdicts   3  process-down  nothing listens on the port
 traffic    0 connections, 0 HTTP exchanges
 undecided  0 silent when recording ended, 0 given up by the client too early to tell, 0 late
-lost       nothing (attempts-evicted 0, attempts-full 0, connects-full 0, exchanges-evicted 0, ring-full 0, trace-write 0, troubled-full 0)
+lost       nothing (attempts-evicted 0, attempts-full 0, connects-full 0, exchanges-evicted 0, ring-full 0, servers-full 0, trace-write 0, troubled-full 0)
 files      web-1.wft
 ");
 }

@@ -1,7 +1,9 @@
 //! firewall-drop: netfilter dropped a packet of the attempt and nothing answered.
 
 use super::{Case, Finding, Words};
+use crate::engine::evidence::{Dropped, Fact};
 use crate::engine::text;
+use crate::record::Rule;
 use crate::verdict::{Confidence, Event, Evidence, Role, Slug};
 
 pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
@@ -30,7 +32,7 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         Role::Forwarded => "The firewall of this host, on the way between the two ends,",
     };
     Words {
-        evidence: evidence.into_iter().collect(),
+        evidence: evidence.into_iter().chain(rule_evidence(case)).collect(),
         summary: format!(
             "{whose} silently dropped the {packet} from {} to {}{place} ({}).",
             text::sender(dropped).socket_addr(),
@@ -42,12 +44,38 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
     }
 }
 
+/// The rule that dropped this packet, if it was found.
+pub(super) fn rule_of<'a>(case: &Case<'a>, fact: &Fact, dropped: &Dropped) -> Option<&'a Rule> {
+    let ends = (text::sender(dropped).ip(), text::receiver(dropped).ip());
+    case.world.rule_of(fact.netns, ends, dropped.flow.responder.port, fact.time)
+}
+
+/// The rule behind the drop that decides, as evidence.
+pub(super) fn rule_evidence(case: &Case<'_>) -> Option<Evidence> {
+    let (fact, dropped, _) = case.netfilter_drop()?;
+    let rule = rule_of(case, fact, dropped)?;
+    let counted = if rule.counted { " (its counter rose)" } else { "" };
+    let detail = format!("{} table {}, chain {}: {}{counted}", rule.tool, rule.table, rule.chain, rule.rule);
+    Some(Evidence { time: fact.time, event: Event::FirewallRule, detail })
+}
+
 /// Where to look for the rule.
 pub(super) fn rule_hint(case: &Case<'_>, finding: &Finding) -> Words {
     let port = finding.flow.responder.port;
     let enter = case.world.namespaces.enter(finding.netns);
     let tables = if finding.flow.responder.is_v4() { "iptables-save" } else { "ip6tables-save" };
     let peer = finding.flow.initiator.ip();
+    if let Some(rule) = case.netfilter_drop().and_then(|(fact, dropped, _)| rule_of(case, fact, dropped)) {
+        let next = format!(
+            "Allow port {port} from {peer} before `{}` in chain {} of {} table {}{}.",
+            rule.rule,
+            rule.chain,
+            rule.tool,
+            rule.table,
+            text::in_namespace(case, finding.netns),
+        );
+        return Words { next, ..Words::default() };
+    }
     let next = format!(
         "Find the rule with `{enter}nft -a list ruleset` or `{enter}{tables} -c` (its counter rises with each attempt) \
          and allow port {port} from {peer}."

@@ -1,7 +1,7 @@
 //! firewall-reject: netfilter dropped a packet of the attempt and answered it; or (from the other
 //! end) an ICMP error that only a rule sends answered our SYN.
 
-use super::firewall_drop::rule_hint;
+use super::firewall_drop::{rule_evidence, rule_hint, rule_of};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::{Dropped, Fact, IcmpError, What};
@@ -40,12 +40,20 @@ fn reply_to(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> Option<BootTime>
 /// The answer was held back by the ICMP rate limit: others at the same port got theirs.
 pub(super) fn rate_limited(case: &Case<'_>) -> Option<Finding> {
     let (fact, dropped, _) = case.unanswered_netfilter_drop()?;
-    near_reject(case, fact, dropped)?;
+    if near_reject(case, fact, dropped).is_none() && !rejects_by_icmp(case, fact, dropped) {
+        return None;
+    }
     let mut finding = case.about_drop(Slug::FirewallReject, fact, dropped, words_rate_limited);
     finding.confidence = Confidence::Likely;
     finding.alternatives = &[Slug::FirewallDrop];
     finding.expected_status = Some(504);
     Some(finding)
+}
+
+/// Whether the rule that matched answers by ICMP, which is rate limited; a RST is not.
+fn rejects_by_icmp(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> bool {
+    let by_reset = |text: &str| text.contains("tcp reset") || text.contains("tcp-reset");
+    rule_of(case, fact, dropped).is_some_and(|rule| rule.rejects && !by_reset(&rule.rule))
 }
 
 fn near_reject(case: &Case<'_>, fact: &Fact, dropped: &Dropped) -> Option<BootTime> {
@@ -120,7 +128,7 @@ fn words_local(case: &Case<'_>, finding: &Finding) -> Words {
     };
     let Words { next, .. } = rule_hint(case, finding);
     Words {
-        evidence: evidence.into_iter().collect(),
+        evidence: evidence.into_iter().chain(rule_evidence(case)).collect(),
         summary: format!(
             "{whose} rejected the SYN from {} to {}{} and answered with {reply}.",
             finding.flow.initiator.socket_addr(),
@@ -136,12 +144,14 @@ fn words_rate_limited(case: &Case<'_>, finding: &Finding) -> Words {
     let mut words = words_local(case, finding);
     let end = finding.flow.responder;
     let near = case.netfilter_drop().and_then(|(fact, dropped, _)| near_reject(case, fact, dropped));
-    let time = near.unwrap_or(finding.time);
-    let detail = format!(
-        "another SYN to port {} was rejected by ICMP {}; ICMP errors are rate limited, this one got none",
-        end.port,
-        text::apart(time, finding.time),
-    );
+    let detail = match near {
+        Some(time) => format!(
+            "another SYN to port {} was rejected by ICMP {}; ICMP errors are rate limited, this one got none",
+            end.port,
+            text::apart(time, finding.time),
+        ),
+        None => "the rule that matched answers by ICMP; such errors are rate limited, this one got none".to_owned(),
+    };
     words.evidence.push(Evidence { time: finding.time, event: Event::IcmpRateLimited, detail });
     words.summary = format!(
         "The host firewall rejects SYNs to {}{}; for the one from {} the kernel's ICMP rate limit held the answer back, \

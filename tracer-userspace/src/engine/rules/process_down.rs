@@ -4,6 +4,7 @@
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::{DropClass, Dropped, Fact, What};
+use crate::engine::exits::Exit;
 use crate::engine::listeners;
 use crate::engine::text;
 use crate::engine::timing::LISTEN_RACE;
@@ -82,22 +83,39 @@ fn words_inbound(case: &Case<'_>, finding: &Finding) -> Words {
         return words;
     }
     let last = case.world.listeners.last_gone(finding.netns, port, finding.time);
-    let process = last.and_then(|listener| text::listener_process(case, listener));
+    let mut process = last.and_then(|listener| text::listener_process(case, listener));
     let place = text::in_namespace(case, finding.netns);
     let detail = format!("nothing listens on port {port} at any address{place}");
     words.evidence.push(Evidence { time: finding.time, event: Event::NoListener, detail });
-    let stopped = last.and_then(|listener| listener.gone).map(|gone| {
-        let who = text::name(process.as_ref());
-        format!("; {who} stopped listening {} before", text::duration(finding.time.since(gone)))
-    });
-    words.summary = format!(
-        "Nothing listens on port {port}{place}: the kernel refused the SYN from {} with a RST{}.",
-        finding.flow.initiator.socket_addr(),
-        stopped.unwrap_or_default(),
-    );
+    let who = text::name(process.as_ref());
+    let mut past = match last.and_then(|listener| listener.gone) {
+        Some(gone) => format!("{who} stopped listening {} before", text::duration(finding.time.since(gone))),
+        None => "nothing has listened there while recording".to_owned(),
+    };
     words.next = text::start_the_process(process.as_ref(), port, &enter);
+    if let Some((process, exit)) = process.as_mut().zip(last.and_then(|listener| ended(case, listener))) {
+        process.exit = Some(exit.text());
+        past = format!("{past}, and {}", exit.words());
+        let event = if exit.oom_killed { Event::OomKill } else { Event::ProcessExited };
+        words.evidence.push(Evidence { time: exit.time, event, detail: format!("{who} {}", exit.words()) });
+        if exit.oom_killed {
+            words.next =
+                format!("Give it more memory, or find what took it: `journalctl -k -g 'oom-kill'`. {}", words.next);
+        }
+    }
+    words.summary = format!(
+        "Nothing listens on port {port}{place}: the kernel refused the SYN from {} with a RST; {past}.",
+        finding.flow.initiator.socket_addr(),
+    );
     words.process = process;
     words
+}
+
+/// How the process that held a listener ended, if it has. An end from before the listener began was
+/// that of another process with the same number.
+fn ended<'a>(case: &Case<'a>, listener: &listeners::Entry) -> Option<&'a Exit> {
+    let exit = case.world.exits.last(listener.pid?, case.now)?;
+    listener.since.is_none_or(|since| since <= exit.time).then_some(exit)
 }
 
 fn words_outbound(case: &Case<'_>, finding: &Finding) -> Words {

@@ -2,6 +2,7 @@
 
 use crate::engine::script::{CLIENT, ROUTER, SERVER, check, script, verdicts};
 use crate::record::{Neighbour, PathReport};
+use crate::verdict::Event;
 
 const SILENCE: &str =
     "security-group-drop outbound likely 504 or firewall-drop firewall-reject remote-down return-path-drop";
@@ -43,6 +44,68 @@ fn process_down_inbound_near_misses() {
     let mut from_watched = script().to("10.9.2.2:9090");
     from_watched.client.set_port(8080);
     check(from_watched.no_socket(), &[]);
+}
+
+#[test]
+fn why_the_process_is_down() {
+    let check = |script: crate::engine::script::Script, exit: Option<&str>, past: &str, event: Option<Event>| {
+        let out = check(script, &["process-down inbound certain 502"]);
+        let verdict = verdicts(&out)[0];
+        assert_eq!(verdict.process.as_ref().and_then(|process| process.exit.as_deref()), exit);
+        assert!(verdict.summary.ends_with(past), "{}", verdict.summary);
+        let of_exits = [Event::ProcessExited, Event::OomKill];
+        let told = verdict.evidence.iter().map(|item| item.event).find(|event| of_exits.contains(event));
+        assert_eq!(told, event, "{:?}", verdict.evidence);
+    };
+    let app = || script().process(812, "gunicorn", "app.service").listener(4, "0.0.0.0").at(1000);
+    let stops = |script: crate::engine::script::Script| script.stops_listening(4, "0.0.0.0");
+    let down = |script: crate::engine::script::Script| script.at(3000).attempt(1).no_socket();
+    check(script().no_socket(), None, "; nothing has listened there while recording.", None);
+    check(down(stops(app())), None, "; gunicorn (pid 812) stopped listening 2.0 s before.", None);
+    // the end comes before the listener goes, after it, or after the SYN
+    let code = "; gunicorn (pid 812) stopped listening 2.0 s before, and ended with exit code 3.";
+    let exited = Some(Event::ProcessExited);
+    check(down(stops(app().exits(812, 3 << 8))), Some("code 3"), code, exited);
+    check(down(stops(app()).at(1500).exits(812, 3 << 8)), Some("code 3"), code, exited);
+    check(down(stops(app())).at(3050).exits(812, 3 << 8), Some("code 3"), code, exited);
+    let killed = "stopped listening 2.0 s before, and was ended by signal 9 (SIGKILL).";
+    check(down(stops(app().exits(812, 9))), Some("signal 9"), killed, exited);
+    let oom = "stopped listening 2.0 s before, and was killed by the OOM killer.";
+    let chosen = app().oom_victim(812).exits(812, 9);
+    check(down(stops(chosen)), Some("signal 9 (oom-kill)"), oom, Some(Event::OomKill));
+    // another process, and one of before that had the same number
+    let alive = "; gunicorn (pid 812) stopped listening 2.0 s before.";
+    check(down(stops(app().exits(813, 9))), None, alive, None);
+    let reused = script().exits(812, 9).at(500).listens(4, "0.0.0.0").at(1000);
+    check(down(stops(reused)), None, alive, None);
+}
+
+#[test]
+fn the_rule_behind_a_drop() {
+    let named = |out: &[crate::engine::Output]| {
+        let verdict = verdicts(out)[0];
+        let rule = verdict.evidence.iter().find(|item| item.event == Event::FirewallRule);
+        (rule.map(|item| item.detail.clone()), verdict.next.clone())
+    };
+    let dropped = "firewall-drop inbound certain 504";
+    let text = "tcp dport 8080 drop";
+    let (rule, next) = named(&check(script().netfilter().at(40).rule(text, false), &[dropped]));
+    assert_eq!(rule.as_deref(), Some("nft table inet filter, chain input: tcp dport 8080 drop (its counter rose)"));
+    assert!(next.contains("before `tcp dport 8080 drop`"), "{next}");
+    // of another packet, of another namespace, of long ago
+    for other in [
+        script().at(40).from("10.9.1.3").rule(text, false).from("10.9.1.2").netfilter(),
+        script().at(40).in_ns(ROUTER).rule(text, false).in_ns(SERVER).netfilter(),
+        script().rule(text, false).at(20_000).attempt(1).netfilter(),
+    ] {
+        assert_eq!(named(&check(other, &[dropped])).0, None);
+    }
+    // another attempt of the same client
+    assert!(named(&check(script().rule(text, false).at(2000).attempt(2).netfilter(), &[dropped])).0.is_some());
+    // it would have answered
+    let rejected = "firewall-reject inbound likely 504 or firewall-drop";
+    check(script().netfilter().at(40).rule("tcp dport 8080 reject", true), &[rejected]);
+    check(script().netfilter().at(40).rule("reject with tcp reset", true), &[dropped]);
 }
 
 #[test]

@@ -1,0 +1,105 @@
+//! Connections that one end has forgotten, or cannot reach.
+
+use super::{inbound, seen, serve, served};
+use crate::lab::{Family, Place};
+use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, meanwhile, scenario, talk};
+use crate::talk::Move::{Get, Mark, Over, Pause, Reset, Status};
+
+/// The kernel gives up after 3 s of retransmissions instead of 15 minutes.
+const GIVE_UP_SOON: &[(&str, &str)] = &[("ipv4/tcp_retries2", "3")];
+
+pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
+    let mut table = races(family);
+    table.extend(lost(family));
+    table
+}
+
+/// The server has closed the idle connection that the request comes on.
+fn races(family: Family) -> Vec<Scenario> {
+    let raced = |path| {
+        (
+            inbound("keepalive-race", Grade::certain(502)).unanswered("GET", path),
+            Want::outbound("keepalive-race", Grade::certain(502)).unanswered("GET", path),
+        )
+    };
+    let (race, race_client) = raced("/late");
+    vec![
+        served(
+            "keepalive-race",
+            family,
+            &[&[Get("/close-idle/200"), Status(200), Pause(500), Get("/late"), Over]],
+            seen(vec![race.clone()], vec![race_client.clone()]),
+        ),
+        // the server's kernel has forgotten the connection when the request comes
+        scenario(
+            "keepalive-race-forgotten",
+            family,
+            vec![
+                Step::Sysctl(Place::Server, &[("ipv4/tcp_fin_timeout", "1")]),
+                serve(),
+                Step::Record,
+                talk(&[Get("/close-idle/200"), Status(200), Pause(2600), Get("/late"), Over]),
+            ],
+            seen(vec![race], vec![race_client]),
+        ),
+    ]
+}
+
+/// Connections whose other end is out of reach, or has been forgotten in between.
+fn lost(family: Family) -> Vec<Scenario> {
+    let cut = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
+               add rule inet lab cut tcp dport 8080 drop; add rule inet lab cut tcp sport 8080 drop";
+    let forget = "add table inet lab; add chain inet lab forget { type filter hook forward priority 0; }; \
+                  add rule inet lab forget tcp dport 8080 reject with tcp reset";
+    vec![
+        scenario(
+            "peer-vanished",
+            family,
+            vec![
+                Step::Sysctl(Place::Server, GIVE_UP_SOON),
+                serve(),
+                Step::Record,
+                meanwhile(&[Get("/slow/600"), Pause(50), Mark, Over]),
+                Step::Nft(Place::Router, cut),
+            ],
+            seen(
+                vec![inbound("peer-vanished", Grade::certain(504)).answered("GET", "/slow/600", 200)],
+                // the client only waits
+                vec![],
+            ),
+        ),
+        scenario(
+            "peer-vanished-server",
+            family,
+            vec![
+                Step::Sysctl(Place::Client, GIVE_UP_SOON),
+                serve(),
+                Step::Record,
+                meanwhile(&[Get("/ok"), Status(200), Mark, Pause(300), Get("/gone"), Over]),
+                Step::Nft(Place::Router, cut),
+            ],
+            {
+                let lost = || View::of(Want::outbound("peer-vanished", Grade::certain(504)).unanswered("GET", "/gone"));
+                Expect { server: View::silent(), client: lost(), both: lost(), all: None }
+            },
+        ),
+        scenario(
+            "idle-flow-expired",
+            family,
+            vec![
+                serve(),
+                Step::Record,
+                meanwhile(&[Get("/ok"), Status(200), Mark, Pause(61_500), Get("/late"), Reset]),
+                Step::Nft(Place::Router, forget),
+                Step::AwaitTalks,
+            ],
+            {
+                let told = || {
+                    let grade = Grade::likely(502, &["keepalive-race", "peer-vanished"]);
+                    View::of(Want::outbound("idle-flow-expired", grade).unanswered("GET", "/late"))
+                };
+                Expect { server: View::silent(), client: told(), both: told(), all: None }
+            },
+        ),
+    ]
+}

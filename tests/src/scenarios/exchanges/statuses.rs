@@ -1,0 +1,85 @@
+//! Statuses that the app answers.
+
+use super::{inbound, seen, served};
+use crate::lab::Family;
+use crate::scenario::{Exchanges, Expect, Grade, Scenario, Want};
+use crate::talk::Move::{self, Ended, Get, Pause, Send, Status};
+
+pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
+    const SAID: [(&str, u64); 4] =
+        [("/status/403", 403), ("/status/429", 429), ("/status/500", 500), ("/status/503", 503)];
+    let server = SAID.map(|(path, status)| {
+        inbound("app-status", Grade::certain(status)).answered("GET", path, status).origin(&["app"])
+    });
+    let client =
+        SAID.map(|(path, status)| Want::outbound("app-status", Grade::certain(status)).answered("GET", path, status));
+    vec![
+        served(
+            "app-status",
+            family,
+            &[&[
+                Get("/status/403?token=secret"),
+                Status(403),
+                Get("/status/404"),
+                Status(404),
+                Get("/status/429"),
+                Status(429),
+                Get("/ok"),
+                Status(200),
+                Get("/status/500"),
+                Status(500),
+                Get("/status/503"),
+                Status(503),
+            ]],
+            counted(seen(server.into(), client.into()), &[(200, 1), (403, 1), (404, 1), (429, 1), (500, 1), (503, 1)]),
+        ),
+        odd_heads(family),
+    ]
+}
+
+/// Heads over several segments, odd case and spacing, pipelining, a body like a head.
+fn odd_heads(family: Family) -> Scenario {
+    const SAID: [(&str, &str, u64); 4] = [
+        ("GET", "/status/503", 503),
+        ("POST", "/status/500", 500),
+        ("HEAD", "/status/500", 500),
+        ("GET", "/status/500", 500),
+    ];
+    let server = |(method, path, status)| inbound("app-status", Grade::certain(status)).answered(method, path, status);
+    let client =
+        |(method, path, status)| Want::outbound("app-status", Grade::certain(status)).answered(method, path, status);
+    served(
+        "app-status-odd-heads",
+        family,
+        &[
+            &[
+                Send(b"GET /ok HTTP/1.1\r\nhost:lab\r\n\r\nGET /status/503 HTTP/1.1\r\nHOST:  lab \r\n\r\n"),
+                Status(200),
+                Status(503),
+            ],
+            &[
+                Send(b"PO"),
+                Pause(20),
+                Send(b"ST /status/500 HTTP/1.1\r\nHo"),
+                Pause(20),
+                Send(b"st: lab\r\nCONTENT-length:   30\r\n\r"),
+                Pause(20),
+                Send(b"\nGET /status/503 HTTP/1.1\r\n\r\n\r\n"),
+                Status(500),
+                Get("/ok"),
+                Status(200),
+            ],
+            &[Move::Head("/status/500"), Status(500), Send(b"GET /status/500 HTTP/1.0\r\n\r\n"), Status(500), Ended],
+        ],
+        counted(seen(SAID.map(server).into(), SAID.map(client).into()), &[(200, 2), (500, 3), (503, 1)]),
+    )
+}
+
+fn counted(mut expect: Expect, counts: &'static [(u16, u64)]) -> Expect {
+    for view in [&mut expect.server, &mut expect.client, &mut expect.both] {
+        view.exchanges = Exchanges::Exactly(counts);
+        view.times = 1;
+    }
+    expect.both.times = 2;
+    expect
+}
