@@ -5,13 +5,13 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{flow_event, flow_flag, tcp_state};
 
-use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, task_is_exiting, tell};
 use super::kernel::Sock;
 use super::maps::{SERVERS, SERVERS_CONNECT};
 use super::ports::{Slot, watched};
 use super::text;
+use super::{closed, exchanges};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -89,6 +89,11 @@ fn ended(sock: Sock, old: u8) {
     let flow = unsafe { &mut *flow };
     if let Some(event) = end_of(flow, sock, old) {
         tell(flow, sock, event);
+    }
+    let inbound = flow.flags & flow_flag::INBOUND != 0;
+    let own_close = matches!(old, tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2);
+    if inbound && own_close && flow.told & told::END == 0 && flow.closed_while_idle() {
+        closed::remember(flow, sock);
     }
     let pending = flow.http.outstanding();
     if pending != 0 {

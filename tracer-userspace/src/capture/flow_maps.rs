@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 
 use aya::Ebpf;
-use aya::maps::{Array, MapData, PerCpuArray, Queue};
-use tracer_ebpf::{EXCHANGE_STATUSES, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS, status_of_index};
+use aya::maps::{Array, HashMap as MapOf, MapData, PerCpuArray, Queue};
+use tracer_ebpf::{
+    ClosedFlow, EXCHANGE_STATUSES, Endpoints, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS,
+    status_of_index,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::kernel_maps::map;
@@ -13,6 +16,10 @@ use crate::record::{BootTime, ExchangeCount};
 
 /// An [`ExchangeTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<ExchangeTotals>() / 8];
+
+/// Key and value of the map of closed connections as the map library takes them.
+type RawEndpoints = [u32; size_of::<Endpoints>() / 4];
+type RawClosed = [u64; size_of::<ClosedFlow>() / 8];
 
 /// An [`OpenExchange`] as the map library takes it.
 type RawOpen = [u64; size_of::<OpenExchange>() / 8];
@@ -31,6 +38,7 @@ pub(super) struct FlowMaps {
     latency: PerCpuArray<MapData, u64>,
     totals: PerCpuArray<MapData, RawTotals>,
     open: Array<MapData, RawOpen>,
+    closed: MapOf<MapData, RawEndpoints, RawClosed>,
     last: Vec<Last>,
     /// Requests that were told to wait, by buffer.
     waiting: HashMap<u32, OpenExchange>,
@@ -55,6 +63,7 @@ impl FlowMaps {
             latency: map(ebpf, "EXCHANGES_BY_LATENCY")?,
             totals: map(ebpf, "EXCHANGE_TOTALS")?,
             open: map(ebpf, "OPEN_EXCHANGES")?,
+            closed: map(ebpf, "CLOSED")?,
             last: Vec::new(),
             waiting: HashMap::new(),
         })
@@ -93,6 +102,19 @@ impl FlowMaps {
         };
         last.totals = now;
         Some(count)
+    }
+
+    /// Forgets connections that were closed before this time.
+    pub(super) fn forget_closed(&mut self, before: BootTime) {
+        let old =
+            |raw: &RawClosed| ClosedFlow::read_from_bytes(raw.as_bytes()).is_ok_and(|c| c.closed_ns < before.as_ns());
+        let keys: Vec<RawEndpoints> =
+            self.closed.iter().flatten().filter(|(_key, raw)| old(raw)).map(|(key, _raw)| key).collect();
+        for key in keys {
+            if let Err(error) = self.closed.remove(&key) {
+                log::debug!("a closed connection is forgotten already: {error}");
+            }
+        }
     }
 
     /// Whether requests wait for a response, as last read.
