@@ -138,6 +138,7 @@ impl Stage {
                 self.app = Some(self.serve(tools, address, flags)?);
             }
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
+            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
             Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
@@ -160,7 +161,6 @@ impl Stage {
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
             Step::Record => self.record(tools, scenario)?,
-            Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
             _ => return self.walk_as_client(scenario, step),
         }
         self.listens = self.listens_now();

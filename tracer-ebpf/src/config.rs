@@ -91,7 +91,7 @@ pub const fn status_index(status: u16) -> u32 {
 /// Status of a column; 0 for none.
 #[must_use]
 pub const fn status_of_index(index: u32) -> u16 {
-    if index == 0 || index > 500 { 0 } else { index as u16 + 99 }
+    if index == 0 || index > 500 { 0 } else { (index & 0x1ff) as u16 + 99 }
 }
 
 /// Totals of the exchanges of one watched port: an element of the per-CPU array `EXCHANGE_TOTALS`.

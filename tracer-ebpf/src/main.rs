@@ -6,6 +6,7 @@
     clippy::cast_possible_truncation,
     reason = "arguments come as u64 whatever their type is, lengths and ports as u32: what is cut is known to be zero"
 )]
+#![expect(clippy::cast_possible_wrap, reason = "sequence numbers are compared by the sign of their difference")]
 #![expect(
     clippy::multiple_unsafe_ops_per_block,
     reason = "reading a member through a raw context or map pointer is several operations with one justification"

@@ -29,7 +29,7 @@ pub fn serve(options: &Options) -> Result<()> {
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         if let Some(code) = line.strip_prefix(EXIT) {
-            std::process::exit(code.trim().parse()?);
+            end(code.trim().parse()?);
         }
         if line == DRAIN {
             // the listener goes at once: what waits in its queue is reset
@@ -39,6 +39,11 @@ pub fn serve(options: &Options) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[expect(clippy::exit, reason = "how the app ends is what the scenario is about")]
+fn end(code: i32) -> ! {
+    std::process::exit(code)
 }
 
 fn listen(options: &Options) -> std::io::Result<Socket> {

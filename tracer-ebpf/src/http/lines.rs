@@ -136,7 +136,7 @@ pub(super) fn make_room(direction: &mut Direction, window: &mut impl Window, bas
         window.put(base + keep + step, word);
         step += 8;
     }
-    let rest = if fill > at { fill - at } else { 0 };
+    let rest = fill.saturating_sub(at);
     // a rest is shorter than what a line is read by, or the search would have passed it
     let rest = if rest > LINE_BYTES { LINE_BYTES } else { rest };
     put!(direction.at, keep as u16);

@@ -5,6 +5,16 @@
 //! step is kept in memory, so that the verifier forgets its value and sees every step as the same one;
 //! loops have constant bounds, and what exceeds them makes the direction lose step.
 
+#![expect(
+    clippy::inline_always,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::indexing_slicing,
+    reason = "the verifier follows no calls; lengths are bounded and bytes are cut out of words on purpose; an index \
+              is masked to the array's length, and a bounds check would be a panic that eBPF has not"
+)]
+
 mod head;
 mod lines;
 mod read;

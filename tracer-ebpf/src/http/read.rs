@@ -1,4 +1,6 @@
 //! One segment's new bytes, taken through the phases of a direction.
+//!
+//! long: one pass through a segment; its steps share their state and are verified together
 
 use core::sync::atomic::{Ordering, compiler_fence};
 

@@ -107,7 +107,7 @@ pub(super) fn status(second: u64) -> u16 {
     let (hundreds, tens, ones) = (digit(1), digit(2), digit(3));
     let behind = (second >> 32) as u8;
     let ends = behind == b' ' || behind == b'\r' || behind == b'\n';
-    if second as u8 != b' ' || !ends || hundreds < 1 || hundreds > 9 || tens > 9 || ones > 9 {
+    if second as u8 != b' ' || !ends || !(1..=9).contains(&hundreds) || tens > 9 || ones > 9 {
         return 0;
     }
     u16::from(hundreds) * 100 + u16::from(tens) * 10 + u16::from(ones)

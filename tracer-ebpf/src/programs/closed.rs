@@ -19,26 +19,41 @@ const LATE_NS: u64 = 60_000_000_000;
 #[map]
 static CLOSED: HashMap<Endpoints, ClosedFlow> = HashMap::with_max_entries(CLOSED_FLOWS, 0);
 
+/// What a new element is made of: the stack has no room for it.
+static UNKNOWN: ClosedFlow = ClosedFlow {
+    closed_ns: 0,
+    id: 0,
+    established_ns: 0,
+    last_payload_ns: 0,
+    isn: 0,
+    pid: 0,
+    exchange: 0,
+    flags: 0,
+    comm: [0; 16],
+};
+
 /// Remembers a connection that is about to be forgotten.
 #[inline(always)]
 pub(super) fn remember(flow: &Flow, sock: Sock) {
     let mut key =
         Endpoints { peer: [0; 16], peer_port: sock.remote_port(), port: sock.local_port(), netns: sock.netns() };
     sock.write_peer(&mut key.peer);
-    let closed = ClosedFlow {
-        closed_ns: boot_ns(),
-        id: flow.id,
-        established_ns: flow.established_ns,
-        last_payload_ns: flow.http.last_payload_ns(),
-        isn: sock.isn_of_peer(),
-        pid: flow.pid,
-        exchange: flow.http.answered,
-        flags: flow.all_flags(),
-        comm: flow.comm,
-    };
-    if CLOSED.insert(key, closed, 0).is_err() {
+    if CLOSED.insert(key, &UNKNOWN, 0).is_err() {
         lost(loss::CLOSED_FULL);
+        return;
     }
+    let Some(closed) = CLOSED.get_ptr_mut(key) else { return };
+    // SAFETY: the map's element
+    let closed = unsafe { &mut *closed };
+    closed.id = flow.id;
+    closed.established_ns = flow.established_ns;
+    closed.last_payload_ns = flow.http.last_payload_ns();
+    closed.isn = sock.isn_of_peer();
+    closed.pid = flow.pid;
+    closed.exchange = flow.http.answered;
+    closed.flags = flow.all_flags();
+    closed.comm = flow.comm;
+    closed.closed_ns = boot_ns();
 }
 
 /// A packet was dropped that no connection took.

@@ -56,15 +56,15 @@ fn add(map: &PerCpuArray<u64>, index: u32, n: u64) {
 pub(super) fn answered(slot: u16, http: &Http) {
     let row = u32::from(slot);
     add(&EXCHANGES_BY_STATUS, row * EXCHANGE_STATUSES + status_index(http.status), 1);
-    let latency_ns = http.response_start_ns.saturating_sub(http.request_end_ns);
-    let latency_us = latency_ns / 1000;
+    let waited_ns = http.response_start_ns.saturating_sub(http.request_end_ns);
+    let latency_us = waited_ns / 1000;
     add(&EXCHANGES_BY_LATENCY, row * LATENCY_BUCKETS + latency_bucket(latency_us), 1);
     count(slot, |totals| {
         totals.ended += 1;
         if latency_us > totals.latency_max_us {
             totals.latency_max_us = latency_us;
         }
-        if latency_ns > u64::from(layout!(slow_ms)) * 1_000_000 {
+        if waited_ns > u64::from(layout!(slow_ms)) * 1_000_000 {
             totals.slow += 1;
         }
     });

@@ -76,7 +76,9 @@ fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
     if layout!(follows_flows) == 0 {
         return None;
     }
-    if FLOWS_MAP.insert(key, &UNKNOWN, 0).is_err() {
+    #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the small stack")]
+    let inserted = FLOWS_MAP.insert(key, &UNKNOWN, 0);
+    if inserted.is_err() {
         lost(loss::FLOWS_FULL);
         return None;
     }

@@ -26,7 +26,7 @@ pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
         (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
         (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => closes(sock),
         (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
-        (tcp_state::LISTEN, _) | (tcp_state::CLOSE, _) => {}
+        (tcp_state::LISTEN | tcp_state::CLOSE, _) => {}
         (_, tcp_state::CLOSE) => ended(sock, old),
         _ => {}
     }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tracer_ebpf::http::{REQUEST, RESPONSE, RESPONSE_AT};
+use tracer_ebpf::http::RESPONSE_AT;
 use tracer_ebpf::{
     FlowRecord, FlowWithHeads, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag, kind, stage,
 };
@@ -39,15 +39,15 @@ pub(super) fn tell(flow: &Flow, sock: Sock, event: Event) {
             });
         }
         _ => emit_filled(header::<FlowRecord>(kind::FLOW, netns), |record: &mut FlowRecord| {
-            fill(record, flow, sock, event)
+            fill(record, flow, sock, event);
         }),
     }
 }
 
 #[inline(always)]
 fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
-    record.request_len = u32::from(flow.http.text[REQUEST as usize]);
-    record.response_len = u32::from(flow.http.text[RESPONSE as usize]);
+    record.request_len = u32::from(flow.http.text[0]);
+    record.response_len = u32::from(flow.http.text[1]);
     // SAFETY: both sides are as long as the lengths say
     unsafe {
         let from = text.cast::<u8>();
@@ -119,7 +119,7 @@ fn stage_of(flow: &Flow, sock: Sock, flags: u32) -> u8 {
     if flow.pid == 0 && flags & flow_flag::FIN_SENT == 0 && !sock.has_file() {
         return stage::NOT_ACCEPTED;
     }
-    let unread = flow.directions[REQUEST as usize].next.wrapping_sub(sock.copied()) as i32;
+    let unread = flow.directions[0].next.wrapping_sub(sock.copied()) as i32;
     if unread > 0 { stage::NOT_READ } else { stage::PROCESSING }
 }
 

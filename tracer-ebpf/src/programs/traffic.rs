@@ -235,7 +235,7 @@ fn payload(
     }
     // SAFETY: as above
     let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
-    let begun = flow_ref.http.begun;
+    let requests = flow_ref.http.begun;
     let mut window = SegmentWindow {
         ctx,
         flow,
@@ -249,7 +249,7 @@ fn payload(
     let bytes = (segment.seq, segment.len);
     let done = read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, bytes, now);
     times(flow_ref, direction.phase, way, now);
-    let began = flow_ref.http.begun.wrapping_sub(begun);
+    let began = flow_ref.http.begun.wrapping_sub(requests);
     let opened = flow_ref.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
         exchanges::count(flow_ref.slot, |totals| {

@@ -1,4 +1,6 @@
 //! A recording under way: from the ring and the look-ups to one stream of records.
+//!
+//! long: the one place where ring, look-ups, ticks and late hooks become one stream
 
 use std::io;
 use std::time::Duration;

@@ -1,8 +1,11 @@
 //! `wherefore record` and `wherefore watch`: the live line, from session to output.
+//!
+//! long: one command from its arguments to its exit code
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
@@ -114,7 +117,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         };
         let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
         log::info!("capabilities kept: {}", names(kept).join(", "));
-        let files = live.run(args.duration).await?;
+        let files = Box::pin(live.run(args.duration)).await?;
         if edges.name_trace && !files.is_empty() {
             console::error_line(&format!("recorded: {}", replay_command(&files)));
         }
@@ -336,7 +339,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
     let mut processes = BTreeMap::new();
     let mut names = BTreeMap::new();
     let mut listeners: BTreeMap<u16, Vec<String>> = BTreeMap::new();
-    let mut published: BTreeMap<u16, Vec<String>> = BTreeMap::new();
+    let mut published: BTreeMap<u16, Vec<SocketAddr>> = BTreeMap::new();
     for record in snapshot {
         let Record::Host(host) = record else { continue };
         match &host.body {
@@ -357,7 +360,7 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
             }
             HostBody::Publications(publications) => {
                 for one in &publications.publications {
-                    published.entry(one.port).or_default().push(one.target.to_string());
+                    published.entry(one.port).or_default().push(one.target);
                 }
             }
             _ => {}
@@ -374,11 +377,15 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
         ports: start
             .ports
             .iter()
-            .map(|port| ReadyPort {
-                port: *port,
-                listeners: listeners.remove(port).unwrap_or_default(),
-                published: published.remove(port).unwrap_or_default(),
-                tls: false,
+            .map(|port| {
+                let behind = published.remove(port).unwrap_or_default();
+                let own = std::iter::once(*port).chain(behind.iter().map(SocketAddr::port));
+                ReadyPort {
+                    port: *port,
+                    listeners: own.filter_map(|port| listeners.get(&port)).flatten().cloned().collect(),
+                    published: behind.iter().map(ToString::to_string).collect(),
+                    tls: false,
+                }
             })
             .collect(),
         namespaces: start.netns.iter().map(name_of).collect(),

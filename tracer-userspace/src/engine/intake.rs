@@ -9,8 +9,8 @@ use super::output::Output;
 use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
-    BootTime, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, Record, SocketRecord, handshake_flag,
-    kind, packet_flag, tcp_flag, tcp_state,
+    BootTime, ExchangeCount, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, PortCount, Record,
+    SocketRecord, handshake_flag, kind, packet_flag, tcp_flag, tcp_state,
 };
 
 impl Engine {
@@ -44,8 +44,17 @@ impl Engine {
             HostBody::Process(process) => self.world.process(process),
             HostBody::Path(path) => self.world.path(record.netns, path, record.time),
             // said with the next tick: one line has all that was counted at one time
-            HostBody::Ports(counts) => counts.ports.iter().for_each(|count| self.counters.add(count)),
-            HostBody::Exchanges(counts) => counts.ports.iter().for_each(|count| self.counters.add_exchanges(count)),
+            HostBody::Ports(counts) => {
+                for count in &counts.ports {
+                    self.counters.add(&PortCount { port: self.world.counted_as(count.port), ..*count });
+                }
+            }
+            HostBody::Exchanges(counts) => {
+                for count in &counts.ports {
+                    let port = self.world.counted_as(count.port);
+                    self.counters.add_exchanges(&ExchangeCount { port, ..count.clone() });
+                }
+            }
             HostBody::Watched(watched) => {
                 self.watch(&watched.ports);
                 self.counters.watch_only(&watched.ports);

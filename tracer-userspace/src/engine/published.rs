@@ -33,6 +33,17 @@ impl Published {
         self.target_ports().any(|target| target == port)
     }
 
+    /// The lowest published port that is sent on to this one.
+    pub(super) fn published_as(&self, target: u16) -> Option<u16> {
+        let published = self.by_netns.values().flatten().filter(|one| one.target.port() == target);
+        published.map(|one| one.port).min()
+    }
+
+    /// The ports that a published one is sent on to.
+    pub(super) fn targets_of(&self, port: u16) -> impl Iterator<Item = u16> {
+        self.by_netns.values().flatten().filter(move |one| one.port == port).map(|one| one.target.port())
+    }
+
     /// The published port that is sent on to this end, which `netns` has or passes on to.
     pub(super) fn port_of(&self, netns: u32, end: Endpoint) -> Option<&Publication> {
         self.by_netns.iter().find_map(|(translates, publications)| {
@@ -67,6 +78,8 @@ mod tests {
         assert_eq!(port_of(7, "192.0.2.1", 8081), None);
         assert_eq!(port_of(1, "::1", 8081), None);
         assert!(published.has_target_port(8080) && !published.has_target_port(80));
+        assert_eq!((published.published_as(8080), published.published_as(80)), (Some(80), None));
+        assert_eq!(published.targets_of(81).collect::<Vec<_>>(), [8081]);
         published.learn(1, &Publications::default());
         assert!(!published.has_target_port(8080), "told anew");
     }

@@ -80,7 +80,7 @@ impl Totals {
     pub(super) fn summary(&self, world: &World, counters: &PortCounters) -> Summary {
         let mut ports = counters.totals();
         for (port, total) in &mut ports {
-            total.listener = world.listeners.any(*port);
+            total.listener = world.is_listened_on(*port);
         }
         Summary {
             from: self.first.unwrap_or_default(),

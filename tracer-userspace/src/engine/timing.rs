@@ -60,9 +60,11 @@ pub(super) const SYN_ACK_RETRANSMITS: usize = 2;
 /// A SYN that comes again is sent at about the time at which the SYN-ACK is sent again.
 pub(super) const SYN_ACK_WAIT: Duration = Duration::from_millis(300);
 
-/// A look-up of a firewall rule speaks for drops this close to it: the same packets are not looked up
-/// again for some seconds.
-pub(super) const RULE_WITHIN: Duration = Duration::from_secs(10);
+/// A look-up of a firewall rule speaks for drops that came so much later: the same packets are looked up
+/// again every second.
+pub(super) const RULE_BEFORE: Duration = Duration::from_secs(2);
+/// A look-up of a firewall rule may come so much later than the drop.
+pub(super) const RULE_AFTER: Duration = Duration::from_secs(10);
 
 /// After an end's FIN or RST: its process may be seen to die a little later, the other end's view comes
 /// in, and a RST may follow a FIN.

@@ -13,7 +13,7 @@ use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::pressure::Pressures;
 use super::published::Published;
-use super::timing::{RATE_LIMIT_WINDOW, RULE_WITHIN, SECOND, SLOW_DEFAULT};
+use super::timing::{RATE_LIMIT_WINDOW, RULE_AFTER, RULE_BEFORE, SECOND, SLOW_DEFAULT};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
@@ -113,6 +113,19 @@ impl World {
             && (self.ports.is_empty()
                 || self.ports.binary_search(&port).is_ok()
                 || self.published.has_target_port(port))
+    }
+
+    /// The port under which what happens at a port is counted: the published one, if it is watched only
+    /// for standing behind that.
+    pub(super) fn counted_as(&self, port: u16) -> u16 {
+        let asked_for = self.ports.is_empty() || self.ports.binary_search(&port).is_ok();
+        let published = if asked_for { None } else { self.published.published_as(port) };
+        published.unwrap_or(port)
+    }
+
+    /// Whether something listens on a port, or on one behind it.
+    pub(super) fn is_listened_on(&self, port: u16) -> bool {
+        self.listeners.any(port) || self.published.targets_of(port).any(|target| self.listeners.any(target))
     }
 
     /// Whether what goes to this end is watched: its port is, or a published port is sent on to it.
@@ -217,7 +230,7 @@ impl World {
     /// responder's. A look-up serves packets of some seconds.
     pub(super) fn rule_of(&self, netns: u32, ends: (IpAddr, IpAddr), port: u16, time: BootTime) -> Option<&Rule> {
         let (found, rule) = self.rules.get(&(netns, ends.0, ends.1, port))?;
-        let near = *found >= time.before(RULE_WITHIN) && *found <= time.after(RULE_WITHIN);
+        let near = *found >= time.before(RULE_BEFORE) && *found <= time.after(RULE_AFTER);
         near.then_some(rule)
     }
 

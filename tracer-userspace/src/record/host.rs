@@ -2,6 +2,8 @@
 //!
 //! Bodies are CBOR maps with integer keys, so that fields can be added for ever: a reader skips keys
 //! it does not know and takes missing ones as absent. A key's number is never used again.
+//!
+//! long: every host record and its number in one list, so that no number is used twice
 
 use std::convert::Infallible;
 use std::net::IpAddr;

@@ -90,8 +90,8 @@ fn rule(line: &str, number: usize) -> Option<(String, Rule)> {
             // what these ask for are options of theirs; others ask for something by themselves
             "-m" if matches!(values.first(), Some(&("tcp" | "comment" | "multiport" | "conntrack" | "state"))) => {}
             _ => {
-                let test = test(word, &values).unwrap_or(Test::Unknown);
-                rule.tests.push(if negated { Test::Not(Box::new(test)) } else { test });
+                let asked = condition(word, &values).unwrap_or(Test::Unknown);
+                rule.tests.push(if negated { Test::Not(Box::new(asked)) } else { asked });
             }
         }
         negated = false;
@@ -129,7 +129,7 @@ fn is_extension(name: &str) -> bool {
     GO_ON.contains(&name)
 }
 
-fn test(option: &str, values: &[&str]) -> Option<Test> {
+fn condition(option: &str, values: &[&str]) -> Option<Test> {
     let value = values.first().copied()?;
     Some(match option {
         "-p" => Test::Tcp(matches!(value, "tcp" | "6" | "all")),

@@ -26,9 +26,12 @@ use crate::verdict::address;
 /// Questions that wait for their answer, at most.
 const WAITING_MAX: usize = 64;
 /// The same packet, but for its source port, is asked about this often.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-/// The rules of one namespace are listed this often.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// The rules of one namespace are listed this often, and rarer where that takes long: at most a tenth
+/// of the time goes into it.
 const LIST_EVERY: Duration = Duration::from_secs(1);
+/// A listing is waited for so long at most: a verdict on a drop is held for three seconds.
+const WAIT_AT_MOST: Duration = Duration::from_secs(2);
 /// Kinds of packets remembered as asked about.
 const ASKED_MAX: usize = 4096;
 
@@ -136,6 +139,8 @@ impl RuleFinder {
 #[derive(Debug)]
 struct Listed {
     at: BootTime,
+    /// When it may be made again.
+    next: BootTime,
     tables: Vec<Table>,
     /// The counters of the listing before.
     before: Option<Counters>,
@@ -173,29 +178,32 @@ impl Lister {
         }
     }
 
+    /// Rules change: only a listing from after the drop says which one it was.
     fn rule(&mut self, namespace: &NetNamespace, record: &PacketRecord, local: Option<bool>) -> Option<Rule> {
-        self.list(namespace);
         let packet = packet(namespace, record, local);
         let drop_ns = record.header.time_ns;
-        let at = self.listed.get(&namespace.inode)?.at;
-        if let Some(found) = self.find(namespace, &packet, drop_ns) {
-            return Some(found);
+        if let Some(known) = self.listed.get(&namespace.inode).filter(|known| known.at.as_ns() < drop_ns) {
+            let wait = known.next.since(boot_time());
+            // by then the verdict would be told
+            if wait > WAIT_AT_MOST {
+                return None;
+            }
+            thread::sleep(wait);
         }
-        // several may fit: a listing from after the drop tells which of their counters moved
-        if at.as_ns() >= drop_ns {
-            return None;
-        }
-        thread::sleep(LIST_EVERY.saturating_sub(boot_time().since(at)));
         self.list(namespace);
         self.find(namespace, &packet, drop_ns)
     }
 
     fn find(&self, namespace: &NetNamespace, packet: &Packet, drop_ns: u64) -> Option<Rule> {
-        let listed = self.listed.get(&namespace.inode)?;
+        let listed = self.listed.get(&namespace.inode).filter(|listed| listed.at.as_ns() >= drop_ns)?;
         let fitting = candidates(&listed.tables, packet);
-        // a listing from before the drop has not counted it yet
-        let counted = listed.at.as_ns() >= drop_ns;
-        let (one, counted) = choose(&fitting, listed.before.as_ref().filter(|_| counted))?;
+        log::debug!(
+            "{} rules of {} tables fit a packet dropped in {:?}",
+            fitting.len(),
+            listed.tables.len(),
+            namespace.name
+        );
+        let (one, counted) = choose(&fitting, listed.before.as_ref())?;
         let Candidate { tool, table, chain, text, key, rejects, .. } = one;
         let key = key.strip_prefix(&format!("nft {table} ")).unwrap_or_default();
         let rule = listed.texts.get(key).cloned().unwrap_or(text);
@@ -215,7 +223,7 @@ impl Lister {
     fn list(&mut self, namespace: &NetNamespace) {
         let now = boot_time();
         let known = self.listed.get(&namespace.inode);
-        if known.is_some_and(|known| known.at.after(LIST_EVERY) > now) {
+        if known.is_some_and(|known| known.next > now) {
             return;
         }
         let built_in = self.built_in;
@@ -229,7 +237,10 @@ impl Lister {
             self.listed.retain(|_inode, listed| now.since(listed.at) < Duration::from_mins(5));
         }
         // what was counted by then had been dropped before it began
-        self.listed.insert(namespace.inode, Listed { at: now, tables, before, texts });
+        let took = boot_time().since(now);
+        // the first is made at the start, before anything is dropped
+        let next = if before.is_none() { now } else { now.after(LIST_EVERY.max(took.saturating_mul(10))) };
+        self.listed.insert(namespace.inode, Listed { at: now, next, tables, before, texts });
     }
 }
 

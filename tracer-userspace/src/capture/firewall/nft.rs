@@ -68,7 +68,7 @@ pub(super) fn texts(listing: &str) -> BTreeMap<String, String> {
     for line in listing.lines() {
         let line = line.trim();
         if let Some(rest) = line.strip_prefix("table ") {
-            table = rest.split(" {").next().unwrap_or_default().to_owned();
+            rest.split(" {").next().unwrap_or_default().clone_into(&mut table);
         } else if let Some((text, handle)) = line.rsplit_once(" # handle ")
             && !text.ends_with('{')
         {
@@ -236,10 +236,7 @@ impl Scope<'_> {
     }
 
     /// All elements as ranges; `None` if one is not understood.
-    fn list<T: Clone>(&self, value: &Value, read: fn(&Value) -> Option<T>) -> Option<Vec<(T, T)>>
-    where
-        T: Bound,
-    {
+    fn list<T: Bound + Clone>(&self, value: &Value, read: fn(&Value) -> Option<T>) -> Option<Vec<(T, T)>> {
         let range = |element: &Value| {
             if let Some([first, last]) = element.get("range").and_then(Value::as_array).map(Vec::as_slice) {
                 return Some((read(first)?, read(last)?));

@@ -17,6 +17,7 @@ fn rule(text: &str, tests: Vec<Test>, action: Action) -> Rule {
     Rule { tests, action, key: text.to_owned(), text: text.to_owned(), packets: None }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a chain's base is optional")]
 fn base(hook: &str, drops: bool) -> Option<Base> {
     Some(Base { hook: hook.to_owned(), priority: 0, drops, policy_packets: None })
 }

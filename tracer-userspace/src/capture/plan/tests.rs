@@ -2,6 +2,8 @@
 //!
 //! `tests/facts` at the top of the workspace holds the recorded facts: dumps of real kernels, and
 //! (`*-tables.json`) facts put together from published type tables, which lack four members.
+//!
+//! long: one table of kernels and what the plan makes of each
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -37,7 +37,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 12 of 19
+Hooks: 13 of 20
   no         raw_tracepoint/inet_sk_error_report: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
@@ -63,12 +63,27 @@ Verdicts
              (nf_hook_slow)
   inferred   security-group-drop, outbound: a SYN leaves this host and nothing comes back; what
              would help: a recording on the other host as well
+  certain    return-path-drop, inbound
+  certain    handshake-abandoned, inbound
+  certain    accept-queue-full, inbound: with SYN cookies a last ACK that finds no room is not seen
+  certain    conntrack-full, inbound: by the kernel's function that dropped the packet
+             (nf_hook_slow)
+  certain    conntrack-full, outbound: by the kernel's function that dropped the packet
+             (nf_hook_slow)
+  certain    kernel-drop, inbound: by the kernel's function that dropped the packet; bad checksums
+             and signatures apart
+  certain    kernel-drop, outbound: but a connect() that a cgroup program refuses is not told: that
+             needs Linux 5.18
+  certain    hairpin, outbound: by the kernel's function that dropped the packet; bad checksums and
+             signatures apart
+  certain    port-exhausted, outbound
   certain    host-unreachable, outbound
   certain    no-route, outbound
 "#);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "most of it is the report")]
 fn a_port_with_listeners_and_failures() {
     let mut report = report("debian-7.3.4-x86_64.json");
     let attempt = |to: &str, ok, verdict, detail: &str| Attempt {
@@ -109,7 +124,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 14 of 18
+Hooks: 15 of 19
   no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint
@@ -131,6 +146,16 @@ Verdicts
   certain    firewall-drop, outbound
   inferred   security-group-drop, outbound: a SYN leaves this host and nothing comes back; what
              would help: a recording on the other host as well
+  certain    return-path-drop, inbound
+  certain    handshake-abandoned, inbound
+  certain    accept-queue-full, inbound: with SYN cookies a last ACK that finds no room is not seen
+  certain    conntrack-full, inbound
+  certain    conntrack-full, outbound
+  certain    kernel-drop, inbound
+  certain    kernel-drop, outbound: but a connect() that a cgroup program refuses is not told: that
+             needs Linux 5.18
+  certain    hairpin, outbound
+  certain    port-exhausted, outbound
   certain    host-unreachable, outbound
   certain    no-route, outbound
 

@@ -1,4 +1,6 @@
 //! Each rule's hits, and the near misses that must not match.
+//!
+//! long: hits and near misses of every rule, in one language
 
 use crate::engine::flow_script::APP;
 use crate::engine::script::{SERVER, Script, check, script, verdicts};

@@ -1,5 +1,7 @@
 //! Connections that have told something: which ends belong together, what is pending of their
 //! exchanges, and of which exchanges a verdict has been said. Bounded; what is thrown out is counted.
+//!
+//! long: one table and its indexes, which change together
 
 mod drops;
 mod exchange;

@@ -32,7 +32,7 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         Role::Forwarded => "The firewall of this host, on the way between the two ends,",
     };
     Words {
-        evidence: evidence.into_iter().chain(rule_evidence(case)).collect(),
+        evidence: evidence.into_iter().chain(rule_evidence(case, finding)).collect(),
         summary: format!(
             "{whose} silently dropped the {packet} from {} to {}{place} ({}).",
             text::sender(dropped).socket_addr(),
@@ -50,10 +50,17 @@ pub(super) fn rule_of<'a>(case: &Case<'a>, fact: &Fact, dropped: &Dropped) -> Op
     case.world.rule_of(fact.netns, ends, dropped.flow.responder.port, fact.time)
 }
 
-/// The rule behind the drop that decides, as evidence.
-pub(super) fn rule_evidence(case: &Case<'_>) -> Option<Evidence> {
+/// The rule behind the drop that decides, if it does what was seen: one that answers for a reject, one
+/// that does not for a drop. Rules may have changed between drop and look-up.
+fn rule_behind<'a>(case: &Case<'a>, finding: &Finding) -> Option<(&'a Fact, &'a Rule)> {
     let (fact, dropped, _) = case.netfilter_drop()?;
     let rule = rule_of(case, fact, dropped)?;
+    (rule.rejects == (finding.slug == Slug::FirewallReject)).then_some((fact, rule))
+}
+
+/// The rule behind the drop that decides, as evidence.
+pub(super) fn rule_evidence(case: &Case<'_>, finding: &Finding) -> Option<Evidence> {
+    let (fact, rule) = rule_behind(case, finding)?;
     let counted = if rule.counted { " (its counter rose)" } else { "" };
     let detail = format!("{} table {}, chain {}: {}{counted}", rule.tool, rule.table, rule.chain, rule.rule);
     Some(Evidence { time: fact.time, event: Event::FirewallRule, detail })
@@ -65,7 +72,7 @@ pub(super) fn rule_hint(case: &Case<'_>, finding: &Finding) -> Words {
     let enter = case.world.namespaces.enter(finding.netns);
     let tables = if finding.flow.responder.is_v4() { "iptables-save" } else { "ip6tables-save" };
     let peer = finding.flow.initiator.ip();
-    if let Some(rule) = case.netfilter_drop().and_then(|(fact, dropped, _)| rule_of(case, fact, dropped)) {
+    if let Some((_, rule)) = rule_behind(case, finding) {
         let next = format!(
             "Allow port {port} from {peer} before `{}` in chain {} of {} table {}{}.",
             rule.rule,

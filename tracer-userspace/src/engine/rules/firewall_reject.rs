@@ -128,7 +128,7 @@ fn words_local(case: &Case<'_>, finding: &Finding) -> Words {
     };
     let Words { next, .. } = rule_hint(case, finding);
     Words {
-        evidence: evidence.into_iter().chain(rule_evidence(case)).collect(),
+        evidence: evidence.into_iter().chain(rule_evidence(case, finding)).collect(),
         summary: format!(
             "{whose} rejected the SYN from {} to {}{} and answered with {reply}.",
             finding.flow.initiator.socket_addr(),
