@@ -127,3 +127,46 @@ pub struct OpenExchange {
     /// `CLOCK_BOOTTIME` ns at which its request began.
     pub since_ns: u64,
 }
+
+/// Most connections that are remembered after this end closed them while idle.
+pub const CLOSED_FLOWS: u32 = 8192;
+
+/// Key of map `CLOSED`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Endpoints {
+    /// Network order; IPv4 as `::ffff:a.b.c.d`.
+    pub peer: [u8; 16],
+    /// Inode of the namespace.
+    pub netns: u32,
+    /// Host order.
+    pub peer_port: u16,
+    /// The own port, host order.
+    pub port: u16,
+}
+
+/// Value of map `CLOSED`: fields as in the flow record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct ClosedFlow {
+    /// When it was closed, `CLOCK_BOOTTIME` ns.
+    pub closed_ns: u64,
+    /// `id`
+    pub id: u64,
+    /// `established_ns`
+    pub established_ns: u64,
+    /// `idle_since_ns`
+    pub last_payload_ns: u64,
+    /// `isn`
+    pub isn: u32,
+    /// `pid`
+    pub pid: u32,
+    /// Exchanges that were whole.
+    pub exchange: u32,
+    /// `flags`
+    pub flags: u32,
+    /// `comm`
+    pub comm: [u8; 16],
+}

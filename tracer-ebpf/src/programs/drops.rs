@@ -5,6 +5,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 
 use super::attempt::{Initiator, Trouble, Window};
+use super::closed;
 use super::emit::{emit, header};
 use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
@@ -30,6 +31,7 @@ pub(crate) fn kfree_skb(ctx: RawTracePointContext) -> i32 {
 fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     packet::is_ip(skb)?;
     let (bytes, ip, tcp) = packet::tcp_of(skb)?;
+    closed::dropped(skb, &bytes, &ip, &tcp);
     let slot = watched_handshake(&tcp).or_else(|| watched_rest(&bytes, &ip, &tcp, reason))?;
     let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
     let device = skb.follow(layout!(skb_dev));

@@ -1,15 +1,17 @@
 //! What changes a followed connection's state, and what of that is worth telling.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{flow_event, flow_flag, tcp_state};
 
-use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, task_is_exiting, tell};
 use super::kernel::Sock;
 use super::maps::{SERVERS, SERVERS_CONNECT};
 use super::ports::{Slot, watched};
 use super::text;
+use super::{closed, exchanges};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -88,6 +90,11 @@ fn ended(sock: Sock, old: u8) {
     if let Some(event) = end_of(flow, sock, old) {
         tell(flow, sock, event);
     }
+    let inbound = flow.flags & flow_flag::INBOUND != 0;
+    let own_close = matches!(old, tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2);
+    if inbound && own_close && flow.told & told::END == 0 && flow.closed_while_idle() {
+        closed::remember(flow, sock);
+    }
     let pending = flow.http.outstanding();
     if pending != 0 {
         exchanges::abandoned(flow.slot, flow.http.status, pending);
@@ -157,4 +164,20 @@ pub(super) fn retransmits(sock: Sock) {
         let event = Event { event: flow_event::UNANSWERED, state: sock.state(), flags: 0, number: flow.number() };
         tell(flow, sock, event);
     }
+}
+
+/// Run by user space for a request that has waited for long, never attached: `args` are the socket's
+/// address and the number of the exchange's buffer.
+#[raw_tracepoint(tracepoint = "tell_waiting")]
+pub(crate) fn tell_waiting(ctx: RawTracePointContext) -> i32 {
+    let Some(sock) = Sock::new(ctx.arg::<u64>(0)) else { return 0 };
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return 0 };
+    // SAFETY: the map's element; only read
+    let flow = unsafe { &*flow };
+    // answered meanwhile, or another connection by now
+    if flow.text != (ctx.arg::<u64>(1) as u32).wrapping_add(1) || !flow.is_open() {
+        return 0;
+    }
+    tell(flow, sock, Event { event: flow_event::WAITING, state: sock.state(), flags: 0, number: flow.number() });
+    1
 }

@@ -51,7 +51,7 @@ pub(super) fn mapped(v4: [u8; 4]) -> [u8; 16] {
 #[inline(always)]
 fn v4_place(address: &mut [u8; 16]) -> *mut u8 {
     let words = address.as_mut_ptr().cast::<u32>();
-    // SAFETY: four words of an array of 16 bytes; in records it is aligned to 8
+    // SAFETY: four words of an array of 16 bytes, which is aligned to 4 wherever it is
     unsafe {
         words.write_volatile(0);
         words.add(1).write_volatile(0);
@@ -206,6 +206,16 @@ impl Sock {
         tuple.src_port = self.local_port();
         tuple.dst_port = self.remote_port();
         tuple.pad = 0;
+    }
+
+    /// The peer's address.
+    #[inline(always)]
+    pub(super) fn write_peer(self, address: &mut [u8; 16]) {
+        if self.family() == AF_INET {
+            self.0.copy_to(layout!(sk_daddr), v4_place(address), 4);
+        } else {
+            self.0.copy_to(layout!(sk_v6_daddr), address.as_mut_ptr(), 16);
+        }
     }
 
     /// Whether the peer is on this host: a loopback address, or the socket's own.

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod cgroup;
+mod closed;
 mod connect;
 mod drops;
 mod emit;

@@ -17,6 +17,7 @@ use super::{flow, flow_end};
 
 /// `sock:inet_sock_set_state (sk, oldstate, newstate)`: every change of state.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+#[inline(always)]
 pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
         let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);

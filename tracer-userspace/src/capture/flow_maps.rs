@@ -1,16 +1,28 @@
 //! The maps of connections and their exchanges: what user space puts in at the start, and the counters.
 
+use std::collections::HashMap;
+
 use aya::Ebpf;
-use aya::maps::{Array, MapData, PerCpuArray, Queue};
-use tracer_ebpf::{EXCHANGE_STATUSES, ExchangeTotals, LATENCY_BUCKETS, STATUSES, TEXTS, status_of_index};
+use aya::maps::{Array, HashMap as MapOf, MapData, PerCpuArray, Queue};
+use tracer_ebpf::{
+    ClosedFlow, EXCHANGE_STATUSES, Endpoints, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS,
+    status_of_index,
+};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::kernel_maps::map;
 use super::load::LoadError;
-use crate::record::ExchangeCount;
+use crate::record::{BootTime, ExchangeCount};
 
 /// An [`ExchangeTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<ExchangeTotals>() / 8];
+
+/// Key and value of the map of closed connections as the map library takes them.
+type RawEndpoints = [u32; size_of::<Endpoints>() / 4];
+type RawClosed = [u64; size_of::<ClosedFlow>() / 8];
+
+/// An [`OpenExchange`] as the map library takes it.
+type RawOpen = [u64; size_of::<OpenExchange>() / 8];
 
 /// What was read of one slot the last time.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +37,11 @@ pub(super) struct FlowMaps {
     statuses: PerCpuArray<MapData, u64>,
     latency: PerCpuArray<MapData, u64>,
     totals: PerCpuArray<MapData, RawTotals>,
+    open: Array<MapData, RawOpen>,
+    closed: MapOf<MapData, RawEndpoints, RawClosed>,
     last: Vec<Last>,
+    /// Requests that were told to wait, by buffer.
+    waiting: HashMap<u32, OpenExchange>,
 }
 
 impl FlowMaps {
@@ -46,7 +62,10 @@ impl FlowMaps {
             statuses: map(ebpf, "EXCHANGES_BY_STATUS")?,
             latency: map(ebpf, "EXCHANGES_BY_LATENCY")?,
             totals: map(ebpf, "EXCHANGE_TOTALS")?,
+            open: map(ebpf, "OPEN_EXCHANGES")?,
+            closed: map(ebpf, "CLOSED")?,
             last: Vec::new(),
+            waiting: HashMap::new(),
         })
     }
 
@@ -83,6 +102,42 @@ impl FlowMaps {
         };
         last.totals = now;
         Some(count)
+    }
+
+    /// Forgets connections that were closed before this time.
+    pub(super) fn forget_closed(&mut self, before: BootTime) {
+        let old =
+            |raw: &RawClosed| ClosedFlow::read_from_bytes(raw.as_bytes()).is_ok_and(|c| c.closed_ns < before.as_ns());
+        let keys: Vec<RawEndpoints> =
+            self.closed.iter().flatten().filter(|(_key, raw)| old(raw)).map(|(key, _raw)| key).collect();
+        for key in keys {
+            if let Err(error) = self.closed.remove(&key) {
+                log::debug!("a closed connection is forgotten already: {error}");
+            }
+        }
+    }
+
+    /// Whether requests wait for a response, as last read.
+    fn anything_waits(&self) -> bool {
+        self.last.iter().any(|last| last.totals.begun > last.totals.ended)
+    }
+
+    /// Requests that have waited for a response since before this time: socket and buffer, each told once.
+    /// Only looked for while anything waits.
+    pub(super) fn take_waiting(&mut self, before: BootTime) -> Vec<(u64, u32)> {
+        if !self.anything_waits() {
+            self.waiting.clear();
+            return Vec::new();
+        }
+        let open = |number: u32| OpenExchange::read_from_bytes(self.open.get(&number, 0).ok()?.as_bytes()).ok();
+        let waiting: HashMap<u32, OpenExchange> = (0..TEXTS)
+            .filter_map(|number| Some((number, open(number)?)))
+            .filter(|(_number, open)| open.sock != 0 && open.since_ns < before.as_ns())
+            .collect();
+        let new = waiting.iter().filter(|(number, open)| self.waiting.get(number) != Some(*open));
+        let new = new.map(|(number, open)| (open.sock, *number)).collect();
+        self.waiting = waiting;
+        new
     }
 }
 

@@ -1,5 +1,7 @@
 //! What user space writes into and reads out of the programs' maps.
 
+use std::time::Duration;
+
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use tracer_ebpf::{
@@ -23,6 +25,9 @@ type RawTrouble = [u64; 2];
 
 /// How long an inbound attempt with a dropped packet is remembered, ns: a little over the hold.
 const TROUBLED_NS: u64 = 10_000_000_000;
+
+/// How long a connection that was closed while idle is remembered.
+const CLOSED_FOR: Duration = Duration::from_mins(1);
 
 /// The maps.
 pub(super) struct KernelMaps {
@@ -216,6 +221,11 @@ impl KernelMaps {
         watched.filter_map(|(slot, port)| self.flows.counts(slot, *port)).collect()
     }
 
+    /// Requests that have waited for a response since before this time: socket and buffer, each told once.
+    pub(super) fn take_waiting(&mut self, before: BootTime) -> Vec<(u64, u32)> {
+        self.flows.take_waiting(before)
+    }
+
     /// Losses since the last call, by cause; only those that moved.
     pub(super) fn losses(&mut self) -> Vec<(&'static str, u64)> {
         let mut moved = Vec::new();
@@ -258,6 +268,7 @@ impl KernelMaps {
 
     /// Forgets attempts in trouble, marked processes and threads' connects of long ago.
     pub(super) fn forget_old(&mut self, now: BootTime) {
+        self.flows.forget_closed(now.before(CLOSED_FOR));
         let old = now.as_ns().saturating_sub(TROUBLED_NS);
         self.forget_connects(old);
         let initiators: Vec<RawInitiator> =

@@ -7,7 +7,10 @@ use std::io::ErrorKind;
 use aya::maps::MapError;
 use aya::maps::{MapData, ProgramArray};
 use aya::programs::links::CgroupAttachMode;
-use aya::programs::{CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint};
+use aya::programs::{
+    CgroupSkb, CgroupSkbAttachType, CgroupSockAddr, KProbe, Program, ProgramError, RawTracePoint,
+    RawTracePointRunOptions, TestRun as _,
+};
 use aya::{Ebpf, EbpfError, EbpfLoader, VerifierLogLevel};
 use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
@@ -170,6 +173,20 @@ fn load_program(program: &mut Program) -> Result<(), ProgramError> {
 }
 
 impl Loaded {
+    /// Has a request told that has waited for long: by its socket's address and its buffer's number.
+    ///
+    /// # Errors
+    /// The kernel refuses the program, or to run it (before 5.10).
+    pub fn tell_waiting(&mut self, sock: u64, text: u32) -> Result<(), ProgramError> {
+        let Some(Program::RawTracePoint(program)) = self.ebpf.program_mut("tell_waiting") else { return Ok(()) };
+        if program.fd().is_err() {
+            program.load()?;
+        }
+        let mut options = RawTracePointRunOptions::new();
+        options.args = [sock, u64::from(text), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        program.test_run(options).map(|_result| ())
+    }
+
     /// Lets a program that reads heads enter itself again.
     fn enter_again(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
         let name = match hook.kind {

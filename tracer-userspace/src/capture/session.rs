@@ -122,6 +122,8 @@ pub struct Session {
     published: Published,
     next_forgetting: BootTime,
     client_header: Option<ClientHeader>,
+    /// A request that waits for longer counts as unanswered.
+    waits_after: Duration,
 }
 
 impl Session {
@@ -168,6 +170,7 @@ impl Session {
             published,
             next_forgetting: since,
             client_header: config.client_header.clone(),
+            waits_after: waits_after(config),
         };
         session.expect_modules();
         // nothing is recorded yet
@@ -279,6 +282,15 @@ impl Session {
         true
     }
 
+    /// Has the requests told that have waited for long.
+    fn tell_waiting(&mut self, now: BootTime) {
+        for (sock, text) in self.maps.take_waiting(now.before(self.waits_after)) {
+            if let Err(error) = self.loaded.tell_waiting(sock, text) {
+                log::info!("a request that waits cannot be told: {error}");
+            }
+        }
+    }
+
     /// What was read of a flow's heads goes first.
     fn pass_flow(&mut self, exchange: Option<Exchange>, flow: FlowRecord, stream: &mut Vec<Record>) {
         let time = BootTime::from_ns(flow.header.time_ns);
@@ -326,6 +338,7 @@ impl Session {
         if now >= self.next_forgetting {
             self.next_forgetting = now.after(FORGET_EVERY);
             self.maps.forget_old(now);
+            self.tell_waiting(now);
         }
         if self.lookups.rescan(now, stream) {
             self.republish(now, stream);
@@ -446,6 +459,13 @@ impl Session {
             log::warn!("{error}");
         }
     }
+}
+
+/// 60 s, or `--slow` where that was given or is longer.
+fn waits_after(config: &SessionConfig) -> Duration {
+    const USUAL: Duration = Duration::from_mins(1);
+    let slow = Duration::from_nanos(config.slow_ns);
+    if config.slow_given { slow } else { slow.max(USUAL) }
 }
 
 /// A flow record that has its heads with it, split.
