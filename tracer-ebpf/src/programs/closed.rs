@@ -39,7 +39,8 @@ pub(super) fn remember(flow: &Flow, sock: Sock) {
         Endpoints { peer: [0; 16], peer_port: sock.remote_port(), port: sock.local_port(), netns: sock.netns() };
     sock.write_peer(&mut key.peer);
     #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the small stack")]
-    if CLOSED.insert(key, &UNKNOWN, 0).is_err() {
+    let inserted = CLOSED.insert(key, &UNKNOWN, 0);
+    if inserted.is_err() {
         lost(loss::CLOSED_FULL);
         return;
     }
