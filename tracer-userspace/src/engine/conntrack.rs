@@ -1,15 +1,9 @@
 //! Tables of connection tracking, as the capture side read them once a second.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::record::{BootTime, Pressure};
-
-/// Readings kept of a namespace: more than an attempt is ever held for.
-const KEPT_MAX: usize = 128;
-
-/// Namespaces of which readings are kept.
-const NAMESPACES_MAX: usize = 1024;
+use super::pressure::Pressures;
+use crate::record::BootTime;
 
 /// Readings are a second apart: the one that tells of a drop is no later, nor the one before it earlier.
 const READ_EVERY: Duration = Duration::from_millis(2_500);
@@ -25,8 +19,6 @@ pub(super) struct Reading {
     pub(super) limit: Option<u64>,
     /// Packets dropped since the reading before.
     pub(super) dropped: u64,
-    /// The same since boot.
-    total: u64,
 }
 
 /// How full it was when a packet was dropped.
@@ -38,44 +30,32 @@ pub(super) enum Fill {
     NearlyFull(Reading),
 }
 
-/// Readings by namespace; 0 is the whole host.
-#[derive(Debug, Default)]
-pub(super) struct Tables {
-    readings: BTreeMap<u32, VecDeque<Reading>>,
-}
-
-impl Tables {
-    /// Takes over a reading.
-    pub(super) fn learn(&mut self, netns: u32, pressure: &Pressure, time: BootTime) {
-        if pressure.conntrack_count.is_none() && pressure.conntrack_drops.is_none() {
-            return;
-        }
-        if self.readings.len() >= NAMESPACES_MAX && !self.readings.contains_key(&netns) {
-            self.readings.pop_first();
-        }
-        let readings = self.readings.entry(netns).or_default();
-        let last = readings.back();
-        let total = pressure.conntrack_drops.or(last.map(|last| last.total)).unwrap_or(0);
+impl Pressures {
+    /// Connection tracking of a namespace at each reading, oldest first; 0 is the whole host.
+    fn conntrack(&self, netns: u32) -> impl Iterator<Item = Reading> {
         // the first reading says nothing of when its drops were
-        let dropped = last.map_or(0, |last| total.saturating_sub(last.total));
-        let limit = pressure.conntrack_limit.or(last.and_then(|last| last.limit));
-        readings.push_back(Reading { time, count: pressure.conntrack_count, limit, dropped, total });
-        if readings.len() > KEPT_MAX {
-            readings.pop_front();
-        }
+        let (mut total, mut limit) = (None, None);
+        self.samples(netns).filter_map(move |(time, pressure)| {
+            let (count, drops) = (pressure.conntrack_count, pressure.conntrack_drops);
+            if count.is_none() && drops.is_none() {
+                return None;
+            }
+            let now = drops.or(total).unwrap_or(0);
+            let dropped = total.map_or(0, |before| now.saturating_sub(before));
+            (total, limit) = (Some(now), pressure.conntrack_limit.or(limit));
+            Some(Reading { time: *time, count, limit, dropped })
+        })
     }
 
     /// Whether connection tracking explains a packet that netfilter dropped then. Its tables may be
     /// limited for all namespaces together.
     pub(super) fn at_drop(&self, netns: u32, time: BootTime) -> Option<Fill> {
-        let near = |reading: &&Reading| reading.time >= time && reading.time.since(time) <= READ_EVERY;
-        let readings = || [netns, 0].into_iter().filter_map(|place| self.readings.get(&place)).flatten();
-        let dropping = readings().filter(near).find(|reading| reading.dropped > 0).copied().map(Fill::Dropping);
+        let near = |reading: &Reading| reading.time >= time && reading.time.since(time) <= READ_EVERY;
+        let readings = || [netns, 0].into_iter().flat_map(|place| self.conntrack(place));
+        let dropping = readings().filter(near).find(|reading| reading.dropped > 0).map(Fill::Dropping);
         let around =
-            |reading: &&Reading| near(reading) || time.since(reading.time) <= READ_EVERY && reading.time <= time;
-        dropping.or_else(|| {
-            readings().filter(around).find(|reading| reading.is_nearly_full()).copied().map(Fill::NearlyFull)
-        })
+            |reading: &Reading| near(reading) || time.since(reading.time) <= READ_EVERY && reading.time <= time;
+        dropping.or_else(|| readings().filter(around).find(Reading::is_nearly_full).map(Fill::NearlyFull))
     }
 }
 
@@ -91,10 +71,11 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Pressure;
 
     #[test]
     fn drops_belong_to_the_reading_that_tells_of_them() {
-        let mut tables = Tables::default();
+        let mut tables = Pressures::default();
         let at = |ms: u64| BootTime::from_ns(ms * 1_000_000);
         let reading = |count, drops| Pressure {
             conntrack_count: Some(count),

@@ -3,8 +3,8 @@
 use super::evidence::address_bytes;
 use super::script::{CLIENT, NETFILTER_DROP, OTHER, SERVER, Script, comm};
 use crate::record::{
-    BODY_CHUNKED, BODY_UNKNOWN, Exchange, FlowRecord, HostBody, Pressure, ProcessRecord, Record, flow_event, flow_flag,
-    kind, packet_flag, process_flag, stage, tcp_flag, tcp_state,
+    BODY_CHUNKED, BODY_UNKNOWN, Exchange, FlowRecord, HostBody, ProcessRecord, Record, flow_event, flow_flag, kind,
+    packet_flag, process_flag, stage, tcp_flag, tcp_state,
 };
 
 /// The app.
@@ -183,21 +183,6 @@ impl Script {
 
     pub(super) fn oom_victim(self, pid: u32) -> Self {
         self.process_record(kind::OOM_VICTIM, pid, 0, 0)
-    }
-
-    /// Connection tracking as it is read now: entries of 100, packets dropped so far.
-    pub(super) fn tracked(mut self, count: u64, drops: u64) -> Self {
-        let netns = self.netns;
-        self.host(
-            netns,
-            HostBody::Pressure(Pressure {
-                conntrack_count: Some(count),
-                conntrack_limit: Some(100),
-                conntrack_drops: Some(drops),
-                ..Pressure::default()
-            }),
-        );
-        self
     }
 
     /// Netfilter drops payload of the connection: the client's, or the server's.

@@ -31,10 +31,7 @@ impl Engine {
         match &record.body {
             // taken over as they come: what they say has no time
             HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::HealthCheckers(_) => {}
-            HostBody::Pressure(pressure) => {
-                self.world.conntrack.learn(record.netns, pressure, record.time);
-                self.world.pressures.learn(record.netns, pressure, record.time);
-            }
+            HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
             HostBody::Publications(publications) => self.world.published.learn(record.netns, publications),
             HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
             HostBody::Exchange(heads) => self.flows.read(heads),

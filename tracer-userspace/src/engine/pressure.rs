@@ -19,7 +19,7 @@ const STALL_PERCENT: u64 = 10;
 const CONNTRACK_PERCENT: u64 = 90;
 
 /// A sample and when it was taken.
-type Sample = (BootTime, Pressure);
+pub(super) type Sample = (BootTime, Pressure);
 
 /// All samples, by namespace; 0 is the host.
 #[derive(Debug, Default)]
@@ -46,6 +46,11 @@ impl Pressures {
             samples.pop_front();
         }
         samples.push_back((time, pressure.clone()));
+    }
+
+    /// Samples of a namespace, oldest first.
+    pub(super) fn samples(&self, netns: u32) -> impl Iterator<Item = &Sample> {
+        self.samples.get(&netns).into_iter().flatten()
     }
 
     /// How much a counter grew over a span; `None` if it did not, or there is nothing to compare with.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::conntrack::Tables;
 use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
@@ -79,7 +78,6 @@ pub(super) struct World {
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
     losses: VecDeque<(BootTime, String, u64)>,
-    pub(super) conntrack: Tables,
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,

@@ -397,11 +397,11 @@ fn packets_dropped() {
     let ours = our_request().at(20).payload_lost(false).at(1500).tells(event::UNANSWERED);
     check(ours, &["kernel-drop outbound certain 504"]);
     // it had no room for the connection
-    let full = || request().tracked(99, 0).at(20).payload_dropped(false).at(500);
-    check(full().tracked(100, 5).at(1500).tells(event::UNANSWERED), &["conntrack-full inbound certain 504"]);
-    let nearly = full().tracked(98, 0).at(1500).tells(event::UNANSWERED);
+    let full = || request().conntrack(99, 0).at(20).payload_dropped(false).at(500);
+    check(full().conntrack(100, 5).at(1500).tells(event::UNANSWERED), &["conntrack-full inbound certain 504"]);
+    let nearly = full().conntrack(98, 0).at(1500).tells(event::UNANSWERED);
     check(nearly, &["conntrack-full inbound likely 504 or firewall-drop"]);
-    check(stuck().at(1600).tracked(3, 0).tells(event::UNANSWERED), &[drop]);
+    check(stuck().at(1600).conntrack(3, 0).tells(event::UNANSWERED), &[drop]);
 }
 
 #[test]
