@@ -277,7 +277,16 @@ fn counters_and_summary() {
     let port = &total.ports[&PORT];
     assert_eq!((port.syn, port.last_syn, port.listener), (8, Some(BootTime::from_ns(1_500_000_000)), true));
     let lost: Vec<_> = total.lost.iter().map(|(cause, count)| (cause.as_str(), *count)).collect();
-    let zero = ["attempts-evicted", "attempts-full", "connects-full", "exchanges-evicted"].map(|cause| (cause, 0));
+    let zero = [
+        "attempts-evicted",
+        "attempts-full",
+        "closed-full",
+        "connects-full",
+        "exchanges-evicted",
+        "flows-full",
+        "heads-full",
+    ]
+    .map(|cause| (cause, 0));
     assert_eq!(
         lost,
         [zero.as_slice(), &[("ring-full", 3), ("servers-full", 0), ("trace-write", 0), ("troubled-full", 0)]].concat()

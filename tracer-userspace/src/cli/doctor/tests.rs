@@ -37,7 +37,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 13 of 20
+Hooks: 14 of 21
   no         raw_tracepoint/inet_sk_error_report: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
@@ -124,7 +124,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 15 of 19
+Hooks: 16 of 20
   no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
   no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint

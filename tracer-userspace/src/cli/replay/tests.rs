@@ -135,7 +135,7 @@ ports      8080   no listener, 0 SYNs + 0 health checks, nothing reached it
 verdicts   3  process-down  nothing listens on the port
 traffic    0 connections, 0 HTTP exchanges
 undecided  0 silent when recording ended, 0 given up by the client too early to tell, 0 late
-lost       nothing (attempts-evicted 0, attempts-full 0, connects-full 0, exchanges-evicted 0, ring-full 0, servers-full 0, trace-write 0, troubled-full 0)
+lost       nothing (attempts-evicted 0, attempts-full 0, closed-full 0, connects-full 0, exchanges-evicted 0, flows-full 0, heads-full 0, ring-full 0, servers-full 0, trace-write 0, troubled-full 0)
 files      web-1.wft
 ");
 }
