@@ -58,6 +58,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
         Step::Nginx => nginx::missing(),
         Step::Program(program) => program.make.missing(),
         Step::Handshake(deed) => deed.missing(scenario.family),
+        Step::Connect(way) => way.missing(),
         _ => None,
     })
 }
@@ -163,6 +164,7 @@ impl Stage {
             }
             Step::ServeAs(flags) => self.app = Some(self.serve(tools, everywhere(), flags)?),
             Step::Handshake(deed) => self.props.act(tools, &self.lab, *deed)?,
+            Step::Connect(way) => way.go(&self.lab)?,
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
             Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
