@@ -98,7 +98,7 @@ fn answered(stream: TcpStream) -> Result<()> {
 /// SYNs get lost until both have sent one; what is sent again crosses.
 fn simultaneous(lab: &Lab) -> Result<()> {
     let rule = "add table inet cross; add chain inet cross way { type filter hook forward priority 0; }; \
-                add rule inet cross way tcp flags syn / syn drop";
+                add rule inet cross way tcp flags & syn == syn drop";
     let router = lab.at(Place::Router);
     router.run(std::process::Command::new("nft").arg(rule))?;
     let (ours, theirs) =
@@ -112,8 +112,10 @@ fn simultaneous(lab: &Lab) -> Result<()> {
         drop(socket.connect(&to.into()));
         Ok(socket)
     };
-    let left = lab.at(Place::Client).within(|| begin(ours, theirs))??;
     let right = lab.at(Place::Server).within(|| begin(theirs, ours))??;
+    // so that it is the server's SYN that is sent again first, and meets a client that has sent its own
+    std::thread::sleep(HEAD_START);
+    let left = lab.at(Place::Client).within(|| begin(ours, theirs))??;
     router.run(std::process::Command::new("nft").arg("delete table inet cross"))?;
     wait_until(Deadline::after(PATIENCE), "two SYNs that cross", || {
         Ok(left.peer_addr().is_ok() && right.peer_addr().is_ok())
