@@ -27,6 +27,7 @@ impl Scene {
     fn remote(&self, remote: Remote) -> String {
         match remote {
             Remote::Loopback(port) => SocketAddr::new(self.family.loopback(), port).to_string(),
+            Remote::Unix(path) => format!("unix:{path}"),
             Remote::At(host, port) => SocketAddr::new((self.host)(host, self.family), port).to_string(),
         }
     }
@@ -88,19 +89,9 @@ fn malformed(verdict: &Value, scene: &Scene) -> Vec<String> {
 }
 
 fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
-    let server = SocketAddr::new((scene.host)(want.to, scene.family), want.port).to_string();
-    let (server_end, client_end) = match want.role {
-        "inbound" => ("local", "remote"),
-        _ => ("remote", "local"),
-    };
-    let client = verdict[client_end].as_str().and_then(|text| text.parse::<SocketAddr>().ok());
-    let folded = verdict["count"].as_u64() > Some(1);
     verdict["verdict"] == want.slug
         && verdict["role"] == want.role
-        && verdict[server_end] == server.as_str()
-        // a folded line stands for many peers
-        // and an attempt that got no port has no address either
-        && (folded || client.is_some_and(|client| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback))
+        && are_ends(verdict, want, scene)
         && want.process.is_none_or(|comm| verdict.pointer("/process/comm") == Some(&comm.into()))
         && want.exit.is_none_or(|exit| verdict.pointer("/process/exit") == Some(&exit.into()))
         && want.evidence.is_none_or(|(event, detail)| has_evidence(verdict, event, detail))
@@ -110,6 +101,25 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && want.origin.is_none_or(|origins| has_origin(verdict, origins))
         && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
+}
+
+/// Whether the verdict is about these ends.
+fn are_ends(verdict: &Value, want: &Want, scene: &Scene) -> bool {
+    if let Some(path) = want.unix {
+        return verdict["remote"] == format!("unix:{path}") && verdict["local"].is_null();
+    }
+    let server = SocketAddr::new((scene.host)(want.to, scene.family), want.port).to_string();
+    let (server_end, client_end) = match want.role {
+        "inbound" => ("local", "remote"),
+        _ => ("remote", "local"),
+    };
+    let client = verdict[client_end].as_str().and_then(|text| text.parse::<SocketAddr>().ok());
+    // a folded line stands for many peers
+    let many = verdict["count"].as_u64() > Some(1);
+    let nobody = want.to == Host::Nobody && verdict[client_end].is_null();
+    // and an attempt that got no port has no address either
+    let known = |client: SocketAddr| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback;
+    verdict[server_end] == server.as_str() && (many || nobody || client.is_some_and(known))
 }
 
 fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
@@ -170,6 +180,10 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
         && !number("connections").is_some_and(|count| range.contains(&count))
     {
         faults.push(format!("connections is {}, not {range:?}", summary["connections"]));
+    }
+    let health_checks = summary.pointer("/ports/8080/health_check_syn").and_then(Value::as_u64);
+    if view.health_checks.is_some() && health_checks != view.health_checks {
+        faults.push(format!("{health_checks:?} connections were health checks, not {:?}", view.health_checks));
     }
     if view.abandoned.is_some() && number("abandoned") != view.abandoned {
         faults.push(format!("abandoned is {}, not {:?}", summary["abandoned"], view.abandoned));

@@ -52,6 +52,8 @@ pub struct View {
     pub times: u64,
     /// The counters' `slow`.
     pub slow: u64,
+    /// The port's `health_check_syn`; `None`: not looked at.
+    pub health_checks: Option<u64>,
     /// Verdicts stand for exactly as many failures as the load generators counted.
     pub failures_as_counted: bool,
 }
@@ -88,6 +90,13 @@ impl View {
     #[must_use]
     pub fn exchanges(mut self, exchanges: Exchanges) -> Self {
         self.exchanges = exchanges;
+        self
+    }
+
+    /// So many connections were health checks.
+    #[must_use]
+    pub fn health_checks(mut self, count: u64) -> Self {
+        self.health_checks = Some(count);
         self
     }
 
@@ -147,6 +156,8 @@ pub struct Want {
     pub to: Host,
     /// Its port.
     pub port: u16,
+    /// Instead of both: the path of a unix socket.
+    pub unix: Option<&'static str>,
     /// `process.comm`; `None`: not looked at.
     pub process: Option<&'static str>,
     /// `process.exit`; `None`: not looked at.
@@ -212,6 +223,8 @@ pub enum Remote {
     Loopback(u16),
     /// A port of a host.
     At(Host, u16),
+    /// A unix socket.
+    Unix(&'static str),
 }
 
 /// How sure a verdict is, and what follows from it.
@@ -268,6 +281,7 @@ impl Want {
             count: 1..=1,
             to: Host::Server,
             port: WATCHED,
+            unix: None,
             process: None,
             exit: None,
             evidence: None,
@@ -283,6 +297,13 @@ impl Want {
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// At this unix socket.
+    #[must_use]
+    pub fn unix(mut self, path: &'static str) -> Self {
+        self.unix = Some(path);
         self
     }
 

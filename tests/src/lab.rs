@@ -76,6 +76,8 @@ pub enum Host {
     DeadFar,
     /// An address of a network that the router does not know.
     Elsewhere,
+    /// No address in particular: what a listener on every address is bound to, and no one peer.
+    Nobody,
 }
 
 impl Host {
@@ -84,6 +86,7 @@ impl Host {
         let (v4, v6): ([u8; 4], [u16; 2]) = match self {
             Self::Server => ([10, 9, 2, 2], [2, 2]),
             Self::Loopback => return family.loopback(),
+            Self::Nobody => return [0_u16; 8].into(),
             Self::Client => ([10, 9, 1, 2], [1, 2]),
             Self::ServerOther => ([10, 9, 2, 3], [2, 3]),
             Self::DeadNear => ([10, 9, 1, 77], [1, 0x77]),

@@ -204,6 +204,13 @@ impl Stage {
         match step {
             Step::Flow => self.flows.push(client.within(|| Flow::open(server(WATCHED)))??),
             Step::Client(act) => client.within(|| perform(*act, scenario.family))??,
+            Step::Every(period_ms, count, act) => client.within(|| {
+                (0..*count).try_for_each(|_| {
+                    perform(*act, scenario.family)?;
+                    std::thread::sleep(Duration::from_millis(*period_ms));
+                    Ok::<(), anyhow::Error>(())
+                })
+            })??,
             Step::Talk(talk) => client.within(|| talk.run(server(talk.port), || {}))??,
             Step::Meanwhile(talk) => self.talks.push(client.within(|| begin(*talk, server(talk.port)))??),
             Step::AwaitTalks => {

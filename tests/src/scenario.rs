@@ -42,6 +42,13 @@ impl Scenario {
         format!("{}/{}", self.name, self.family.label())
     }
 
+    /// With something more that the server must say.
+    #[must_use]
+    pub fn server(mut self, more: impl FnOnce(View) -> View) -> Self {
+        self.expect.server = more(self.expect.server);
+        self
+    }
+
     /// With these flags of the recorders.
     #[must_use]
     pub fn flags(mut self, flags: &'static [&'static str]) -> Self {
@@ -97,6 +104,8 @@ pub enum Step {
     Connect(Way),
     /// The client acts.
     Client(Act),
+    /// The client acts so often, so many milliseconds apart.
+    Every(u64, u32, Act),
     /// The client talks.
     Talk(Talk),
     /// The client talks while the next steps are taken; they wait for its first [`Move::Mark`].
@@ -119,6 +128,7 @@ impl Step {
         matches!(
             self,
             Self::Client(_)
+                | Self::Every(..)
                 | Self::Handshake(_)
                 | Self::Connect(_)
                 | Self::Talk(_)
@@ -270,6 +280,11 @@ pub fn attempt(patience_ms: u64, ended: &'static [Ended]) -> Step {
 /// An attempt that ends so.
 pub fn attempt_at(to: Host, port: u16, patience_ms: u64, ended: &'static [Ended]) -> Step {
     Step::Client(Act::Connect { to, port, from_port: None, patience_ms, count: 1, ended })
+}
+
+/// The client acts so often, at this period: what a checker of health does.
+pub fn every(period_ms: u64, count: u32, act: Act) -> Step {
+    Step::Every(period_ms, count, act)
 }
 
 /// Plain requests to a port of the server.

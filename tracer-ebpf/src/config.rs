@@ -68,8 +68,9 @@ pub struct PortTotals {
     pub filtered: u64,
     /// `CLOCK_BOOTTIME` ns of the last SYN.
     pub last_syn_ns: u64,
-    /// Zero.
-    pub reserved: u64,
+    /// Accepted connections that were health checks: they said nothing, or asked as a known health checker.
+    /// Counted when they are over.
+    pub health_checks: u64,
 }
 
 /// Most connections that are followed at a time.
@@ -144,6 +145,24 @@ pub struct Endpoints {
     pub peer_port: u16,
     /// The own port, host order.
     pub port: u16,
+}
+
+/// Most peers that are remembered as health checkers.
+pub const HEALTH_CHECKERS: u32 = 1024;
+
+/// Value of map `CHECKERS`; its key is an [`Endpoints`] without the peer's port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Checker {
+    /// Health checks so far.
+    pub checks: u64,
+    /// When the last was connected (`CLOCK_BOOTTIME`, ns).
+    pub last_ns: u64,
+    /// Nanoseconds between the last two; 0 after the first.
+    pub period_ns: u64,
+    /// 1 if the last had the `User-Agent` of a health checker, 0 if it said nothing.
+    pub by_name: u64,
 }
 
 /// Value of map `CLOSED`: fields as in the flow record.

@@ -145,6 +145,18 @@ pub struct Layout {
     pub req_acked_mask: u32,
     /// 1 if a program at cgroup/connect can ask what others at the same hook said (`bpf_get_retval`)
     pub connect_has_retval: u32,
+    /// `struct pt_regs`: the system call's number (s32); this and the five below are [`ABSENT`] together
+    pub regs_call: u32,
+    /// `struct pt_regs`: its second argument
+    pub regs_second: u32,
+    /// `struct pt_regs`: its third argument
+    pub regs_third: u32,
+    /// `struct task_struct.nsproxy`
+    pub task_nsproxy: u32,
+    /// `struct nsproxy.net_ns`
+    pub nsproxy_net: u32,
+    /// Number of connect(2)
+    pub call_connect: u32,
     /// 1 if only the namespaces in map `NAMESPACES` are watched, 0 if all are
     pub netns_filter: u32,
     /// 1 if connections are followed: BTF tells what that needs

@@ -20,6 +20,7 @@ mod latency;
 mod layout;
 mod process;
 mod records;
+mod unix;
 
 pub use config::*;
 pub use flow::*;
@@ -28,3 +29,4 @@ pub use latency::*;
 pub use layout::*;
 pub use process::*;
 pub use records::*;
+pub use unix::*;

@@ -43,6 +43,9 @@ pub mod kind {
     pub const PROCESS_EXEC: u16 = 16;
     /// [`ProcessRecord`](crate::ProcessRecord): the OOM killer chose it (`oom:mark_victim`).
     pub const OOM_VICTIM: u16 = 17;
+    /// [`UnixConnectRecord`](crate::UnixConnectRecord): such a process could not connect to a unix socket (`raw_syscalls:sys_exit`,
+    /// with `--unix-upstreams` only).
+    pub const UNIX_CONNECT: u16 = 18;
     /// The first kind of the host records.
     pub const HOST_KIND_FIRST: u16 = 0x80;
 }

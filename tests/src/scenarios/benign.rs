@@ -34,13 +34,13 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             "benign-health-check-fin",
             family,
             vec![Step::Nginx, Step::Record, health_check(Goodbye::Fin)],
-            healthy(10),
+            checked(10),
         ),
         scenario(
             "benign-health-check-rst",
             family,
             vec![Step::Nginx, Step::Record, health_check(Goodbye::Rst)],
-            healthy(10),
+            checked(10),
         ),
         scenario(
             "benign-unwatched-port",
@@ -62,6 +62,14 @@ fn healthy(count: u64) -> Expect {
         both: View::silent().connections(count..=2 * count),
         all: None,
     }
+}
+
+/// All of them were health checks.
+fn checked(count: u64) -> Expect {
+    let mut expect = healthy(count);
+    expect.server = expect.server.health_checks(count);
+    expect.both = expect.both.health_checks(count);
+    expect
 }
 
 /// The first SYN is lost, the second answered. The server knows of it where its own firewall did it.

@@ -145,10 +145,11 @@ fn health_checks(family: Family) -> Scenario {
         &[
             &[GetAs("/ok", "ELB-HealthChecker/2.0"), Status(200)],
             &[GetAs("/status/204", "kube-probe/1.31"), Status(204), Abort],
-            &[GetAs("/slow/300", "GoogleHC/1.0"), Status(200)],
+            &[GetAs("/slow/300", "GoogleHC/1.0"), Status(200), HalfClose, Ended],
         ],
         &[(200, 2), (204, 1)],
     )
+    .server(|view| view.health_checks(3))
 }
 
 /// Every vantage is silent and counts the same.

@@ -13,6 +13,8 @@ mod listening;
 mod lookalikes;
 mod nat;
 mod reject;
+mod silence;
+mod unix;
 mod ways;
 mod why;
 
@@ -43,6 +45,8 @@ pub fn all() -> Vec<Scenario> {
         exchanges::scenarios,
         lookalikes::scenarios,
         ways::scenarios,
+        silence::scenarios,
+        unix::scenarios,
         chains::scenarios,
         counts::scenarios,
     ];

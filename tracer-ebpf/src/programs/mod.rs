@@ -2,6 +2,7 @@
 
 mod attempt;
 mod cgroup;
+mod checkers;
 mod closed;
 mod connect;
 mod drops;
@@ -22,3 +23,4 @@ mod process;
 mod socket;
 mod text;
 mod traffic;
+mod unix;

@@ -23,6 +23,12 @@ impl Slot {
     /// Of a connection whose port is not watched: it counts nowhere.
     pub(super) const NONE: Self = Self(0xffff);
 
+    /// The slot that a connection was given.
+    #[inline(always)]
+    pub(super) fn of_number(number: u16) -> Self {
+        Self(number as u32)
+    }
+
     #[inline(always)]
     pub(super) fn number(self) -> u32 {
         self.0

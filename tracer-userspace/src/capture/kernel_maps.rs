@@ -1,5 +1,6 @@
 //! What user space writes into and reads out of the programs' maps.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aya::Ebpf;
@@ -9,10 +10,11 @@ use tracer_ebpf::{
 };
 use zerocopy::FromBytes;
 
+use super::checkers::Checkers;
 use super::facts::TypeFacts;
 use super::flow_maps::FlowMaps;
 use super::load::LoadError;
-use crate::record::{BootTime, ExchangeCount, PortCount, is_ordinary_drop};
+use crate::record::{BootTime, ExchangeCount, HealthChecker, PortCount, is_ordinary_drop};
 
 /// A [`PortTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<PortTotals>() / 8];
@@ -44,6 +46,7 @@ pub(super) struct KernelMaps {
     /// Processes that found no room among the servers.
     servers_lost: u64,
     flows: FlowMaps,
+    checkers: Checkers,
     /// Port of each slot; 0 where a slot is free again.
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
@@ -88,6 +91,7 @@ impl KernelMaps {
             servers: map(ebpf, "SERVERS")?,
             servers_lost: 0,
             flows: FlowMaps::take(ebpf, told)?,
+            checkers: Checkers::take(ebpf)?,
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
@@ -226,6 +230,11 @@ impl KernelMaps {
         self.flows.take_waiting(before)
     }
 
+    /// Health checkers by namespace, as they are now.
+    pub(super) fn health_checkers(&mut self, now: BootTime) -> BTreeMap<u32, Vec<HealthChecker>> {
+        self.checkers.seen(now)
+    }
+
     /// Losses since the last call, by cause; only those that moved.
     pub(super) fn losses(&mut self) -> Vec<(&'static str, u64)> {
         let mut moved = Vec::new();
@@ -331,7 +340,7 @@ fn add(sum: PortTotals, one: PortTotals) -> PortTotals {
         refused: sum.refused.saturating_add(one.refused),
         filtered: sum.filtered.saturating_add(one.filtered),
         last_syn_ns: sum.last_syn_ns.max(one.last_syn_ns),
-        reserved: 0,
+        health_checks: sum.health_checks.saturating_add(one.health_checks),
     }
 }
 
@@ -345,5 +354,6 @@ fn since(port: u16, now: &PortTotals, last: &PortTotals) -> PortCount {
         refused: now.refused.saturating_sub(last.refused),
         filtered: now.filtered.saturating_sub(last.filtered),
         last_syn_ns: now.last_syn_ns,
+        health_checks: now.health_checks.saturating_sub(last.health_checks),
     }
 }

@@ -167,6 +167,12 @@ impl Lookups {
                 self.process(process.pid, time, stream);
                 stream.push(Record::Process(process));
             }
+            Record::UnixConnect(failed) => {
+                let time = BootTime::from_ns(failed.header.time_ns);
+                self.namespace(failed.header.netns, time, stream);
+                self.process(failed.pid, time, stream);
+                stream.push(Record::UnixConnect(failed));
+            }
             other => stream.push(other),
         }
     }
@@ -185,6 +191,11 @@ impl Lookups {
         self.take_up(rescan, now, stream);
         self.forget(now);
         changed
+    }
+
+    /// Packets that a namespace's devices have received, loopback apart; `None` if that is not known.
+    pub(super) fn received(&mut self, netns: u32) -> Option<u64> {
+        self.pressure.received(netns)
     }
 
     /// What stands behind these ports by destination NAT, read now.

@@ -23,14 +23,14 @@ use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
 use super::modules::{ModuleEvents, is_loaded};
-use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
+use super::plan::{Asked, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan_for};
 use super::polled::readable;
 use super::privileges::Needs;
 use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
-    BootTime, Exchange, ExchangeCounts, FlowRecord, Header, Hook, HostBody, HostRecord, Loss, PacketRecord, PortCounts,
-    Record, Start, Tick, Watched, kind,
+    BootTime, Exchange, ExchangeCounts, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss,
+    PacketRecord, PortCounts, Record, Start, Tick, Watched, kind,
 };
 
 /// Most kernel records taken from the ring before the stream gets its turn.
@@ -67,6 +67,8 @@ pub struct SessionConfig {
     pub watched_statuses: Vec<u16>,
     /// `--client-header`.
     pub client_header: Option<ClientHeader>,
+    /// `--unix-upstreams`.
+    pub unix_upstreams: bool,
     /// `-v`.
     pub verbose: bool,
 }
@@ -282,6 +284,14 @@ impl Session {
         true
     }
 
+    /// Says who checks health, and what else the host receives.
+    fn tell_health_checkers(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        for (netns, checkers) in self.maps.health_checkers(now) {
+            let body = HostBody::HealthCheckers(HealthCheckers { checkers, received: self.lookups.received(netns) });
+            stream.push(Record::Host(HostRecord { time: now, netns, body }));
+        }
+    }
+
     /// Has the requests told that have waited for long.
     fn tell_waiting(&mut self, now: BootTime) {
         for (sock, text) in self.maps.take_waiting(now.before(self.waits_after)) {
@@ -339,6 +349,7 @@ impl Session {
             self.next_forgetting = now.after(FORGET_EVERY);
             self.maps.forget_old(now);
             self.tell_waiting(now);
+            self.tell_health_checkers(now, stream);
         }
         if self.lookups.rescan(now, stream) {
             self.republish(now, stream);
@@ -480,7 +491,7 @@ fn with_heads(item: &[u8], client: Option<&ClientHeader>) -> Option<(Option<Exch
 
 /// Plans from these facts and loads what was planned.
 fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) -> Result<(Plan, Loaded), SessionError> {
-    let plan = plan(facts);
+    let plan = plan_for(facts, Asked { unix_upstreams: config.unix_upstreams });
     let mut layout = plan.ready()?;
     layout.netns_filter = u32::from(netns_filter);
     layout.verbose = u32::from(config.verbose);

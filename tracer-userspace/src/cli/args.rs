@@ -94,6 +94,13 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "NAME")]
     pub client_header: Option<ClientHeader>,
 
+    /// See connect() fail on unix sockets too: an upstream's socket that is missing, or that nobody listens on.
+    ///
+    /// Of processes that serve a watched port. It costs every system call of this host some 0.1 µs, so it is
+    /// only done where it is asked for.
+    #[arg(long)]
+    pub unix_upstreams: bool,
+
     /// More about what the capture itself does, on standard error.
     #[arg(short, long)]
     pub verbose: bool,

@@ -17,12 +17,32 @@ pub(super) struct LiveStatus {
 #[derive(Debug, Default)]
 struct Counts {
     syns: u64,
+    health_checks: u64,
+    /// The most SYNs that were more than health checks, and when one more was seen.
+    clients: u64,
+    last_client: Option<BootTime>,
+    last_check: Option<BootTime>,
     accepted: u64,
     failed: u64,
     waiting: u64,
     last_syn: Option<BootTime>,
     listeners: BTreeMap<(u32, u64), String>,
     namespaces: BTreeSet<u32>,
+}
+
+impl Counts {
+    /// A health check is known for one when it is over: what of the SYNs is more than ever before was a
+    /// client's.
+    fn tell_apart(&mut self, health_checks: u64) {
+        self.health_checks = self.health_checks.saturating_add(health_checks);
+        if health_checks > 0 {
+            self.last_check = self.last_syn;
+        }
+        let clients = self.syns.saturating_sub(self.health_checks);
+        if clients > self.clients {
+            (self.clients, self.last_client) = (clients, self.last_syn);
+        }
+    }
 }
 
 impl LiveStatus {
@@ -73,6 +93,7 @@ impl LiveStatus {
                     if count.last_syn_ns != 0 {
                         counts.last_syn = Some(BootTime::from_ns(count.last_syn_ns));
                     }
+                    counts.tell_apart(count.health_checks);
                 }
             }
             HostBody::Exchanges(moved) => {
@@ -99,18 +120,18 @@ impl LiveStatus {
             .iter()
             .map(|port| {
                 let counts = self.ports.entry(*port).or_default();
-                let silence = now.since(counts.last_syn.unwrap_or(began));
+                let since = |last: Option<BootTime>| now.since(last.unwrap_or(began));
                 PortStatus {
                     port: *port,
                     listener: counts.listeners.values().next().cloned(),
                     syn: counts.syns,
-                    health_check_syn: 0,
+                    health_check_syn: counts.health_checks,
                     accepted: counts.accepted,
                     failed: counts.failed,
                     waiting: counts.waiting,
                     since_syn: counts.last_syn.map(|last| now.since(last)),
-                    client_silence: silence,
-                    health_check_silence: silence,
+                    client_silence: since(counts.last_client),
+                    health_check_silence: since(counts.last_check),
                 }
             })
             .collect();

@@ -94,6 +94,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         statuses: args.statuses(),
         watched_statuses: args.watched_statuses(),
         client_header: args.client_header.clone(),
+        unix_upstreams: args.unix_upstreams,
         verbose: args.verbose,
     };
     let runtime =

@@ -43,6 +43,7 @@ impl PortCounters {
         port.open = port.open.saturating_add(made).saturating_sub(count.closed);
         port.changed |= made > 0 || count.closed > 0;
         port.total.syn = port.total.syn.saturating_add(count.syns);
+        port.total.health_check_syn = port.total.health_check_syn.saturating_add(count.health_checks);
         if count.last_syn_ns != 0 {
             port.total.last_syn = port.total.last_syn.max(Some(BootTime::from_ns(count.last_syn_ns)));
         }

@@ -177,6 +177,7 @@ pub(super) fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict 
         netns: finding.netns,
         local: Some(local),
         remote: Some(remote),
+        unix: None,
         port,
         isn: (case.attempt.isn != 0).then_some(case.attempt.isn),
         count: 1,

@@ -350,6 +350,7 @@ fn verdict(case: &Case<'_>, finding: &Finding, answer: Answer) -> Verdict {
         netns: record.header.netns,
         local: Some(local),
         remote: Some(remote),
+        unix: None,
         port: port_of(record),
         isn: (case.connection.isn != 0).then_some(case.connection.isn),
         count: 1,

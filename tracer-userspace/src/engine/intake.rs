@@ -23,6 +23,7 @@ impl Engine {
             Record::Handshake(record) => self.handshake(record),
             Record::Flow(record) => self.flow(record),
             Record::Process(record) => self.world.exits.learn(record),
+            Record::UnixConnect(record) => self.unix_connect(record, out),
             Record::Host(record) => self.host(record, out),
         }
     }
@@ -30,7 +31,8 @@ impl Engine {
     fn host(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
         match &record.body {
             // taken over as they come: what they say has no time
-            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::HealthCheckers(_) => {}
+            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End => {}
+            HostBody::HealthCheckers(seen) => self.health_checkers(record.netns, seen, record.time, out),
             HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
             HostBody::Publications(publications) => self.world.published.learn(record.netns, publications),
             HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
@@ -43,11 +45,15 @@ impl Engine {
             // said with the next tick: one line has all that was counted at one time
             HostBody::Ports(counts) => {
                 for count in &counts.ports {
+                    self.silences.busy(count.port, BootTime::from_ns(count.last_syn_ns));
                     self.counters.add(&PortCount { port: self.world.counted_as(count.port), ..*count });
                 }
             }
             HostBody::Exchanges(counts) => {
                 for count in &counts.ports {
+                    if !count.statuses.is_empty() {
+                        self.silences.busy(count.port, record.time);
+                    }
                     let port = self.world.counted_as(count.port);
                     self.counters.add_exchanges(&ExchangeCount { port, ..count.clone() });
                 }

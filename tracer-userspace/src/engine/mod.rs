@@ -31,11 +31,13 @@ mod pressure;
 mod published;
 mod reorder;
 mod rules;
+mod silence;
 mod summary;
 mod text;
 mod timers;
 mod timing;
 mod top;
+mod upstream_socket;
 mod world;
 
 #[cfg(test)]
@@ -57,6 +59,7 @@ use fold::Fold;
 pub use latency::Histogram;
 pub use output::{Counters, Damage, Dropped, HttpSummary, Latency, Output, PortSummary, Summary};
 use reorder::Reorder;
+use silence::Silences;
 use summary::Totals;
 use timers::Timers;
 use timing::NANOSECOND;
@@ -77,6 +80,7 @@ pub struct Engine {
     flows: Flows,
     exchange_timers: Timers<ExchangeId>,
     causes: Causes,
+    silences: Silences,
     fold: Fold,
     counters: PortCounters,
     totals: Totals,
@@ -117,7 +121,8 @@ impl Engine {
             | Record::Icmp(_)
             | Record::Flow(_)
             | Record::Handshake(_)
-            | Record::Process(_) => {
+            | Record::Process(_)
+            | Record::UnixConnect(_) => {
                 self.totals.records = self.totals.records.saturating_add(1);
             }
         }

@@ -140,7 +140,7 @@ fn join<K: Ord + Clone>(totals: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) 
 pub struct PortSummary {
     /// SYNs that reached this host.
     pub syn: u64,
-    /// Those of known health checkers.
+    /// Those of connections that were health checks.
     pub health_check_syn: u64,
     /// The last of all.
     pub last_syn: Option<BootTime>,

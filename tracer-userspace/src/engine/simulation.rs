@@ -221,6 +221,7 @@ fn set_time(record: &mut Record, time_ns: u64) {
         Record::Flow(record) => record.header.time_ns = time_ns,
         Record::Handshake(record) => record.header.time_ns = time_ns,
         Record::Process(record) => record.header.time_ns = time_ns,
+        Record::UnixConnect(record) => record.header.time_ns = time_ns,
         Record::Host(record) => record.time = BootTime::from_ns(time_ns),
     }
 }

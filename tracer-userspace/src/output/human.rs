@@ -233,6 +233,9 @@ const fn role(role: Role) -> &'static str {
 
 /// Both ends, in the direction of the first SYN.
 fn flow(verdict: &Verdict) -> String {
+    if let Some(unix) = &verdict.unix {
+        return plain(unix).to_string();
+    }
     let local = verdict.local.map_or_else(|| "?".to_owned(), end);
     let remote = verdict.remote.map_or_else(|| "many".to_owned(), end);
     match verdict.role {

@@ -92,7 +92,7 @@ impl<'a> VerdictLine<'a> {
             role: verdict.role,
             netns: verdict.netns,
             local: verdict.local.map(address),
-            remote: verdict.remote.map(address),
+            remote: verdict.unix.clone().or_else(|| verdict.remote.map(address)),
             isn: verdict.isn,
             count: verdict.count,
             stage: verdict.stage.as_deref(),

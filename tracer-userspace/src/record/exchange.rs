@@ -103,7 +103,7 @@ pub struct HealthChecker {
     /// The port it checks.
     #[n(1)]
     pub port: u16,
-    /// Checks since the last record.
+    /// Checks so far.
     #[n(2)]
     pub checks: u64,
     /// `CLOCK_BOOTTIME` ns of the last.
@@ -117,16 +117,18 @@ pub struct HealthChecker {
     pub http: bool,
 }
 
-/// Health checkers that were seen since the last record; the record's header names the namespace.
+/// The health checkers of the namespace that the record's header names: all that have come lately. Told every
+/// few seconds where there are any.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct HealthCheckers {
-    /// Ascending by address and port.
+    /// The latest first.
     #[n(0)]
     pub checkers: Vec<HealthChecker>,
-    /// SYNs of others that reached the watched ports since the last record, by port.
-    #[n(1)]
-    pub others: Vec<(u16, u64)>,
+    /// Packets that the namespace's devices have received so far, loopback apart; `None` if that is not known.
+    #[n(2)]
+    #[cbor(default)]
+    pub received: Option<u64>,
 }
 
 /// Where a request goes on to: kept with a port's publication.

@@ -330,6 +330,10 @@ pub struct PortCount {
     /// `CLOCK_BOOTTIME` ns of the last SYN; 0 if none yet.
     #[n(7)]
     pub last_syn_ns: u64,
+    /// Accepted connections that were health checks, counted when they are over.
+    #[n(8)]
+    #[cbor(default)]
+    pub health_checks: u64,
 }
 
 /// Totals of the watched ports.

@@ -16,8 +16,8 @@ pub use pressure::{Pressure, Publication, Publications, Rule};
 pub use time::BootTime;
 pub use tracer_ebpf::{
     BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, HandshakeRecord, Header, IcmpRecord, PacketRecord, ProcessRecord,
-    SocketRecord, Tuple, flow_event, flow_flag, handshake_flag, kind, packet_flag, process_flag, record_flag,
-    socket_flag, stage, tcp_flag, tcp_state,
+    SocketRecord, Tuple, UnixConnectRecord, flow_event, flow_flag, handshake_flag, kind, packet_flag, process_flag,
+    record_flag, socket_flag, stage, tcp_flag, tcp_state,
 };
 
 use thiserror::Error;
@@ -41,6 +41,8 @@ pub enum Record {
     Handshake(HandshakeRecord),
     /// A process that serves a watched port.
     Process(ProcessRecord),
+    /// A connect() on a unix socket that failed.
+    UnixConnect(UnixConnectRecord),
     /// What the capture side looked up.
     Host(HostRecord),
 }
@@ -110,6 +112,7 @@ impl Record {
             kind::FLOW => Some(Self::Flow(fit(whole))),
             kind::SYN_ACK_RETRANSMIT | kind::LISTENER_FULL => Some(Self::Handshake(fit(whole))),
             kind::PROCESS_EXIT..=kind::OOM_VICTIM => Some(Self::Process(fit(whole))),
+            kind::UNIX_CONNECT => Some(Self::UnixConnect(fit(whole))),
             host_kind if host_kind >= kind::HOST_KIND_FIRST => {
                 let body = whole.get(HEADER_LEN..).unwrap_or_default();
                 HostBody::decode(host_kind, body)
@@ -135,6 +138,7 @@ impl Record {
             Self::Flow(record) => out.extend_from_slice(record.as_bytes()),
             Self::Handshake(record) => out.extend_from_slice(record.as_bytes()),
             Self::Process(record) => out.extend_from_slice(record.as_bytes()),
+            Self::UnixConnect(record) => out.extend_from_slice(record.as_bytes()),
             Self::Host(record) => return record.encode(out),
         }
         Ok(())
@@ -150,6 +154,7 @@ impl Record {
             Self::Flow(record) => record.header.time_ns,
             Self::Handshake(record) => record.header.time_ns,
             Self::Process(record) => record.header.time_ns,
+            Self::UnixConnect(record) => record.header.time_ns,
             Self::Host(record) => return record.time,
         })
     }

@@ -103,7 +103,7 @@ impl Knowledge {
                 keep(&mut self.exits, process.pid, record);
             }
             Record::Flow(flow) => self.flow(*flow),
-            Record::Handshake(_) | Record::Process(_) => {}
+            Record::Handshake(_) | Record::Process(_) | Record::UnixConnect(_) => {}
         }
     }
 

@@ -265,6 +265,7 @@ fn without_flags(mut record: Record) -> Record {
         Record::Flow(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Handshake(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Process(record) => record.header.reserved &= !record_flag::REPEATED,
+        Record::UnixConnect(record) => record.header.reserved &= !record_flag::REPEATED,
         Record::Host(_) => {}
     }
     record

@@ -98,7 +98,9 @@ pub struct Verdict {
     pub local: Option<SocketAddr>,
     /// The other end; `None` on a folded line whose peers differ.
     pub remote: Option<SocketAddr>,
-    /// The watched port that this is about.
+    /// The other end where it is a unix socket, `unix:/path`: then there are no addresses.
+    pub unix: Option<String>,
+    /// The watched port that this is about; 0 where the other end is a unix socket.
     pub port: u16,
     /// The initiator's initial sequence number; `None` if unknown or folded.
     pub isn: Option<u32>,

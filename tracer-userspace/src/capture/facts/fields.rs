@@ -96,6 +96,24 @@ pub const TASK_FIELDS: &[FieldPath] = &[
     field("signal_struct.group_exit_code", 4),
 ];
 
+/// Members that only the hook on connect(2) needs, by architecture.
+#[cfg(target_arch = "x86_64")]
+pub const CALL_FIELDS: &[FieldPath] = &[
+    field("pt_regs.orig_ax", 8),
+    field("pt_regs.si", 8),
+    field("pt_regs.dx", 8),
+    field("task_struct.nsproxy", 8),
+    field("nsproxy.net_ns", 8),
+];
+/// Members that only the hook on connect(2) needs, by architecture.
+#[cfg(not(target_arch = "x86_64"))]
+pub const CALL_FIELDS: &[FieldPath] = &[
+    field("pt_regs.syscallno", 4),
+    field("pt_regs.regs", 0),
+    field("task_struct.nsproxy", 8),
+    field("nsproxy.net_ns", 8),
+];
+
 /// Raw tracepoints whose presence and prototypes are looked up.
 pub const TRACEPOINTS: &[&str] = &[
     "inet_sock_set_state",
@@ -111,6 +129,7 @@ pub const TRACEPOINTS: &[&str] = &[
     "sched_process_exec",
     "sched_process_fork",
     "mark_victim",
+    "sys_exit",
 ];
 
 /// A function whose prototype is looked up, and the module that has it where it is not built in.

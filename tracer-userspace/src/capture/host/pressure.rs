@@ -38,6 +38,7 @@ struct Files {
     conntrack_limit: Option<File>,
     conntrack_statistics: Option<File>,
     netstat: Option<File>,
+    devices: Option<File>,
 }
 
 impl Files {
@@ -50,6 +51,7 @@ impl Files {
             conntrack_limit: open("/proc/sys/net/netfilter/nf_conntrack_max"),
             conntrack_statistics: open("/proc/thread-self/net/stat/nf_conntrack"),
             netstat: open("/proc/thread-self/net/netstat"),
+            devices: open("/proc/thread-self/net/dev"),
         }
     }
 
@@ -132,6 +134,11 @@ impl PressureGauge {
     pub fn forget(&mut self, inode: u32) {
         self.open.remove(&inode);
         self.told.remove(&inode);
+    }
+
+    /// Packets that the devices of a namespace have received so far, loopback apart.
+    pub fn received(&mut self, inode: u32) -> Option<u64> {
+        received(text_of(self.open.get(&inode)?.devices.as_ref(), &mut self.buffer)?)
     }
 
     /// New namespaces are looked at from the next look on.
@@ -249,6 +256,13 @@ fn tcp_extension(text: &str, name: &str) -> Option<u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
     let at = lines.next()?.split_whitespace().position(|known| known == name)?;
     lines.next()?.split_whitespace().nth(at)?.parse().ok()
+}
+
+/// Received packets of /proc/net/dev (the second value of a line), loopback apart.
+fn received(text: &str) -> Option<u64> {
+    let lines = text.lines().filter_map(|line| line.split_once(':'));
+    let devices = lines.filter(|(name, _values)| name.trim() != "lo");
+    devices.map(|(_name, values)| values.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
 }
 
 /// `some ... total=N` of /proc/pressure/memory, microseconds.

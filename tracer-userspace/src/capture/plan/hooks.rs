@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::IcmpFamilies;
-use super::layout::knows_tasks;
+use super::layout::{knows_calls, knows_tasks};
+use super::{Asked, IcmpFamilies};
 use crate::capture::facts::{Capability, Facts, Kallsyms};
 
 /// Kind of a hook.
@@ -106,7 +106,7 @@ const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"),
 pub const RESET_FALLBACK: &str = "net_dev_queue";
 
 /// Chooses the hooks, in a fixed order, and the raw sockets.
-pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
+pub(super) fn choose(facts: &Facts, asked: Asked) -> (Vec<HookPlan>, IcmpFamilies) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
     hooks.extend(TASK_TRACEPOINTS.iter().map(|(name, parameters)| task_tracepoint(facts, name, parameters)));
@@ -119,6 +119,9 @@ pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
     let sockets = IcmpFamilies { v4: raw && !v4.used(), v6: raw && !v6.used() };
     hooks.extend([v4, v6]);
     hooks.extend(netfilter_resets(facts));
+    if asked.unix_upstreams {
+        hooks.push(calls(facts));
+    }
     (hooks, sockets)
 }
 
@@ -149,6 +152,15 @@ fn task_tracepoint(facts: &Facts, name: &'static str, wanted: &[&str]) -> HookPl
     let hook = tracepoint(facts, name, wanted, false);
     if hook.used() && !facts.types.as_ref().is_some_and(knows_tasks) {
         return unavailable(hook, "BTF does not tell where a process keeps its exit code");
+    }
+    hook
+}
+
+/// The end of system calls, for connect() on unix sockets.
+fn calls(facts: &Facts) -> HookPlan {
+    let hook = tracepoint(facts, "sys_exit", &["struct pt_regs *", "long int"], false);
+    if hook.used() && !facts.types.as_ref().is_some_and(knows_calls) {
+        return unavailable(hook, "BTF does not tell where a system call's arguments are");
     }
     hook
 }

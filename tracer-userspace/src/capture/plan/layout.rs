@@ -2,7 +2,9 @@
 
 use tracer_ebpf::{ABSENT, Layout};
 
-use super::super::facts::{FIELDS, FLOW_FIELDS, Field, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts};
+use super::super::facts::{
+    CALL_FIELDS, FIELDS, FLOW_FIELDS, Field, FieldPath, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts,
+};
 
 /// BTF lacks what the programs cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +82,7 @@ pub(super) fn layout(types: &TypeFacts) -> Result<Layout, LayoutError> {
     layout.reason_netfilter_drop = types.drop_reason("NETFILTER_DROP").unwrap_or(ABSENT);
     layout.reason_no_socket = types.drop_reason("NO_SOCKET").unwrap_or(ABSENT);
     tasks(types, &mut layout);
+    calls(types, &mut layout);
     Ok(layout)
 }
 
@@ -100,6 +103,30 @@ fn tasks(types: &TypeFacts, layout: &mut Layout) {
     layout.signal_live = at("signal_struct.live.counter");
     layout.signal_group_exit_code = at("signal_struct.group_exit_code");
     layout.victim_is_task = u32::from(has_reason(types, "mark_victim", 0, "struct task_struct *"));
+}
+
+/// Whether BTF tells what the hook on connect(2) needs.
+pub(super) fn knows_calls(types: &TypeFacts) -> bool {
+    let as_read = |wanted: &FieldPath| {
+        types.fields.get(wanted.name).is_some_and(|found| wanted.size == 0 || found.size == wanted.size)
+    };
+    CALL_FIELDS.iter().all(as_read)
+}
+
+fn calls(types: &TypeFacts, layout: &mut Layout) {
+    let known = knows_calls(types);
+    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    // numbers of system calls are user-space ABI, each architecture's own
+    if cfg!(target_arch = "x86_64") {
+        (layout.regs_call, layout.call_connect) = (at("pt_regs.orig_ax"), 42);
+        (layout.regs_second, layout.regs_third) = (at("pt_regs.si"), at("pt_regs.dx"));
+    } else {
+        (layout.regs_call, layout.call_connect) = (at("pt_regs.syscallno"), 203);
+        let first = at("pt_regs.regs");
+        (layout.regs_second, layout.regs_third) = (first.saturating_add(8), first.saturating_add(16));
+    }
+    layout.task_nsproxy = at("task_struct.nsproxy");
+    layout.nsproxy_net = at("nsproxy.net_ns");
 }
 
 /// Whether BTF tells what following connections needs.

@@ -49,9 +49,21 @@ pub struct Plan {
     pub lacks: Vec<String>,
 }
 
-/// Makes the plan. Pure: the same facts give the same plan.
+/// What is only done where it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// `--unix-upstreams`: the end of every system call is looked at.
+    pub unix_upstreams: bool,
+}
+
+/// Makes the plan of what is done anyway. Pure: the same facts give the same plan.
 pub fn plan(facts: &Facts) -> Plan {
-    let (hooks, icmp_sockets) = hooks::choose(facts);
+    plan_for(facts, Asked::default())
+}
+
+/// Makes the plan, with what is asked for.
+pub fn plan_for(facts: &Facts, asked: Asked) -> Plan {
+    let (hooks, icmp_sockets) = hooks::choose(facts, asked);
     let (layout, layout_error) = match facts.types.as_ref().map(layout::layout) {
         Some(Ok(mut layout)) => {
             layout.connect_has_retval = u32::from(facts.has("helper/get_retval"));

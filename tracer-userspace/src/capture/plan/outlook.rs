@@ -53,6 +53,8 @@ struct Senses {
     drops: Drops,
     /// Packets that reach a socket.
     ingress: bool,
+    /// Ends of system calls.
+    calls: bool,
     /// SYN-ACKs that are sent again.
     syn_acks_again: bool,
     /// What other programs at cgroup/connect say.
@@ -126,6 +128,9 @@ const ROWS: &[Row] = &[
             blind(NO_CGROUP, GIVE_CGROUP)
         }
     }),
+    (Slug::InboundSilence, Role::Inbound, |_| {
+        inferred("the port's health checkers stop, and no other SYN comes; it may be meant", "")
+    }),
     (Slug::ReturnPathDrop, Role::Inbound, syn_acks),
     (Slug::HandshakeAbandoned, Role::Inbound, syn_acks),
     (Slug::AcceptQueueFull, Role::Inbound, |senses| {
@@ -145,6 +150,16 @@ const ROWS: &[Row] = &[
     }),
     (Slug::Hairpin, Role::Outbound, dropped_otherwise),
     (Slug::PortExhausted, Role::Outbound, |_| certain("")),
+    (Slug::UpstreamSocketMissing, Role::Outbound, |senses| {
+        if senses.calls {
+            certain("")
+        } else {
+            blind(
+                "the end of system calls cannot be looked at",
+                "a kernel with tracepoint raw_syscalls:sys_exit and BTF",
+            )
+        }
+    }),
     (Slug::HostUnreachable, Role::Outbound, |senses| {
         if !senses.icmp_received {
             inferred("only neighbours of this host: received ICMP errors are not seen", GIVE_ICMP)
@@ -231,7 +246,10 @@ fn rejected_by_peer(senses: &Senses) -> Judgement {
 /// Judges every verdict.
 pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Vec<Outlook> {
     let senses = senses(facts, hooks, sockets);
+    // nobody is told of what was not asked for
+    let asked = |slug: Slug| slug != Slug::UpstreamSocketMissing || hooks.iter().any(|hook| hook.program == "sys_exit");
     ROWS.iter()
+        .filter(|(slug, ..)| asked(*slug))
         .map(|(slug, role, judge)| {
             let Judgement { sight, why, change } = judge(&senses);
             let said = |text: &'static str| (!text.is_empty()).then_some(text);
@@ -263,6 +281,7 @@ fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
     Senses {
         drops,
         ingress: attaches(HookKind::CgroupIngress),
+        calls: used("sys_exit"),
         syn_acks_again: used("tcp_retransmit_synack"),
         refusals: facts.has("helper/get_retval"),
         egress: attaches(HookKind::CgroupEgress),

@@ -44,8 +44,12 @@ fn exceptions(plan: &Plan) -> String {
         writeln!(text, "sockets: v4 {}, v6 {}", plan.icmp_sockets.v4, plan.icmp_sockets.v6).unwrap();
     }
     for outlook in plan.outlook.iter().filter(|outlook| outlook.sight != Sight::Certain) {
-        // these two are inferred on every kernel
-        let always = [(Slug::ProcessDown, Role::Outbound), (Slug::SecurityGroupDrop, Role::Outbound)];
+        // these are inferred on every kernel
+        let always = [
+            (Slug::ProcessDown, Role::Outbound),
+            (Slug::SecurityGroupDrop, Role::Outbound),
+            (Slug::InboundSilence, Role::Inbound),
+        ];
         if outlook.sight == Sight::Blind || !always.contains(&(outlook.slug, outlook.role)) {
             let role = if outlook.role == Role::Inbound { "inbound" } else { "outbound" };
             let sight = if outlook.sight == Sight::Blind { "blind" } else { "inferred" };

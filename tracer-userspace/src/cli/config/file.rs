@@ -30,6 +30,8 @@ pub(super) struct FileConfig {
     status: Option<StatusList>,
     #[serde(default, deserialize_with = "joined")]
     client_header: Option<ClientHeader>,
+    #[serde(default)]
+    unix_upstreams: bool,
     out: Option<PathBuf>,
     #[serde(default, deserialize_with = "bytes")]
     rotate_size: Option<u64>,
@@ -65,6 +67,7 @@ impl FileConfig {
         capture.slow = capture.slow.or(self.slow);
         capture.status = capture.status.take().or(self.status);
         capture.client_header = capture.client_header.take().or(self.client_header);
+        capture.unix_upstreams |= self.unix_upstreams;
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
         let rotation = &mut args.rotation;

@@ -28,7 +28,7 @@ fn text(report: &Report) -> String {
 
 #[test]
 fn an_old_but_good_kernel() {
-    insta::assert_snapshot!(text(&report("debian-5.10.262-x86_64.json")), @r#"
+    insta::assert_snapshot!(text(&report("debian-5.10.262-x86_64.json")), @r"
 wherefore 0.1.0 can record on that kernel.
   facts      from kernel.json
   kernel     5.10.0-46-cloud-amd64 x86_64, with BTF
@@ -63,6 +63,8 @@ Verdicts
              (nf_hook_slow)
   inferred   security-group-drop, outbound: a SYN leaves this host and nothing comes back; what
              would help: a recording on the other host as well
+  inferred   inbound-silence, inbound: the port's health checkers stop, and no other SYN comes; it
+             may be meant
   certain    return-path-drop, inbound
   certain    handshake-abandoned, inbound
   certain    accept-queue-full, inbound: with SYN cookies a last ACK that finds no room is not seen
@@ -79,7 +81,7 @@ Verdicts
   certain    port-exhausted, outbound
   certain    host-unreachable, outbound
   certain    no-route, outbound
-"#);
+");
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn a_port_with_listeners_and_failures() {
         probes: vec![attempt("127.0.0.1:8080", true, None, "200 OK after 1.3 ms")],
         problems: vec!["cannot look up addresses".to_owned()],
     });
-    insta::assert_snapshot!(text(&report), @r#"
+    insta::assert_snapshot!(text(&report), @r"
 wherefore 0.1.0 can record on that kernel.
   facts      from kernel.json
   kernel     7.3.4+deb13-cloud-amd64 x86_64, with BTF
@@ -146,6 +148,8 @@ Verdicts
   certain    firewall-drop, outbound
   inferred   security-group-drop, outbound: a SYN leaves this host and nothing comes back; what
              would help: a recording on the other host as well
+  inferred   inbound-silence, inbound: the port's health checkers stop, and no other SYN comes; it
+             may be meant
   certain    return-path-drop, inbound
   certain    handshake-abandoned, inbound
   certain    accept-queue-full, inbound: with SYN cookies a last ACK that finds no room is not seen
@@ -165,7 +169,7 @@ Port 8080
   connect    127.0.0.1:8080: connected in 0.1 ms
   connect    10.0.0.5:8080: wrong-bind-address: refused: the listener is bound to another address
   request    127.0.0.1:8080: 200 OK after 1.3 ms
-"#);
+");
 }
 
 #[test]

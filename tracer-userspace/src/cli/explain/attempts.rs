@@ -232,7 +232,7 @@ pub(super) const UPSTREAMS: Group = Group {
         SlugText {
             slug: Slug::UpstreamSocketMissing,
             answered: "502",
-            story: "A proxy that serves a watched port tried to reach its upstream over a unix socket and failed: the socket file is missing, nobody listens on it, its permissions forbid it, or its queue is full.",
+            story: "A proxy that serves a watched port tried to reach its upstream over a unix socket and failed: the socket file is missing, nobody listens on it, its permissions forbid it, or its queue is full. It is looked at with `--unix-upstreams` only, since that costs every system call a little.",
             evidence: &[
                 "connect() on a unix socket failed, with its path and error (ENOENT, ECONNREFUSED, EACCES, EAGAIN).",
             ],

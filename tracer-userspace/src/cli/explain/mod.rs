@@ -58,7 +58,9 @@ const GROUPS: [&Group; 6] = [
 
 /// The verdicts that this version tells; the rest of the catalogue is explained all the same, since
 /// it is what else can have happened.
-const TOLD: [Slug; 27] = [
+const TOLD: [Slug; 29] = [
+    Slug::UpstreamSocketMissing,
+    Slug::InboundSilence,
     Slug::AcceptQueueFull,
     Slug::ReturnPathDrop,
     Slug::HandshakeAbandoned,

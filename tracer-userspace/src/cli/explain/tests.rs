@@ -124,7 +124,7 @@ A firewall or the kernel of this host
 
 The network in between
   security-group-drop      The SYN left this host and nothing ever came back.
-* inbound-silence          Clients and health checks stopped reaching a port
+  inbound-silence          Clients and health checks stopped reaching a port
                            that still listens.
   return-path-drop         Our answers do not reach the peer, which keeps
                            asking.
@@ -137,7 +137,7 @@ The network in between
 
 Connecting to an upstream
   port-exhausted           No local port was free for another connection.
-* upstream-socket-missing  The unix socket of the upstream is missing or
+  upstream-socket-missing  The unix socket of the upstream is missing or
                            refuses.
 
 The app failed a request

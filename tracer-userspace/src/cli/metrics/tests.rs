@@ -35,6 +35,7 @@ fn metrics() -> Metrics {
         refused: 2,
         filtered: 1,
         last_syn_ns: 9,
+        health_checks: 0,
     };
     let exchanges = ExchangeCount {
         port: 8080,

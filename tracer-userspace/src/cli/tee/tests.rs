@@ -65,6 +65,7 @@ fn with_len(mut record: Record) -> Record {
         Record::Flow(record) => record.header.len = 208,
         Record::Handshake(record) => record.header.len = 96,
         Record::Process(record) => record.header.len = 56,
+        Record::UnixConnect(record) => record.header.len = 184,
         Record::Host(_) => {}
     }
     record

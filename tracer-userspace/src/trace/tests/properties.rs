@@ -3,7 +3,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::*;
 use crate::record::{
-    FlowRecord, HandshakeRecord, Header, IcmpRecord, Loss, PacketRecord, ProcessRecord, SocketRecord, kind,
+    FlowRecord, HandshakeRecord, Header, IcmpRecord, Loss, PacketRecord, ProcessRecord, SocketRecord,
+    UnixConnectRecord, kind,
 };
 
 /// A kernel record of random bytes behind a right header.
@@ -31,6 +32,9 @@ fn record() -> impl Strategy<Value = Record> {
             .prop_map(|(kind, random)| Record::Handshake(of_random_bytes::<HandshakeRecord>(kind, &random))),
         (15_u16..=17, random())
             .prop_map(|(kind, random)| Record::Process(of_random_bytes::<ProcessRecord>(kind, &random))),
+        random().prop_map(|random| {
+            Record::UnixConnect(of_random_bytes::<UnixConnectRecord>(kind::UNIX_CONNECT, &random))
+        }),
         (any::<u64>(), any::<u32>(), ".{0,40}", any::<u64>()).prop_map(|(time, netns, cause, count)| {
             let body = HostBody::Loss(Loss { cause, count });
             Record::Host(HostRecord { time: BootTime::from_ns(time), netns, body })
