@@ -12,7 +12,7 @@ impl Script {
         let mut record =
             UnixConnectRecord { header, pid: 812, error, comm: comm("nginx"), ..UnixConnectRecord::default() };
         record.path[..path.len()].copy_from_slice(path);
-        record.path_len = path.len() as u32;
+        record.path_len = u32::try_from(path.len()).unwrap();
         self.records.push(Record::UnixConnect(record));
         self
     }
