@@ -5,6 +5,8 @@ use crate::client::Goodbye;
 use crate::lab::{Family, Host, UNWATCHED, WATCHED};
 use crate::scenario::{Act, Expect, Grade, REFUSED, Scenario, Step, View, Want, every, scenario};
 
+/// A recorder of its own: at other labs' ports there is no silence.
+const ALONE: &[&str] = &["--slow", "9s"];
 /// Checks a second apart.
 const CHECKS: u64 = 4;
 
@@ -29,8 +31,6 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         View::of(stopped.evidence("health-checkers-stopped", "came every 1.0 s"))
     };
     let counted = |view: View, connections| view.connections(connections).health_checks(CHECKS);
-    // a recorder of its own: at other labs' ports there is no silence
-    const ALONE: &[&str] = &["--slow", "9s"];
     vec![
         scenario(
             "inbound-silence",
