@@ -52,6 +52,8 @@ pub struct View {
     pub times: u64,
     /// The counters' `slow`.
     pub slow: u64,
+    /// `open` in the last counters line of the port; `None`: not looked at.
+    pub open: Option<u64>,
     /// The port's `health_check_syn`; `None`: not looked at.
     pub health_checks: Option<u64>,
     /// Verdicts stand for exactly as many failures as the load generators counted.
@@ -90,6 +92,13 @@ impl View {
     #[must_use]
     pub fn exchanges(mut self, exchanges: Exchanges) -> Self {
         self.exchanges = exchanges;
+        self
+    }
+
+    /// So many connections are left open.
+    #[must_use]
+    pub fn open(mut self, count: u64) -> Self {
+        self.open = Some(count);
         self
     }
 

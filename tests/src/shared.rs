@@ -129,7 +129,8 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
         let verdicts =
             verdict_lines(&lines).iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
         let summary: Value = serde_json::from_str(lines.last().context("replay says nothing")?)?;
-        let uncounted = View { connections: None, exchanges: Exchanges::Any, health_checks: None, ..view.clone() };
+        let uncounted =
+            View { connections: None, exchanges: Exchanges::Any, health_checks: None, open: None, ..view.clone() };
         let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
         found.extend(stage.listener_fault(&summary, vantage));
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));

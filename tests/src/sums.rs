@@ -10,6 +10,10 @@ use crate::scenario::{Exchanges, View};
 
 /// Everything that is wrong with the sums of the watched port's counters, and what the summary says of them.
 pub fn faults(counters: &[Value], summary: &Value, view: &View, counted: &Tally) -> Vec<String> {
+    let last_open = || counters.iter().rfind(|line| line["port"] == WATCHED).map(|line| line["open"].clone());
+    if view.open.is_some() && last_open().and_then(|open| open.as_u64()) != view.open {
+        return vec![format!("{:?} connections are open, not {:?}", last_open(), view.open)];
+    }
     let wanted: BTreeMap<String, u64> = match view.exchanges {
         Exchanges::Any => return Vec::new(),
         Exchanges::Exactly(list) => list.iter().map(|(status, count)| (status_key(*status), *count)).collect(),

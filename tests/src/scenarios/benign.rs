@@ -50,6 +50,18 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         ),
         scenario("benign-ephemeral-port-refused", family, one(vec![ephemeral(Host::Server, REFUSED)]), healthy(1)),
         scenario("benign-ephemeral-port-silent", family, one(vec![ephemeral(Host::DeadNear, GIVEN_UP)]), healthy(1)),
+        // three connections that go on, two that are new and over
+        scenario(
+            "benign-connections-of-before",
+            family,
+            vec![Step::Nginx, Step::Flow, Step::Flow, Step::Flow, Step::Record, requests(WATCHED, 2)],
+            Expect {
+                server: View::silent().connections(2..=2).open(3),
+                client: View::silent().connections(2..=2).open(3),
+                both: View::silent().connections(2..=4).open(6),
+                all: None,
+            },
+        ),
         dropped_once("benign-syn-dropped-once-input", family, Place::Server, Chain::Input, 1),
         dropped_once("benign-syn-dropped-once-between", family, Place::Router, Chain::Forward, 0),
     ]

@@ -26,7 +26,7 @@ impl Slot {
     /// The slot that a connection was given.
     #[inline(always)]
     pub(super) fn of_number(number: u16) -> Self {
-        Self(number as u32)
+        Self(u32::from(number))
     }
 
     #[inline(always)]

@@ -355,5 +355,6 @@ fn since(port: u16, now: &PortTotals, last: &PortTotals) -> PortCount {
         filtered: now.filtered.saturating_sub(last.filtered),
         last_syn_ns: now.last_syn_ns,
         health_checks: now.health_checks.saturating_sub(last.health_checks),
+        open: 0,
     }
 }

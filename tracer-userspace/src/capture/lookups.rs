@@ -23,6 +23,8 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 const RESCAN_EVERY: Duration = Duration::from_secs(2);
 /// Most processes, paths and addresses remembered as told.
 const REMEMBERED: usize = 4096;
+/// Namespaces in which connections are counted at the start: each takes a walk through all sockets of the host.
+const COUNTED_MAX: usize = 64;
 /// `ECONNREFUSED`: the peer's answer explains all, no look-up is needed.
 const ECONNREFUSED: u32 = 111;
 
@@ -99,6 +101,27 @@ impl Lookups {
         self.tell_listeners(snapshot, stream);
         stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         self.next_rescan = now.after(RESCAN_EVERY);
+    }
+
+    /// Connections that are there, by watched port.
+    pub(super) fn connections(&mut self) -> BTreeMap<u16, u64> {
+        let mut all = BTreeMap::new();
+        let inodes = self.host.watched_namespaces();
+        if inodes.len() > COUNTED_MAX {
+            log::info!("connections that are there already are counted in {COUNTED_MAX} network namespaces only");
+        }
+        for inode in inodes.into_iter().take(COUNTED_MAX) {
+            match self.host.connections(inode, &self.ports) {
+                Ok(found) => {
+                    for (port, count) in found {
+                        let total: &mut u64 = all.entry(port).or_default();
+                        *total = total.saturating_add(count);
+                    }
+                }
+                Err(error) => log::info!("{error}"),
+            }
+        }
+        all
     }
 
     /// These ports are watched from now on: tells who listens on those that were not before.

@@ -30,7 +30,7 @@ use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
     BootTime, Exchange, ExchangeCounts, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss,
-    PacketRecord, PortCounts, Record, Start, Tick, Watched, kind,
+    PacketRecord, PortCount, PortCounts, Record, Start, Tick, Watched, kind,
 };
 
 /// Most kernel records taken from the ring before the stream gets its turn.
@@ -212,6 +212,27 @@ impl Session {
         stream.extend(self.published.records(now));
         self.lookups.snapshot(now, stream);
         self.follow_servers();
+        self.count_connections(now, stream);
+    }
+
+    /// Puts the connections into the stream that were there before the hooks.
+    fn count_connections(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let open = self.lookups.connections();
+        let mut ports = self.maps.port_counts();
+        for (port, open) in open {
+            if !ports.iter().any(|count| count.port == port) {
+                ports.push(PortCount { port, ..PortCount::default() });
+            }
+            for count in ports.iter_mut().filter(|count| count.port == port) {
+                // what began and ended since the hooks were attached is counted by them
+                let since = count.accepted.saturating_add(count.connected);
+                count.open = open.saturating_add(count.closed).saturating_sub(since);
+            }
+        }
+        ports.sort_unstable_by_key(|count| count.port);
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
+        }
     }
 
     /// Follows the processes that were found to serve a watched port.

@@ -40,8 +40,8 @@ impl PortCounters {
         let port = self.ports.entry(count.port).or_default();
         let made = count.accepted.saturating_add(count.connected);
         port.connections = port.connections.saturating_add(made);
-        port.open = port.open.saturating_add(made).saturating_sub(count.closed);
-        port.changed |= made > 0 || count.closed > 0;
+        port.open = port.open.saturating_add(count.open).saturating_add(made).saturating_sub(count.closed);
+        port.changed |= made > 0 || count.closed > 0 || count.open > 0;
         port.total.syn = port.total.syn.saturating_add(count.syns);
         port.total.health_check_syn = port.total.health_check_syn.saturating_add(count.health_checks);
         if count.last_syn_ns != 0 {
@@ -187,6 +187,9 @@ mod tests {
             .collect();
         assert_eq!(lines, [(80, at(100), 3, 2), (80, at(1100), 1, 3), (80, at(9001), 0, 0)]);
         assert_eq!(counters.connections(), 4);
+        // those of before recording are no connections of this one, and are open
+        counters.add(&PortCount { open: 7, ..count(1, 2) });
+        assert_eq!(said(&mut counters, 12_000).map(|line| (line.connections, line.open)), Some((1, 6)));
         assert_eq!(counters.totals().keys().copied().collect::<Vec<_>>(), [80, 81]);
     }
 

@@ -325,6 +325,13 @@ fn ends(finding: &Finding) -> (SocketAddr, SocketAddr) {
     }
 }
 
+/// What was exhausted meanwhile, if it may explain the finding.
+fn with_pressures(case: &Case<'_>, finding: &Finding, mut evidence: Vec<Evidence>) -> Vec<Evidence> {
+    let span = (case.exchange.started(), finding.time);
+    evidence.extend(case.world.pressures.evidence(finding.slug, finding.record.header.netns, span));
+    evidence
+}
+
 fn verdict(case: &Case<'_>, finding: &Finding, answer: Answer) -> Verdict {
     let Words { mut evidence, mut process, summary, mut next } = (finding.words)(case, finding);
     evidence.extend(answer.equals);
@@ -362,7 +369,7 @@ fn verdict(case: &Case<'_>, finding: &Finding, answer: Answer) -> Verdict {
         cause: answer.cause,
         evidence: with_losses(
             flow_text::evidence(case, finding),
-            evidence,
+            with_pressures(case, finding, evidence),
             case.world,
             case.exchange.started(),
             case.now,

@@ -334,6 +334,10 @@ pub struct PortCount {
     #[n(8)]
     #[cbor(default)]
     pub health_checks: u64,
+    /// Connections that were there before recording began: in the first record only.
+    #[n(9)]
+    #[cbor(default)]
+    pub open: u64,
 }
 
 /// Totals of the watched ports.

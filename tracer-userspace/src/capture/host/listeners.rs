@@ -1,12 +1,13 @@
 //! TCP sockets of a namespace, from the kernel's socket diagnosis (`sock_diag`).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::Parseable as _;
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, Timer};
 
 use super::netlink::{Netlink, NetlinkError};
 
@@ -49,6 +50,46 @@ pub(super) fn listeners(diag: &mut Netlink, ports: Option<&[u16]>) -> Result<Vec
     }
     found.sort_unstable_by_key(|socket| (socket.port, socket.address, socket.inode));
     Ok(found)
+}
+
+/// Connections that are there, by the watched port that they are at: the own one, else the remote one.
+pub(super) fn connections(diag: &mut Netlink, ports: &[u16]) -> Result<BTreeMap<u16, u64>, NetlinkError> {
+    let states = [
+        StateFlags::ESTABLISHED,
+        StateFlags::FIN_WAIT1,
+        StateFlags::FIN_WAIT2,
+        StateFlags::CLOSE_WAIT,
+        StateFlags::LAST_ACK,
+        StateFlags::CLOSING,
+    ];
+    let open = states.into_iter().fold(StateFlags::empty(), |all, state| all | state);
+    // one port is looked for by the kernel, several here
+    let filters: &[(u16, u16)] = match ports {
+        [port] => &[(*port, 0), (0, *port)],
+        _ => &[(0, 0)],
+    };
+    let mut count = BTreeMap::new();
+    for (family, filter) in [AF_INET, AF_INET6].into_iter().flat_map(|family| filters.iter().map(move |f| (family, f)))
+    {
+        let request = request(family, open.clone(), ExtensionFlags::empty(), *filter);
+        let found =
+            diag.dump(&request, |_kind, payload| Ok(watched_port(&InetResponse::parse(payload)?, ports, *filter)));
+        for port in found.map_err(without_tcp_diag)? {
+            let connections: &mut u64 = count.entry(port).or_default();
+            *connections = connections.saturating_add(1);
+        }
+    }
+    Ok(count)
+}
+
+/// The watched port of a connection, if it has one, and was not found by its own port already. What is left of
+/// one in `TIME_WAIT` is none.
+fn watched_port(response: &InetResponse, ports: &[u16], (source, destination): (u16, u16)) -> Option<u16> {
+    let id = &response.header.socket_id;
+    if matches!(response.header.timer, Some(Timer::TimeWait)) || (source == 0 && id.source_port == destination) {
+        return None;
+    }
+    [id.source_port, id.destination_port].into_iter().find(|port| ports.contains(port))
 }
 
 /// How many established flows to `remote` got an ACK within the last second.

@@ -26,7 +26,7 @@ mod lab;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 pub use icmp_sockets::{IcmpCover, IcmpSocketError, IcmpSockets};
@@ -191,6 +191,15 @@ impl Host {
     ) -> Result<Vec<ListeningSocket>, LookupError> {
         let namespace = self.namespaces.get(netns).ok_or(LookupError::Unknown(netns))?;
         self.sockets.ask(namespace, "listeners", |pair| listeners::listeners(&mut pair.diag, ports))
+    }
+
+    /// Connections of a namespace at the watched ports, by port.
+    ///
+    /// # Errors
+    /// [`LookupError`]
+    pub fn connections(&mut self, netns: u32, ports: &[u16]) -> Result<BTreeMap<u16, u64>, LookupError> {
+        let namespace = self.namespaces.get(netns).ok_or(LookupError::Unknown(netns))?;
+        self.sockets.ask(namespace, "connections", |pair| listeners::connections(&mut pair.diag, ports))
     }
 
     /// Route, next hop and progressing flows from a namespace to a remote end.

@@ -4,6 +4,7 @@ use super::IcmpFamilies;
 use super::hooks::HookPlan;
 use super::layout::LayoutError;
 use crate::capture::facts::{Capability, CgroupFacts, Facts, Kallsyms, Lockdown, Support, Via};
+use crate::capture::firewall::TOOLS;
 
 /// Recording cannot start.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +153,12 @@ pub(super) fn lacks(facts: &Facts, sockets: IcmpFamilies) -> Vec<String> {
     }
     if facts.kallsyms != Kallsyms::Readable {
         lacks.push("/proc/kallsyms hides addresses (CAP_SYSLOG is missing, or kernel.kptr_restrict is 2): drops have no function names".to_owned());
+    }
+    if facts.lists_rules == Some(false) {
+        lacks.push(format!(
+            "no tool that lists firewall rules is installed ({}): firewall verdicts do not name the rule",
+            TOOLS.join(", ")
+        ));
     }
     if let Some(CgroupFacts { root: false, path, via }) = &facts.cgroup {
         let place = if *via == Via::Private { "this cgroup namespace" } else { path };

@@ -36,6 +36,7 @@ fn metrics() -> Metrics {
         filtered: 1,
         last_syn_ns: 9,
         health_checks: 0,
+        open: 0,
     };
     let exchanges = ExchangeCount {
         port: 8080,
