@@ -8,6 +8,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::closed;
 use super::handshake;
 use super::icmp;
 use super::kernel::Sock;
@@ -96,7 +97,11 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
             handshake::delivered(ctx, &tcp);
             handshake::syn_at_listener(ctx, &ip, &tcp, sock);
         }
-        tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock),
+        tcp_flag::ACK => {
+            if !closed::at_listener(&bytes, &ip, &tcp, sock) {
+                handshake::ack_at_listener(ctx, &ip, &tcp, sock);
+            }
+        }
         _ => {}
     }
     Some(())

@@ -1,7 +1,7 @@
 //! What is remembered of a followed connection, and where it begins and ends.
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 use tracer_ebpf::http::{Direction, Http, phase};
@@ -10,6 +10,7 @@ use tracer_ebpf::{FLOWS, flow_flag, loss};
 use super::exchanges;
 use super::kernel::Sock;
 use super::maps::layout;
+use super::owner::comm_of_process;
 use super::ports::{Slot, boot_ns, lost};
 
 /// Bits of [`Flow::told`].
@@ -170,7 +171,7 @@ pub(super) fn accepted(sock: Sock, slot: Slot) {
 pub(super) fn connects(sock: Sock, slot: Slot, flags: u32) {
     if let Some(flow) = new(sock.0.0, flags, slot) {
         flow.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-        flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+        flow.comm = comm_of_process();
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         // SAFETY: as above
         unsafe {
             (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len);
+            exchanges::lost_step((*flow).slot);
         }
     }
     if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
@@ -231,14 +232,15 @@ fn payload(
     if flow_ref.directions[0].phase == phase::OPAQUE && flow_ref.http.response_flags & flow_flag::UPGRADED != 0 {
         return true;
     }
+    // SAFETY: as above
+    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
+    let was_lost = direction.phase == phase::LOST || other == phase::LOST;
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
     if egress == 0 && way == REQUEST {
-        late(flow_ref, sock, state);
+        is_late(flow_ref, state);
     }
-    // SAFETY: as above
-    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
     let requests = flow_ref.http.begun;
     let mut window = SegmentWindow {
         ctx,
@@ -252,7 +254,13 @@ fn payload(
     let known = flow_ref.http.request_flags;
     let bytes = (segment.seq, segment.len);
     let done = read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, bytes, now);
+    if !was_lost && direction.phase == phase::LOST {
+        exchanges::lost_step(flow_ref.slot);
+    }
     times(flow_ref, direction.phase, way, now);
+    if done && egress == 0 && way == REQUEST {
+        late(flow_ref, sock, state);
+    }
     let began = flow_ref.http.begun.wrapping_sub(requests);
     let opened = flow_ref.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
@@ -317,15 +325,24 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
     flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
 }
 
-/// Data that comes to a connection which this end closed while it was idle.
+/// Data comes to a connection which this end closed while it was idle: told once it is read.
+#[inline(always)]
+fn is_late(flow: &mut Flow, state: u32) {
+    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
+    if closing && flow.closed_while_idle() {
+        flow.told |= told::LATE_DATA;
+    }
+}
+
 #[inline(always)]
 fn late(flow: &mut Flow, sock: Sock, state: u32) {
-    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
-    if !closing || flow.told & told::LATE_DATA != 0 || !flow.closed_while_idle() {
+    if flow.told & (told::LATE_DATA | told::END) != told::LATE_DATA {
         return;
     }
-    flow.told |= told::LATE_DATA | told::END;
-    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number: 0 });
+    flow.told |= told::END;
+    // its request is the next one, if it is one
+    let number = if flow.http.outstanding() == 0 { 0 } else { flow.http.begun };
+    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number });
 }
 
 /// This end's FIN leaves, behind all that was sent.
