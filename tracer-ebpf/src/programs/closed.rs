@@ -72,11 +72,11 @@ pub(super) fn dropped(skb: Kernel, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) {
     late(bytes, ip, tcp, netns);
 }
 
-/// An ACK has reached a listener: no other socket is there for it (any more). Says whether it is data
-/// that comes too late.
+/// Data has reached a listener: no other socket is there for it (any more). Says whether it comes too
+/// late.
 #[inline(always)]
 pub(super) fn at_listener(bytes: &ContextBytes<'_>, ip: &Ip, tcp: &Tcp, listener: Sock) -> bool {
-    ip.len_from(bytes, ip.payload + tcp.len) != 0 && late(bytes, ip, tcp, listener.netns())
+    late(bytes, ip, tcp, listener.netns())
 }
 
 /// Data came that no connection takes: whether one has just been closed that would have.

@@ -10,13 +10,13 @@ use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
-use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, tell};
 use super::kernel::{AF_INET, Sock};
 use super::maps::SERVERS_CONNECT;
 use super::ports::{boot_ns, watched};
 use super::text::{self, SegmentWindow};
+use super::{early, exchanges};
 
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
@@ -49,7 +49,9 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
     let on_stack = pointer as u64;
     // SAFETY: reads this program's own stack
     let Ok(key) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
-    let Some(flow) = followed(key, place, segment) else { return };
+    // of what reaches a listener there is no connection yet
+    let element = if state == u32::from(tcp_state::LISTEN) { early::key() } else { key };
+    let Some(flow) = followed(element, place, segment) else { return };
     let Some(sock) = Sock::new(key) else { return };
     // SAFETY: elements stay where they are; each direction writes what is its own
     let inbound = unsafe { (*flow).flags } & flow_flag::INBOUND;
@@ -58,6 +60,13 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         // SAFETY: as above
         unsafe { (*flow).seen |= seen::RESET };
         return;
+    }
+    if segment.flags & tcp_flag::SYN != 0 && egress == 1 {
+        // SAFETY: as above
+        let directions = unsafe { &mut (*flow).directions };
+        if directions[0].phase == phase::LOST {
+            *directions = [Direction::starts(segment.seq), Direction::starts(0)];
+        }
     }
     if segment.len != 0 && !payload(ctx, flow, sock, segment, way, state, egress) {
         // SAFETY: the array holds these very programs
@@ -108,13 +117,15 @@ fn segment(skb: *mut __sk_buff) -> Option<Segment> {
         let payload = header + u32::from(*((tcp + 12) as *const u8) >> 4) * 4;
         let all = (*skb).len;
         let len = all.saturating_sub(payload);
-        if (len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0) || flags & tcp_flag::SYN != 0 {
+        if len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0 {
             return None;
         }
+        // data in a SYN comes behind its own sequence number
+        let syn = u32::from(flags & tcp_flag::SYN != 0);
         Some(Segment {
             payload,
             len,
-            seq: u32::from_be(*((tcp + 4) as *const u32)),
+            seq: u32::from_be(*((tcp + 4) as *const u32)).wrapping_add(syn),
             ack: u32::from_be(*((tcp + 8) as *const u32)),
             flags,
         })
