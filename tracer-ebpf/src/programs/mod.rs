@@ -6,6 +6,7 @@ mod checkers;
 mod closed;
 mod connect;
 mod drops;
+mod early;
 mod emit;
 mod exchanges;
 mod flow;
