@@ -1,4 +1,6 @@
 //! What must be said of a scenario, from each vantage.
+//!
+//! long: one word for each thing that a scenario may expect
 
 use std::ops::RangeInclusive;
 

@@ -1,5 +1,7 @@
 //! Look-ups that records trigger: what the engine could not find out from kernel records alone goes
 //! into the stream here, stamped with the time of the record that asked.
+//!
+//! long: one place for all that a record may ask for
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
