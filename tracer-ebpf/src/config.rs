@@ -159,10 +159,12 @@ pub struct Checker {
     pub checks: u64,
     /// When the last was connected (`CLOCK_BOOTTIME`, ns).
     pub last_ns: u64,
-    /// Nanoseconds between the last two; 0 after the first.
+    /// Nanoseconds from one to the next, the longest of late; 0 after the first.
     pub period_ns: u64,
     /// 1 if the last had the `User-Agent` of a health checker, 0 if it said nothing.
     pub by_name: u64,
+    /// How many times in a row the next came after about `period_ns`.
+    pub steady: u64,
 }
 
 /// Value of map `CLOSED`: fields as in the flow record.

@@ -1,11 +1,12 @@
 //! Health checks: connections that said nothing, or whose requests name a health checker. They are counted
 //! apart from clients, and who makes them is remembered, so that it is noticed when they stop.
 
-use aya_ebpf::macros::map;
+use aya_ebpf::macros::{map, raw_tracepoint};
 use aya_ebpf::maps::HashMap;
-use tracer_ebpf::{Checker, Endpoints, HEALTH_CHECKERS, flow_flag};
+use aya_ebpf::programs::RawTracePointContext;
+use tracer_ebpf::{Checker, Endpoints, HEALTH_CHECKERS, flow_flag, tcp_state};
 
-use super::flow::Flow;
+use super::flow::{FLOWS_MAP, Flow};
 use super::kernel::Sock;
 use super::ports::Slot;
 
@@ -14,13 +15,31 @@ use super::ports::Slot;
 #[map]
 static CHECKERS: HashMap<Endpoints, Checker> = HashMap::with_max_entries(HEALTH_CHECKERS, 0);
 
+/// `sock:inet_sock_set_state (sk, oldstate, newstate)`: of interest where a connection is over. Attached before the
+/// program that forgets it, and apart from it, since that one nothing goes without.
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub(crate) fn health_checks(ctx: RawTracePointContext) -> i32 {
+    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
+    let connected = !matches!(old, tcp_state::LISTEN | tcp_state::CLOSE | tcp_state::SYN_SENT | tcp_state::SYN_RECV);
+    if new == tcp_state::CLOSE
+        && connected
+        && let Some(sock) = Sock::new(ctx.arg::<u64>(0))
+        && let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0)
+    {
+        // SAFETY: the socket is locked: nobody else writes the element
+        connection_over(unsafe { &*flow }, sock);
+    }
+    0
+}
+
 /// An accepted connection, seen from its beginning, is over.
 #[inline(always)]
-pub(super) fn connection_over(flow: &Flow, sock: Sock) {
+fn connection_over(flow: &Flow, sock: Sock) {
     let by_name = flow.http.request_flags & flow_flag::HEALTH_CHECK != 0;
     // a FIN counts as one
     let silent = sock.bytes_received() <= 1;
-    if flow.flags & flow_flag::MID_STREAM != 0 || !(by_name || silent) {
+    let whole = flow.flags & (flow_flag::MID_STREAM | flow_flag::INBOUND) == flow_flag::INBOUND;
+    if !whole || !(by_name || silent) {
         return;
     }
     Slot::of_number(flow.slot).count(|totals| totals.health_checks += 1);
@@ -33,12 +52,16 @@ pub(super) fn connection_over(flow: &Flow, sock: Sock) {
     if let Some(known) = CHECKERS.get_ptr_mut(key) {
         // SAFETY: the map's values are Checkers; of two checks at once one may be lost, which changes nothing
         let known = unsafe { &mut *known };
-        known.period_ns = flow.established_ns.wrapping_sub(known.last_ns);
+        let (since, usual) = (flow.established_ns.wrapping_sub(known.last_ns), known.period_ns);
+        let apart = if since > usual { since - usual } else { usual - since };
+        known.steady = if apart <= usual / 4 { known.steady + 1 } else { 0 };
+        // the longest of late: one peer may check in several rhythms
+        known.period_ns = if since > usual { since } else { usual - apart / 8 };
         known.last_ns = flow.established_ns;
         known.checks += 1;
         known.by_name = u64::from(by_name);
         return;
     }
-    let new = Checker { checks: 1, last_ns: flow.established_ns, period_ns: 0, by_name: u64::from(by_name) };
+    let new = Checker { checks: 1, last_ns: flow.established_ns, period_ns: 0, by_name: u64::from(by_name), steady: 0 };
     let _full = CHECKERS.insert(key, new, 0);
 }

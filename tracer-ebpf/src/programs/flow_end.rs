@@ -11,7 +11,7 @@ use super::kernel::Sock;
 use super::maps::{SERVERS, SERVERS_CONNECT};
 use super::ports::{Slot, watched};
 use super::text;
-use super::{checkers, closed, exchanges};
+use super::{closed, exchanges};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -94,9 +94,6 @@ fn ended(sock: Sock, old: u8) {
     let own_close = matches!(old, tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2);
     if inbound && own_close && flow.told & told::END == 0 && flow.closed_while_idle() {
         closed::remember(flow, sock);
-    }
-    if inbound {
-        checkers::connection_over(flow, sock);
     }
     let pending = flow.http.outstanding();
     if pending != 0 {
