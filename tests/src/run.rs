@@ -26,16 +26,12 @@ use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
 /// Scenarios whose verdicts, or counters, are not right yet: each is an open defect.
-const NOT_TOLD_RIGHT: [&str; 17] = [
+const NOT_TOLD_RIGHT: [&str; 13] = [
     "accept-queue-full-abort",
     "app-node-keep-alive",
     "app-timeout-still-waiting",
     "benign-deferred-accept",
     "benign-segments-lost",
-    "chain-crowd",
-    "chain-haproxy",
-    "chain-nginx",
-    "chain-two-hops",
     "incomplete-response",
     "keepalive-race",
     "keepalive-race-forgotten",

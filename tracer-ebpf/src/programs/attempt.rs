@@ -12,6 +12,10 @@ pub(super) struct Attempt {
     /// 1 once a record was sent: the end of the attempt must be told too, whatever it is.
     pub(super) reported: u32,
     pub(super) comm: [u8; 16],
+    /// How far the far end is from the watched port that the task serves, from 1; 0 if the port itself is
+    /// watched.
+    pub(super) distance: u32,
+    pub(super) pad: u32,
 }
 
 /// What is remembered of an inbound attempt in trouble.

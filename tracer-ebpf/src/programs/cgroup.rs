@@ -8,12 +8,13 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::chained;
 use super::handshake;
 use super::icmp;
 use super::kernel::Sock;
 use super::maps::ATTEMPTS;
-use super::packet::{self, ContextBytes};
-use super::ports::watched;
+use super::packet::{self, ContextBytes, Tcp};
+use super::ports::{Slot, watched};
 use super::traffic;
 
 /// Always let the packet pass.
@@ -80,13 +81,20 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
 
 #[inline(always)]
 fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
-    let slot = watched(sock.local_port())?;
+    let watched_slot = watched(sock.local_port());
+    if watched_slot.is_none() && !chained::any() {
+        return None;
+    }
     let bytes = ContextBytes(ctx);
     let ip = packet::ip(&bytes, 0)?;
     if ip.protocol != packet::TCP {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
+    let slot = match watched_slot {
+        Some(slot) => slot,
+        None => chained_slot(&tcp)?,
+    };
     if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
         return None;
     }
@@ -102,14 +110,27 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     Some(())
 }
 
+/// Of a handshake that a server of a watched port began with a listener of another port.
+#[inline(always)]
+fn chained_slot(tcp: &Tcp) -> Option<Slot> {
+    let isn = if tcp.flags & tcp_flag::SYN != 0 { tcp.seq } else { tcp.seq.wrapping_sub(1) };
+    chained::distance_of(isn).map(|_distance| Slot::NONE)
+}
+
 #[inline(always)]
 fn syn_left(sock: Sock) {
-    if watched(sock.remote_port()).is_none() {
+    if watched(sock.remote_port()).is_none() && !chained::any() {
         return;
     }
     if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
         // SAFETY: the socket is locked while it sends a SYN: nobody else writes the element
-        unsafe { (*attempt).syns_sent += 1 };
+        let distance = unsafe {
+            (*attempt).syns_sent += 1;
+            (*attempt).distance
+        };
+        if distance != 0 {
+            chained::syn_left(sock.own_isn(), distance);
+        }
     }
 }
 

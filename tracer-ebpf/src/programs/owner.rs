@@ -5,9 +5,8 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::flow_flag;
 
+use super::chained;
 use super::flow::FLOWS_MAP;
-use super::maps::SERVERS;
-use super::ports::boot_ns;
 
 /// `tcp:tcp_rcv_space_adjust (sk)`: a task has read from a socket.
 #[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
@@ -22,9 +21,8 @@ pub(crate) fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
     flow.pid = pid;
-    if flow.flags & flow_flag::INBOUND != 0 && SERVERS.get_ptr(pid).is_none() {
-        // a full map is filled by user space as well
-        let _full = SERVERS.insert(pid, boot_ns(), 0);
+    if flow.flags & flow_flag::INBOUND != 0 {
+        chained::serves(pid, u32::from(flow.distance));
     }
     0
 }

@@ -7,6 +7,7 @@ use aya_log_ebpf::{debug, warn};
 use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
+use super::chained;
 use super::connect::{syn_follows, unsent_lately};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
@@ -42,12 +43,18 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
 
 #[inline(always)]
 fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
-    let Some(slot) = watched(sock.remote_port()) else { return };
+    let task = bpf_get_current_pid_tgid();
+    let server = chained::distance_from((task >> 32) as u32);
+    let (slot, distance) = match (watched(sock.remote_port()), server) {
+        (Some(slot), _) => (slot, 0),
+        (None, Some(distance)) => (Slot::NONE, distance),
+        (None, None) => return,
+    };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
-    let task = bpf_get_current_pid_tgid();
     syn_follows(task);
+    flow_end::begins(sock, slot, server.is_some());
     let attempt = Attempt {
         started_ns: boot_ns(),
         syns_sent: 0,
@@ -55,6 +62,8 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
         pid: (task >> 32) as u32,
         reported: 0,
         comm: bpf_get_current_comm().unwrap_or([0; 16]),
+        distance,
+        pad: 0,
     };
     if ATTEMPTS.insert(sock.0.0, attempt, 0).is_err() {
         lost(loss::ATTEMPTS_FULL);
@@ -68,7 +77,7 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
 
 #[inline(always)]
 fn attempt_ends(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = watched(sock.remote_port()) else { return };
+    let Some(slot) = slot_of_attempt(sock) else { return };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
@@ -83,6 +92,16 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
     emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
         outgoing(record, sock, attempt, (old, new));
     });
+}
+
+/// Slot of the port that a socket connects to.
+#[inline(always)]
+fn slot_of_attempt(sock: Sock) -> Option<Slot> {
+    match watched(sock.remote_port()) {
+        Some(slot) => Some(slot),
+        None if chained::has_attempt(sock) => Some(Slot::NONE),
+        None => None,
+    }
 }
 
 /// Whether an attempt's success must be told.
@@ -125,12 +144,20 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
 
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = watched(sock.local_port()) else { return };
+    let (slot, distance) = match watched(sock.local_port()) {
+        Some(slot) => (slot, 0),
+        // the far end of a connection that a server of a watched port made, where that is on this host
+        None if chained::any() => match chained::distance_of(sock.isn_of_peer()) {
+            Some(distance) => (Slot::NONE, distance),
+            None => return,
+        },
+        None => return,
+    };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     slot.count(|totals| totals.accepted += 1);
-    flow::accepted(sock, slot);
+    flow::accepted(sock, slot, distance);
     if !trouble_is_recent() {
         return;
     }
@@ -204,7 +231,7 @@ fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
     if sock.state() != tcp_state::SYN_SENT {
         return None;
     }
-    let slot: Slot = watched(sock.remote_port())?;
+    let slot = slot_of_attempt(sock)?;
     let netns = sock.netns();
     (sock.is_tcp() && slot.in_namespace(netns)).then_some((sock, netns))
 }
@@ -248,6 +275,9 @@ fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, sta
             record.pid = attempt.pid;
             record.comm = attempt.comm;
             record.flags |= socket_flag::HAS_TASK;
+            if attempt.distance != 0 {
+                record.flags |= socket_flag::CHAINED;
+            }
         }
         None => record.flags |= socket_flag::MID_STREAM,
     }
