@@ -4,8 +4,9 @@
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
-use tracer_ebpf::{server, tcp_flag};
+use tracer_ebpf::{flow_flag, server, tcp_flag};
 
+use super::flow::{Flow, seen};
 use super::kernel::Sock;
 use super::maps::{ATTEMPTS, SERVERS, SERVERS_CONNECT};
 use super::packet::Tcp;
@@ -49,6 +50,26 @@ pub(super) fn serves(tgid: u32, distance: u32) {
         // a full map is filled by user space as well
         let _full = SERVERS.insert(tgid, value, 0);
     }
+}
+
+/// A process makes an HTTP request of its own: noted once a connection.
+#[inline(always)]
+pub(super) fn requests(flow: &mut Flow) {
+    if flow.flags & flow_flag::INBOUND != 0 || flow.seen & seen::FORWARDS != 0 {
+        return;
+    }
+    flow.seen |= seen::FORWARDS;
+    if let Some(known) = SERVERS.get_ptr_mut(flow.pid) {
+        // SAFETY: the map's element: whoever else writes it at the same time writes the same
+        unsafe { *known |= server::FORWARDS };
+    }
+}
+
+/// Whether a process has made HTTP requests of its own.
+#[inline(always)]
+pub(super) fn forwards(tgid: u32) -> bool {
+    // SAFETY: the map's element: one load
+    SERVERS.get_ptr(tgid).is_some_and(|known| unsafe { *known } & server::FORWARDS != 0)
 }
 
 #[inline(always)]

@@ -30,6 +30,8 @@ pub(super) mod seen {
     pub(crate) const RESET: u32 = 1 << 0;
     /// This end's FIN was seen leaving.
     pub(crate) const FIN: u32 = 1 << 1;
+    /// It is known of its process that it makes requests of its own.
+    pub(crate) const FORWARDS: u32 = 1 << 2;
 }
 
 /// A followed connection: element of [`FLOWS`].

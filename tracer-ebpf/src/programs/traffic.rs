@@ -10,6 +10,7 @@ use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
+use super::chained;
 use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, tell};
@@ -256,6 +257,7 @@ fn payload(
     let began = flow_ref.http.begun.wrapping_sub(requests);
     let opened = flow_ref.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
+        chained::requests(flow_ref);
         exchanges::count(flow_ref.slot, |totals| {
             totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);
             totals.tls += u64::from(opened & flow_flag::TLS != 0);

@@ -184,7 +184,9 @@ impl KernelMaps {
     /// Follows these processes: they serve a watched port.
     pub(super) fn add_servers(&mut self, pids: impl IntoIterator<Item = u32>, now: BootTime) {
         for pid in pids {
-            if let Err(error) = self.servers.insert(pid, now.as_ns() & server::TIME, 0) {
+            // what is known of it stays, but that it is no farther away
+            let value = self.servers.get(&pid, 0).map_or(now.as_ns() & server::TIME, |known| known & !server::DISTANCE);
+            if let Err(error) = self.servers.insert(pid, value, 0) {
                 log::debug!("process {pid} is not followed: {error}");
                 self.servers_lost = self.servers_lost.saturating_add(1);
             }

@@ -64,7 +64,12 @@ impl Span {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It could not connect.
-    Attempt(Box<Attempt>, Box<rules::Finding>),
+    Attempt {
+        attempt: Box<Attempt>,
+        finding: Box<rules::Finding>,
+        /// It gave up so early that only a proxy's answer makes a failure of it.
+        weak: bool,
+    },
     /// Its request failed.
     Exchange(Box<Verdict>),
 }
@@ -73,7 +78,7 @@ impl Failure {
     /// What it was, and at which remote end.
     fn name(&self) -> (Slug, Option<std::net::SocketAddr>) {
         match self {
-            Self::Attempt(_, finding) => (finding.slug, Some(finding.flow.responder.socket_addr())),
+            Self::Attempt { finding, .. } => (finding.slug, Some(finding.flow.responder.socket_addr())),
             Self::Exchange(verdict) => {
                 let inbound = verdict.role == crate::verdict::Role::Inbound;
                 (verdict.slug, if inbound { verdict.local } else { verdict.remote })
@@ -83,9 +88,14 @@ impl Failure {
 
     fn expected_status(&self) -> Option<u16> {
         match self {
-            Self::Attempt(_, finding) => finding.expected_status,
+            Self::Attempt { finding, .. } => finding.expected_status,
             Self::Exchange(verdict) => verdict.expected_status,
         }
+    }
+
+    /// Whether it may be why a request was answered so.
+    fn may_cause(&self, request: &Request) -> bool {
+        !matches!(self, Self::Attempt { weak: true, .. }) || (request.by_proxy && request.is_gateway_error())
     }
 
     /// What it was answered with.
@@ -114,6 +124,8 @@ struct Request {
     span: Span,
     text: Text,
     status: Option<u16>,
+    /// The process is of a program whose purpose is to pass requests on.
+    by_proxy: bool,
     /// Its cause was looked for, and found.
     explained: bool,
 }
@@ -122,6 +134,10 @@ impl Request {
     /// A failed connect explains a server's error, or no answer at all.
     fn may_come_of_attempt(&self) -> bool {
         self.status.is_none_or(|status| status >= 500)
+    }
+
+    fn is_gateway_error(&self) -> bool {
+        matches!(self.status, Some(502..=504))
     }
 }
 
@@ -132,6 +148,18 @@ struct Process {
     /// What ended by then may have been thrown out.
     forgotten_until: BootTime,
     last: BootTime,
+}
+
+/// A request that came to a process, and what it answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: ExchangeId,
+    pub(super) span: Span,
+    pub(super) text: Text,
+    /// `None`: nothing.
+    pub(super) status: Option<u16>,
+    /// The process is of a program whose purpose is to pass requests on.
+    pub(super) by_proxy: bool,
 }
 
 /// What was found of a request.
@@ -169,10 +197,11 @@ impl Causes {
     }
 
     /// A process answered a request with what is worth telling, or not at all.
-    pub(super) fn asked(&mut self, pid: u32, id: ExchangeId, span: Span, text: Text, status: Option<u16>) {
+    pub(super) fn asked(&mut self, pid: u32, asked: Asked) {
+        let Asked { id, span, text, status, by_proxy } = asked;
         let process = self.process(pid, span.to);
         if let Some(known) = process.requests.iter_mut().rev().find(|known| known.id == id) {
-            *known = Request { id, span, text, status, explained: known.explained };
+            *known = Request { id, span, text, status, by_proxy, explained: known.explained };
             return;
         }
         if process.requests.len() >= KEPT_OF_EACH
@@ -181,7 +210,7 @@ impl Causes {
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.from);
         }
-        process.requests.push_back(Request { id, span, text, status, explained: false });
+        process.requests.push_back(Request { id, span, text, status, by_proxy, explained: false });
     }
 
     /// Whether a process has answered a server's error for a request of its own that took this time.
@@ -191,6 +220,14 @@ impl Causes {
             let failed = request.status.is_some_and(|status| status >= 500);
             failed && request.span.contains(span) && request.text.fits(text)
         })
+    }
+
+    /// Whether anything fits a request that a gateway answered for; true of other requests.
+    pub(super) fn may_explain(&self, pid: u32, id: ExchangeId) -> bool {
+        let process = self.processes.get(&pid);
+        let request = process.and_then(|process| process.requests.iter().rev().find(|request| request.id == id));
+        let Some((process, request)) = process.zip(request) else { return true };
+        !request.is_gateway_error() || !process.pool(request).is_empty()
     }
 
     /// The cause of a request's failure, if exactly one fits. It is taken: it explains no other.
@@ -260,7 +297,7 @@ impl Process {
         if !same.is_empty() {
             return same;
         }
-        let mut attempts = within(&|_, failed| failed.text.is_none());
+        let mut attempts = within(&|_, failed| failed.text.is_none() && failed.failure.may_cause(request));
         if attempts.iter().any(|at| self.is_expected(request.status, *at)) {
             attempts.retain(|at| self.is_expected(request.status, *at));
         }

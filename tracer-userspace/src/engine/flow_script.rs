@@ -1,7 +1,7 @@
 //! The tests' language, its words about established connections, exchanges and processes.
 
 use super::evidence::address_bytes;
-use super::script::{CLIENT, NETFILTER_DROP, OTHER, SERVER, Script, comm};
+use super::script::{CLIENT, NETFILTER_DROP, OTHER, PORT, SERVER, Script, comm};
 use crate::record::{
     BODY_CHUNKED, BODY_UNKNOWN, Exchange, FlowRecord, HostBody, ProcessRecord, Record, flow_event, flow_flag, kind,
     packet_flag, process_flag, stage, tcp_flag, tcp_state,
