@@ -5,6 +5,7 @@
 //! only if nothing fits better. Whatever fits must lie within the time that the request took.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::flows::ExchangeId;
@@ -54,9 +55,9 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether the other was a part of this.
-    fn contains(self, other: Self) -> bool {
-        other.from >= self.from && other.to <= self.to.after(CAUSE_SLACK)
+    /// Whether the other was a part of this, or ended so little later.
+    fn contains(self, other: Self, slack: Duration) -> bool {
+        other.from >= self.from && other.to <= self.to.after(slack)
     }
 }
 
@@ -110,11 +111,20 @@ impl Failure {
 #[derive(Debug)]
 struct Failed {
     span: Span,
+    /// How long after the request's answer it may have ended: not at all, if it was told by others.
+    slack: Duration,
     /// `None`: it did not come to a request.
     text: Option<Text>,
     failure: Failure,
     /// The request that it was the cause of.
     claimed: bool,
+}
+
+impl Failed {
+    /// Whether it lies within the time that a request took.
+    fn is_part_of(&self, request: &Request) -> bool {
+        request.span.contains(self.span, self.slack)
+    }
 }
 
 /// A request that a process did not answer well.
@@ -185,15 +195,16 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// Something that a process had asked for failed.
-    pub(super) fn failed(&mut self, pid: u32, span: Span, text: Option<Text>, failure: Failure) {
+    /// Something that a process had asked for failed: it gave that up itself, or was told.
+    pub(super) fn failed(&mut self, pid: u32, span: Span, text: Option<Text>, failure: Failure, given_up: bool) {
+        let slack = if given_up { CAUSE_SLACK } else { Duration::ZERO };
         let process = self.process(pid, span.to);
         if process.failed.len() >= KEPT_OF_EACH
             && let Some(gone) = process.failed.pop_front()
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.to);
         }
-        process.failed.push_back(Failed { span, text, failure, claimed: false });
+        process.failed.push_back(Failed { span, slack, text, failure, claimed: false });
     }
 
     /// A process answered a request with what is worth telling, or not at all.
@@ -218,7 +229,7 @@ impl Causes {
         let Some(process) = self.processes.get(&pid) else { return false };
         process.requests.iter().any(|request| {
             let failed = request.status.is_some_and(|status| status >= 500);
-            failed && request.span.contains(span) && request.text.fits(text)
+            failed && request.span.contains(span, CAUSE_SLACK) && request.text.fits(text)
         })
     }
 
@@ -283,7 +294,7 @@ impl Process {
     fn pool(&self, request: &Request) -> Vec<usize> {
         let within = |fits: &dyn Fn(usize, &Failed) -> bool| -> Vec<usize> {
             let all = self.failed.iter().enumerate();
-            let open = all.filter(|(_, failed)| !failed.claimed && request.span.contains(failed.span));
+            let open = all.filter(|(_, failed)| !failed.claimed && failed.is_part_of(request));
             open.filter(|(at, failed)| fits(*at, failed)).map(|(at, _)| at).collect()
         };
         let relayed = within(&|at, _| self.relays(request, at));
@@ -339,7 +350,7 @@ impl Process {
     /// Other unexplained requests whose candidates share some with these: their statuses and those.
     fn rivals(&self, request: &Request, pool: &[usize]) -> Vec<(Option<u16>, Vec<usize>)> {
         let shares = |other: &&Request| {
-            let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| other.span.contains(failed.span));
+            let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| failed.is_part_of(other));
             other.id != request.id && !other.explained && pool.iter().any(overlaps)
         };
         let pools = self.requests.iter().filter(shares).map(|other| (other.status, self.pool(other)));

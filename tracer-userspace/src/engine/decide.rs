@@ -106,12 +106,13 @@ impl Engine {
             self.say(&attempt, &finding, out);
         }
         if let Some(task) = attempt.own.as_ref().and_then(|own| own.task) {
+            let given_up = attempt.first_answer().is_none();
             let closed = || attempt.closed().map_or(finding.time, |closed| closed.min(finding.time));
             // connect() had come back by then, though it was found out later
             let to = if unsent(&attempt).is_some() { attempt.started } else { closed() };
             let span = Span { from: attempt.started, to };
             let failure = Failure::Attempt { attempt, finding: Box::new(finding), weak };
-            self.causes.failed(task.pid, span, None, failure);
+            self.causes.failed(task.pid, span, None, failure, given_up);
         }
     }
 

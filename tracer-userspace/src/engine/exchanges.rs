@@ -204,7 +204,8 @@ impl Engine {
             self.fold.add(key, brief, || verdict.clone(), out);
         }
         let text = Text::of(exchange.heads.as_deref());
-        self.causes.failed(initiator, span(exchange), Some(text), Failure::Exchange(Box::new(verdict)));
+        let given_up = is_given_up(exchange);
+        self.causes.failed(initiator, span(exchange), Some(text), Failure::Exchange(Box::new(verdict)), given_up);
     }
 
     /// Who answered, and why so.
@@ -297,6 +298,12 @@ fn origin(finding: &Finding, found: &Found<'_>) -> Option<&'static str> {
         _ if forwards && (gateway || is_proxy(record)) => "proxy",
         _ => "app",
     })
+}
+
+/// Whether the process that asked ended it, not its peer.
+fn is_given_up(exchange: &Exchange) -> bool {
+    let ends = [flow_event::RESPONSE, flow_event::FIN_RECEIVED, flow_event::RESET_RECEIVED, flow_event::TIMED_OUT];
+    exchange.outbound.as_ref().is_none_or(|end| end.first_of(&ends).is_none())
 }
 
 /// From when to when it was worked on.
