@@ -96,7 +96,16 @@ impl Failure {
 
     /// Whether it may be why a request was answered so.
     fn may_cause(&self, request: &Request) -> bool {
-        !matches!(self, Self::Attempt { weak: true, .. }) || (request.by_proxy && request.is_gateway_error())
+        let by_gateway = request.by_proxy && request.is_gateway_error();
+        match self {
+            Self::Attempt { weak, .. } if *weak && !by_gateway => false,
+            // a time-out of the proxy's is no refusal
+            Self::Attempt { finding, .. } => {
+                !(by_gateway && request.status == Some(504)) || finding.expected_status == Some(504)
+            }
+            // a proxy passes on what it was answered; if it answers otherwise, it was not answered so
+            Self::Exchange(_) => !request.by_proxy || self.status().is_none(),
+        }
     }
 
     /// What it was answered with.
@@ -304,7 +313,8 @@ impl Process {
         if !request.may_come_of_attempt() {
             return Vec::new();
         }
-        let same = within(&|_, failed| failed.text.as_ref().is_some_and(|text| text.fits(&request.text)));
+        let fits = |failed: &Failed| failed.text.as_ref().is_some_and(|text| text.fits(&request.text));
+        let same = within(&|_, failed| fits(failed) && failed.failure.may_cause(request));
         if !same.is_empty() {
             return same;
         }

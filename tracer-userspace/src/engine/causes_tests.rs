@@ -183,6 +183,21 @@ fn a_retry_that_succeeded_elsewhere_is_no_cause() {
 }
 
 #[test]
+fn a_proxy_does_not_make_one_failure_of_another() {
+    // a time-out is no refusal
+    check(asked(refused(script(), 50, 12, 13), 1, 10, 2021, "/a", 504), &["app-status inbound certain 504 by proxy"]);
+    // another request for the same path got the upstream's own error, while this one's connect failed
+    let s = refused(passed_on(script(), 50, 12, "/a").at(13).answers(500), 51, 12, 14);
+    let s = asked(asked(s, 1, 10, 15, "/a", 502), 2, 10, 15, "/a", 500);
+    let upstream = "app-status inbound certain 500 by upstream <- app-status outbound certain 500";
+    check(s, &[&format!("app-status inbound certain 502 by proxy <- {DOWN}"), upstream]);
+    // an app may make one of another
+    let s = passed_on(script(), 50, 12, "/a").owned_by(APP, "node").at(13).answers(500);
+    let s = s.usual_ends().at(10).inbound(1).owned_by(APP, "node").get("/a").at(14).answers(502);
+    check(s, &["app-status inbound certain 502 by proxy <- app-status outbound certain 500"]);
+}
+
+#[test]
 fn what_cannot_be_told_apart_is_not() {
     // two requests at once, and both connects failed
     let s = refused(refused(script(), 50, 12, 14), 51, 13, 15);
