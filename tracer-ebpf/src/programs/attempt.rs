@@ -18,6 +18,12 @@ pub(super) struct Attempt {
     pub(super) pad: u32,
 }
 
+impl Attempt {
+    /// What a new element is made of: the stack has no room for it.
+    pub(super) const UNKNOWN: &'static Self =
+        &Self { started_ns: 0, syns_sent: 0, retransmits: 0, pid: 0, reported: 0, comm: [0; 16], distance: 0, pad: 0 };
+}
+
 /// What is remembered of an inbound attempt in trouble.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -32,9 +32,12 @@ pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
     match (old, new) {
         (_, tcp_state::SYN_SENT) => attempt_begins(ctx, sock),
+        // the SYNs of both ends crossed (RFC 9293, 3.5): the attempt goes on
+        (tcp_state::SYN_SENT, tcp_state::SYN_RECV) => {}
         (tcp_state::SYN_SENT, _) => attempt_ends(sock, old, new),
         (_, tcp_state::LISTEN) | (tcp_state::LISTEN, tcp_state::CLOSE) => listener_changes(sock, old, new),
         (tcp_state::SYN_RECV, tcp_state::ESTABLISHED) => accepted(sock, old, new),
+        (tcp_state::SYN_RECV, tcp_state::CLOSE) => crossed_attempt_ends(sock, new),
         (tcp_state::SYN_RECV | tcp_state::CLOSE | tcp_state::LISTEN, _) => {}
         (_, tcp_state::CLOSE) => closed(sock),
         _ => {}
@@ -55,24 +58,31 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     }
     syn_follows(task);
     flow_end::begins(sock, slot, server.is_some());
-    let attempt = Attempt {
-        started_ns: boot_ns(),
-        syns_sent: 0,
-        retransmits: 0,
-        pid: (task >> 32) as u32,
-        reported: 0,
-        comm: bpf_get_current_comm().unwrap_or([0; 16]),
-        distance,
-        pad: 0,
-    };
-    if ATTEMPTS.insert(sock.0.0, attempt, 0).is_err() {
-        lost(loss::ATTEMPTS_FULL);
+    let Some(attempt) = new_attempt(sock.0.0) else {
         if layout!(verbose) != 0 {
             warn!(ctx, "the map of attempts is full");
         }
-    } else if layout!(verbose) != 0 {
+        return;
+    };
+    attempt.started_ns = boot_ns();
+    attempt.pid = (task >> 32) as u32;
+    attempt.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    attempt.distance = distance;
+    if layout!(verbose) != 0 {
         debug!(ctx, "pid {} connects to port {}", attempt.pid, sock.remote_port());
     }
+}
+
+/// A new element of [`ATTEMPTS`]; counts what is lost.
+#[inline(always)]
+fn new_attempt(key: u64) -> Option<&'static mut Attempt> {
+    let inserted = ATTEMPTS.insert(key, Attempt::UNKNOWN, 0);
+    if inserted.is_err() {
+        lost(loss::ATTEMPTS_FULL);
+        return None;
+    }
+    // SAFETY: the element stays where it is while its socket is in SYN_SENT; the socket is locked
+    ATTEMPTS.get_ptr_mut(key).map(|attempt| unsafe { &mut *attempt })
 }
 
 #[inline(always)]
@@ -88,10 +98,10 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
             return;
         }
     }
-    let attempt = take(sock);
     emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
-        outgoing(record, sock, attempt, (old, new));
+        outgoing(record, sock, (old, new));
     });
+    let _absent = ATTEMPTS.remove(sock.0.0);
 }
 
 /// Slot of the port that a socket connects to.
@@ -104,6 +114,18 @@ fn slot_of_attempt(sock: Sock) -> Option<Slot> {
     }
 }
 
+/// An attempt ends whose SYN crossed the other end's, if it was one.
+#[inline(always)]
+fn crossed_attempt_ends(sock: Sock, new: u8) {
+    if ATTEMPTS.get_ptr(sock.0.0).is_none() {
+        return;
+    }
+    attempt_ends(sock, tcp_state::SYN_SENT, new);
+    if new == tcp_state::ESTABLISHED {
+        flow::connected(sock);
+    }
+}
+
 /// Whether an attempt's success must be told.
 #[inline(always)]
 fn is_told(sock: Sock) -> bool {
@@ -112,18 +134,6 @@ fn is_told(sock: Sock) -> bool {
         let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
         reported != 0 || unsent_lately(pid)
     })
-}
-
-/// Removes what is remembered of an attempt.
-#[inline(always)]
-fn take(sock: Sock) -> Option<Attempt> {
-    let key = sock.0.0;
-    // SAFETY: copied at once; only this socket's own events write the element
-    let attempt = unsafe { ATTEMPTS.get(key) }.copied();
-    if attempt.is_some() {
-        let _absent = ATTEMPTS.remove(key);
-    }
-    attempt
 }
 
 #[inline(always)]
@@ -142,16 +152,20 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
     });
 }
 
+/// How far the far end is of a connection that a server of a watched port made, where this is that end.
+#[inline(always)]
+fn chained_distance(sock: Sock) -> Option<u32> {
+    if chained::any() { chained::distance_of(sock.isn_of_peer()) } else { None }
+}
+
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
     let (slot, distance) = match watched(sock.local_port()) {
         Some(slot) => (slot, 0),
-        // the far end of a connection that a server of a watched port made, where that is on this host
-        None if chained::any() => match chained::distance_of(sock.isn_of_peer()) {
+        None => match chained_distance(sock) {
             Some(distance) => (Slot::NONE, distance),
-            None => return,
+            None => return crossed_attempt_ends(sock, new),
         },
-        None => return,
     };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
@@ -239,17 +253,13 @@ fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
 /// Sends a record of an attempt that goes on, and notes that its end must be told.
 #[inline(always)]
 fn tell(kind: u16, sock: Sock, netns: u32, error: u32) {
-    let key = sock.0.0;
-    let attempt = ATTEMPTS.get_ptr_mut(key).map(|attempt| {
+    if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
         // SAFETY: the socket is locked; a lost update would only repeat the same 1
-        unsafe {
-            (*attempt).reported = 1;
-            *attempt
-        }
-    });
+        unsafe { (*attempt).reported = 1 };
+    }
     let state = sock.state();
     emit(header::<SocketRecord>(kind, netns), |record: &mut SocketRecord| {
-        outgoing(record, sock, attempt, (state, state));
+        outgoing(record, sock, (state, state));
         if error != 0 {
             record.error = error;
         }
@@ -258,7 +268,7 @@ fn tell(kind: u16, sock: Sock, netns: u32, error: u32) {
 
 /// Fills in what is known of an outgoing attempt.
 #[inline(always)]
-fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, states: (u8, u8)) {
+fn outgoing(record: &mut SocketRecord, sock: Sock, states: (u8, u8)) {
     identify(record, sock, states);
     record.error = sock.error();
     if record.error == 0 {
@@ -267,8 +277,10 @@ fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, sta
     if record.tuple.src_port != 0 {
         record.isn = sock.own_isn();
     }
-    match attempt {
+    match ATTEMPTS.get_ptr(sock.0.0) {
         Some(attempt) => {
+            // SAFETY: the map's element; the socket is locked
+            let attempt = unsafe { &*attempt };
             record.started_ns = attempt.started_ns;
             record.syns_sent = attempt.syns_sent;
             record.retransmits = attempt.retransmits;
@@ -286,7 +298,7 @@ fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, sta
 /// Fills in which socket it is.
 #[inline(always)]
 fn identify(record: &mut SocketRecord, sock: Sock, states: (u8, u8)) {
-    record.tuple = sock.tuple();
+    sock.write_tuple(&mut record.tuple);
     record.inode = sock.inode();
     if sock.family() == AF_INET6 {
         record.flags |= socket_flag::V6_SOCKET;
