@@ -114,7 +114,7 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
 #[inline(always)]
 fn chained_slot(tcp: &Tcp) -> Option<Slot> {
     let isn = if tcp.flags & tcp_flag::SYN != 0 { tcp.seq } else { tcp.seq.wrapping_sub(1) };
-    chained::distance_of(isn).map(|_distance| Slot::NONE)
+    (chained::distance_of(isn) != 0).then_some(Slot::NONE)
 }
 
 #[inline(always)]

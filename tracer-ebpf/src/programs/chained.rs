@@ -33,13 +33,15 @@ pub(super) fn any() -> bool {
     SERVERS_CONNECT.get(0).is_some_and(|any| *any != 0)
 }
 
-/// How far the far ends of a process's connections are from the watched port, from 1; `None` if it serves
-/// none, or at the end of the longest chain.
+/// How far the far ends of a process's connections are from the watched port, from 1; 0 if it serves none, or
+/// at the end of the longest chain. (Of an `Option` the compiler would spill a number that is not there, which
+/// the verifier refuses.)
 #[inline(always)]
-pub(super) fn distance_from(tgid: u32) -> Option<u32> {
+pub(super) fn distance_from(tgid: u32) -> u32 {
+    let Some(known) = SERVERS.get_ptr(tgid) else { return 0 };
     // SAFETY: the map's element: one load
-    let own = unsafe { *SERVERS.get_ptr(tgid)? } & server::DISTANCE;
-    (own < server::FARTHEST).then_some(own as u32 + 1)
+    let own = unsafe { *known } & server::DISTANCE;
+    if own < server::FARTHEST { own as u32 + 1 } else { 0 }
 }
 
 /// Follows a process at this distance, unless it is followed already.
@@ -85,16 +87,16 @@ pub(super) fn syn_left(isn: u32, distance: u32) {
     let _in_bounds = SYNS.set(isn & (PLACES - 1), element, 0);
 }
 
-/// How far the far end of the connection is whose SYN had this sequence number; `None` if it is nobody's.
+/// How far the far end of the connection is whose SYN had this sequence number; 0 if it is nobody's.
 #[inline(always)]
-pub(super) fn distance_of(isn: u32) -> Option<u32> {
+pub(super) fn distance_of(isn: u32) -> u32 {
     if !any() {
-        return None;
+        return 0;
     }
-    let element = *SYNS.get(isn & (PLACES - 1))?;
+    let Some(&element) = SYNS.get(isn & (PLACES - 1)) else { return 0 };
     let left = (element >> SEQ_BITS) & ((1 << MOMENT_BITS) - 1);
     let recent = moment().wrapping_sub(left) & ((1 << MOMENT_BITS) - 1) < ANSWERED_WITHIN;
-    (element as u32 == isn && element != 0 && recent).then_some((element >> (SEQ_BITS + MOMENT_BITS)) as u32)
+    if element as u32 == isn && recent { (element >> (SEQ_BITS + MOMENT_BITS)) as u32 } else { 0 }
 }
 
 /// Whether a SYN or SYN-ACK belongs to such an attempt. Before it has left, only its socket tells.
@@ -104,7 +106,7 @@ pub(super) fn has_handshake(tcp: &Tcp, owner: Option<Sock>) -> bool {
         return false;
     }
     let isn = if tcp.flags & tcp_flag::ACK == 0 { tcp.seq } else { tcp.ack.wrapping_sub(1) };
-    distance_of(isn).is_some() || owner.is_some_and(has_attempt)
+    distance_of(isn) != 0 || owner.is_some_and(has_attempt)
 }
 
 /// Whether a socket is such an attempt's.

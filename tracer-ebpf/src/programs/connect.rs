@@ -55,7 +55,7 @@ fn of_interest(ctx: &SockAddrContext) -> Option<*mut bpf_sock_addr> {
     if unsafe { (*address).protocol } != TCP {
         return None;
     }
-    let serves = || chained::distance_from((bpf_get_current_pid_tgid() >> 32) as u32).is_some();
+    let serves = || chained::distance_from((bpf_get_current_pid_tgid() >> 32) as u32) != 0;
     (watched(port(address)).is_some() || serves()).then_some(address)
 }
 

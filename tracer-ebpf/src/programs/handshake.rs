@@ -225,7 +225,9 @@ fn syn_ack_again(sock: Sock, request: Sock) -> Option<()> {
     }
     let isn = request.0.read(layout!(req_rcv_isn))?;
     if chained {
-        chained::distance_of(isn)?;
+        if chained::distance_of(isn) == 0 {
+            return None;
+        }
         queues.flags |= handshake_flag::CHAINED;
     }
     let tuple = request.tuple();

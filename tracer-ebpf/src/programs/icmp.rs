@@ -26,7 +26,7 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
     }
     let tcp = packet::quoted_tcp(bytes, inner.payload)?;
     let is_watched = record_kind != kind::ICMP_RECEIVED || watched(tcp.dst_port).is_some();
-    if !is_watched && chained::distance_of(tcp.seq).is_none() {
+    if !is_watched && chained::distance_of(tcp.seq) == 0 {
         return None;
     }
     if !is_watched_namespace(netns) {

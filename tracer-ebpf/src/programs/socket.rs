@@ -48,16 +48,16 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
 fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     let task = bpf_get_current_pid_tgid();
     let server = chained::distance_from((task >> 32) as u32);
-    let (slot, distance) = match (watched(sock.remote_port()), server) {
-        (Some(slot), _) => (slot, 0),
-        (None, Some(distance)) => (Slot::NONE, distance),
-        (None, None) => return,
+    let (slot, distance) = match watched(sock.remote_port()) {
+        Some(slot) => (slot, 0),
+        None if server != 0 => (Slot::NONE, server),
+        None => return,
     };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     syn_follows(task);
-    flow_end::begins(sock, slot, server.is_some());
+    flow_end::begins(sock, slot, server != 0);
     let Some(attempt) = new_attempt(sock.0.0) else {
         if layout!(verbose) != 0 {
             warn!(ctx, "the map of attempts is full");
@@ -152,10 +152,10 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
     });
 }
 
-/// How far the far end is of a connection that a server of a watched port made, where this is that end.
+/// How far the far end is of a connection that a server of a watched port made, where this is that end; else 0.
 #[inline(always)]
-fn chained_distance(sock: Sock) -> Option<u32> {
-    if chained::any() { chained::distance_of(sock.isn_of_peer()) } else { None }
+fn chained_distance(sock: Sock) -> u32 {
+    if chained::any() { chained::distance_of(sock.isn_of_peer()) } else { 0 }
 }
 
 #[inline(always)]
@@ -163,8 +163,8 @@ fn accepted(sock: Sock, old: u8, new: u8) {
     let (slot, distance) = match watched(sock.local_port()) {
         Some(slot) => (slot, 0),
         None => match chained_distance(sock) {
-            Some(distance) => (Slot::NONE, distance),
-            None => return crossed_attempt_ends(sock, new),
+            0 => return crossed_attempt_ends(sock, new),
+            distance => (Slot::NONE, distance),
         },
     };
     if !sock.is_tcp() || !slot.has(sock) {
