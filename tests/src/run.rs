@@ -26,22 +26,7 @@ use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
 /// Scenarios whose verdicts, or counters, are not right yet: each is an open defect.
-const NOT_TOLD_RIGHT: [&str; 14] = [
-    "accept-queue-full-abort",
-    "app-node-keep-alive",
-    "app-timeout-still-waiting",
-    "benign-deferred-accept",
-    "benign-fast-open",
-    "benign-segments-lost",
-    "incomplete-response",
-    "keepalive-race",
-    "keepalive-race-forgotten",
-    "malformed-response",
-    "peer-vanished",
-    "premature-close-io-uring",
-    "protocol-mismatch-plain-to-tls",
-    "protocol-mismatch-tls-reset",
-];
+const NOT_TOLD_RIGHT: [&str; 0] = [];
 
 /// Why a scenario cannot run on this machine; `None` if it can.
 pub fn missing(scenario: &Scenario) -> Option<String> {

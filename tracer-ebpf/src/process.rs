@@ -19,8 +19,11 @@ pub mod server {
     pub const DISTANCE: u64 = 0x7;
     /// It has made HTTP requests of its own.
     pub const FORWARDS: u64 = 1 << 3;
+    /// It could not connect, and has not connected since: its next success is told, since what it had asked
+    /// for there it may have got elsewhere.
+    pub const REFUSED: u64 = 1 << 4;
     /// Bits that are the time's.
-    pub const TIME: u64 = !0xf;
+    pub const TIME: u64 = !0x1f;
     /// Processes at this distance are the last that are followed: no chain is told any further.
     pub const FARTHEST: u64 = 4;
 }

@@ -67,6 +67,32 @@ pub(super) fn requests(flow: &mut Flow) {
     }
 }
 
+/// A process could not connect.
+#[inline(always)]
+pub(super) fn refused(tgid: u32) {
+    if let Some(known) = SERVERS.get_ptr_mut(tgid) {
+        // SAFETY: as above
+        unsafe { *known |= server::REFUSED };
+    }
+}
+
+/// A process has connected; says whether the last time it could not.
+#[inline(always)]
+pub(super) fn was_refused(tgid: u32) -> bool {
+    if !any() {
+        return false;
+    }
+    let Some(known) = SERVERS.get_ptr_mut(tgid) else { return false };
+    // SAFETY: the map's element
+    unsafe {
+        let refused = *known & server::REFUSED != 0;
+        if refused {
+            *known &= !server::REFUSED;
+        }
+        refused
+    }
+}
+
 /// Whether a process has made HTTP requests of its own.
 #[inline(always)]
 pub(super) fn forwards(tgid: u32) -> bool {

@@ -22,7 +22,9 @@ const ABORTED: u32 = 103;
 pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
     match (old, new) {
         (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
-        (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => closes(sock),
+        (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => {
+            closes(sock, new)
+        }
         (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
         (tcp_state::LISTEN | tcp_state::CLOSE, _) | (_, tcp_state::SYN_SENT) => {}
         (_, tcp_state::CLOSE) => ended(sock, old),
@@ -49,14 +51,21 @@ pub(super) fn begins(sock: Sock, slot: Slot, serves: bool) {
     flow::connects(sock, slot, flags);
 }
 
-/// The app closes, or shuts down its side.
+/// The app closes, or shuts down its side. While a request of its own stays unacknowledged the FIN does not
+/// leave, perhaps never: then this is its end.
 #[inline(always)]
-fn closes(sock: Sock) {
+fn closes(sock: Sock, state: u8) {
     let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
     // SAFETY: the socket is locked
     let flow = unsafe { &mut *flow };
     if task_is_exiting() {
         flow.flags |= flow_flag::TASK_EXITING;
+    }
+    let unacknowledged = flow.flags & flow_flag::INBOUND == 0 && sock.timeouts() != 0;
+    if unacknowledged && flow.told & told::END == 0 && flow.is_open() {
+        flow.told |= told::END;
+        flow.seen |= seen::FIN;
+        tell(flow, sock, Event { event: flow_event::FIN_SENT, state, flags: 0, number: flow.number() });
     }
 }
 

@@ -103,7 +103,9 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     if inbound && chained::forwards(flow.pid) {
         flags |= flow_flag::FORWARDS;
     }
-    if sock.unsent() {
+    // what is just leaving still counts as unsent, and behind a FIN there is nothing
+    let leaving = matches!(event.event, flow_event::RESPONSE | flow_event::MALFORMED | flow_event::FIN_SENT);
+    if !leaving && sock.unsent() {
         flags |= flow_flag::UNSENT_DATA;
     }
     record.flags = flags;

@@ -6,6 +6,7 @@ mod chained;
 mod closed;
 mod connect;
 mod drops;
+mod early;
 mod emit;
 mod exchanges;
 mod flow;

@@ -135,7 +135,7 @@ pub(crate) fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let parent = current_tgid();
     let Some(known) = SERVERS.get_ptr(parent) else { return 0 };
     // SAFETY: the map's element: one load
-    let value = boot_ns() & server::TIME | unsafe { *known } & !server::TIME;
+    let value = boot_ns() & server::TIME | unsafe { *known } & server::DISTANCE;
     let Some(child) = Task::new(ctx.arg::<u64>(1)) else { return 0 };
     let tgid = child.tgid();
     // a thread is no child

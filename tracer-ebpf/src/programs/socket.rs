@@ -101,6 +101,12 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
     emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
         outgoing(record, sock, (old, new));
     });
+    if new != tcp_state::ESTABLISHED
+        && let Some(attempt) = ATTEMPTS.get_ptr(sock.0.0)
+    {
+        // SAFETY: the map's element: one load
+        chained::refused(unsafe { (*attempt).pid });
+    }
     let _absent = ATTEMPTS.remove(sock.0.0);
 }
 
@@ -132,7 +138,7 @@ fn is_told(sock: Sock) -> bool {
     ATTEMPTS.get_ptr(sock.0.0).is_some_and(|attempt| {
         // SAFETY: the socket is locked; two loads of integers
         let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
-        reported != 0 || unsent_lately(pid)
+        reported != 0 || unsent_lately(pid) || chained::was_refused(pid)
     })
 }
 

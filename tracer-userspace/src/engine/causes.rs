@@ -164,6 +164,8 @@ impl Request {
 struct Process {
     failed: VecDeque<Failed>,
     requests: VecDeque<Request>,
+    /// When it connected somewhere, having failed to before.
+    connected: VecDeque<BootTime>,
     /// What ended by then may have been thrown out.
     forgotten_until: BootTime,
     last: BootTime,
@@ -214,6 +216,15 @@ impl Causes {
             process.forgotten_until = process.forgotten_until.max(gone.span.to);
         }
         process.failed.push_back(Failed { span, slack, text, failure, claimed: false });
+    }
+
+    /// A process that had failed to connect did.
+    pub(super) fn connected(&mut self, pid: u32, time: BootTime) {
+        let process = self.process(pid, time);
+        if process.connected.len() >= KEPT_OF_EACH {
+            process.connected.pop_front();
+        }
+        process.connected.push_back(time);
     }
 
     /// A process answered a request with what is worth telling, or not at all.
@@ -290,6 +301,9 @@ impl Causes {
         while process.failed.front().is_some_and(|failed| failed.span.to < kept) {
             process.failed.pop_front();
         }
+        while process.connected.front().is_some_and(|time| *time < kept) {
+            process.connected.pop_front();
+        }
         while process.requests.front().is_some_and(|request| request.span.to < kept) {
             process.requests.pop_front();
         }
@@ -318,11 +332,18 @@ impl Process {
         if !same.is_empty() {
             return same;
         }
-        let mut attempts = within(&|_, failed| failed.text.is_none() && failed.failure.may_cause(request));
+        let mut attempts = within(&|_, failed| {
+            failed.text.is_none() && failed.failure.may_cause(request) && !self.connected_elsewhere(failed, request)
+        });
         if attempts.iter().any(|at| self.is_expected(request.status, *at)) {
             attempts.retain(|at| self.is_expected(request.status, *at));
         }
         attempts
+    }
+
+    /// Whether the process connected after this failure and before it answered: perhaps in its stead.
+    fn connected_elsewhere(&self, failed: &Failed, request: &Request) -> bool {
+        self.connected.iter().any(|time| *time >= failed.span.to && *time <= request.span.to)
     }
 
     /// Whether this was the answer that the request got in the end.

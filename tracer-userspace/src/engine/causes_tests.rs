@@ -183,6 +183,18 @@ fn a_retry_that_succeeded_elsewhere_is_no_cause() {
 }
 
 #[test]
+fn who_connected_after_all_did_not_fail_of_it() {
+    let connects = |s: Script, n, at| s.at(at).connects(n, NGINX, UPSTREAM).at(at).connected().usual_ends();
+    // it tried another one, which took it, and then failed for a reason of its own
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    check(asked(s, 1, 10, 16, "/a", 500), &["app-status inbound certain 500 by proxy"]);
+    // before, or when it had answered: that was for something else
+    let explained = format!("app-status inbound certain 502 by proxy <- {DOWN}");
+    let s = connects(refused(connects(script(), 51, 11), 50, 12, 13), 52, 17);
+    check(asked(s, 1, 10, 16, "/a", 502), &[&explained]);
+}
+
+#[test]
 fn a_proxy_does_not_make_one_failure_of_another() {
     // a time-out is no refusal
     check(asked(refused(script(), 50, 12, 13), 1, 10, 2021, "/a", 504), &["app-status inbound certain 504 by proxy"]);

@@ -108,6 +108,7 @@ impl Engine {
         let flow = if outbound { Flow::from_initiator(&record.tuple) } else { Flow::from_responder(&record.tuple) };
         if outbound && record.pid != 0 {
             self.world.connected(record.pid, flow.responder, time);
+            self.causes.connected(record.pid, time);
         }
         let inode = if outbound { record.inode } else { 0 };
         let Some(id) = self.attempts.find(record.isn, &flow, inode, None) else { return };
