@@ -145,6 +145,8 @@ struct Request {
     status: Option<u16>,
     /// The process is of a program whose purpose is to pass requests on.
     by_proxy: bool,
+    /// The process makes HTTP requests of its own.
+    forwards: bool,
     /// Its cause was looked for, and found.
     explained: bool,
 }
@@ -181,6 +183,8 @@ pub(super) struct Asked {
     pub(super) status: Option<u16>,
     /// The process is of a program whose purpose is to pass requests on.
     pub(super) by_proxy: bool,
+    /// The process makes HTTP requests of its own.
+    pub(super) forwards: bool,
 }
 
 /// What was found of a request.
@@ -229,10 +233,10 @@ impl Causes {
 
     /// A process answered a request with what is worth telling, or not at all.
     pub(super) fn asked(&mut self, pid: u32, asked: Asked) {
-        let Asked { id, span, text, status, by_proxy } = asked;
+        let Asked { id, span, text, status, by_proxy, forwards } = asked;
         let process = self.process(pid, span.to);
         if let Some(known) = process.requests.iter_mut().rev().find(|known| known.id == id) {
-            *known = Request { id, span, text, status, by_proxy, explained: known.explained };
+            *known = Request { id, span, text, status, by_proxy, forwards, explained: known.explained };
             return;
         }
         if process.requests.len() >= KEPT_OF_EACH
@@ -241,7 +245,7 @@ impl Causes {
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.from);
         }
-        process.requests.push_back(Request { id, span, text, status, by_proxy, explained: false });
+        process.requests.push_back(Request { id, span, text, status, by_proxy, forwards, explained: false });
     }
 
     /// Whether a process has answered a server's error for a request of its own that took this time.
@@ -341,8 +345,12 @@ impl Process {
         attempts
     }
 
-    /// Whether the process connected after this failure and before it answered: perhaps in its stead.
+    /// Whether the process connected after this failure and before it answered: perhaps in its stead. Had an
+    /// HTTP proxy's request failed there too, that would be known of the request itself.
     fn connected_elsewhere(&self, failed: &Failed, request: &Request) -> bool {
+        if request.by_proxy && request.forwards && request.is_gateway_error() {
+            return false;
+        }
         self.connected.iter().any(|time| *time >= failed.span.to && *time <= request.span.to)
     }
 

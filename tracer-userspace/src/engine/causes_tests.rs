@@ -188,6 +188,12 @@ fn who_connected_after_all_did_not_fail_of_it() {
     // it tried another one, which took it, and then failed for a reason of its own
     let s = connects(refused(script(), 50, 12, 13), 51, 14);
     check(asked(s, 1, 10, 16, "/a", 500), &["app-status inbound certain 500 by proxy"]);
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    check(asked(s, 1, 10, 16, "/a", 502), &["app-status inbound certain 502 by proxy"]);
+    // of a request that it had passed on something would be known
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    let s = s.at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::FORWARDS).get("/a").at(16).answers(502);
+    check(s, &[&format!("app-status inbound certain 502 by proxy <- {DOWN}")]);
     // before, or when it had answered: that was for something else
     let explained = format!("app-status inbound certain 502 by proxy <- {DOWN}");
     let s = connects(refused(connects(script(), 51, 11), 50, 12, 13), 52, 17);

@@ -57,7 +57,8 @@ impl Engine {
         let span = Span { from: exchange.started(), to };
         let (text, status) = (Text::of(exchange.heads.as_deref()), response.map(|head| head.status));
         let by_proxy = end.latest(|record| (record.pid != 0).then(|| is_proxy(record))).unwrap_or(false);
-        self.causes.asked(pid, Asked { id, span, text, status, by_proxy });
+        let forwards = end.has(flow_flag::FORWARDS);
+        self.causes.asked(pid, Asked { id, span, text, status, by_proxy, forwards });
     }
 
     /// When this record's exchange is to be looked at because of it; never, if what follows decides.
