@@ -23,26 +23,51 @@ const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
-        match state as u8 {
-            tcp_state::LISTEN => {
-                let _not_ours = address(pointer).and_then(|sock| at_listener(&ctx, sock));
-            }
-            tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
-            }
-            tcp_state::SYN_SENT => {}
-            _ => traffic::packet(&ctx, pointer, state, 0),
-        }
-    }
-    PASS
+    ingress::<true>(&ctx)
+}
+
+/// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
+    ingress::<false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
+    egress::<true>(&ctx)
+}
+
+/// The same without HTTP.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
+    egress::<false>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
+        match state as u8 {
+            tcp_state::LISTEN => {
+                let _not_ours = address(pointer).and_then(|sock| at_listener(ctx, sock));
+            }
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
+            }
+            tcp_state::SYN_SENT => {}
+            _ if HEADS => traffic::packet(ctx, pointer, state, 0),
+            _ => {}
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
         match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
@@ -50,10 +75,11 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
                 }
             }
             tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_SENT));
             }
             tcp_state::LISTEN => {}
-            _ => traffic::packet(&ctx, pointer, state, 1),
+            _ if HEADS => traffic::packet(ctx, pointer, state, 1),
+            _ => {}
         }
     }
     PASS

@@ -48,6 +48,8 @@ pub(super) struct FileConfig {
     #[serde(default)]
     quiet: bool,
     #[serde(default)]
+    no_http: bool,
+    #[serde(default)]
     verbose: bool,
 }
 
@@ -65,6 +67,7 @@ impl FileConfig {
         capture.slow = capture.slow.or(self.slow);
         capture.status = capture.status.take().or(self.status);
         capture.client_header = capture.client_header.take().or(self.client_header);
+        capture.no_http |= self.no_http;
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
         let rotation = &mut args.rotation;
