@@ -39,5 +39,5 @@ pub mod talk;
 pub mod tools;
 pub mod trim;
 pub mod wait;
-pub mod without_http;
 pub mod ways;
+pub mod without_http;

@@ -33,11 +33,11 @@ fn connections_only(tools: &Tools) -> Result<()> {
     let listener = TcpListener::bind(served).context("the served port is taken")?;
     let mut client = TcpStream::connect(served)?;
     client.write_all(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n")?;
-    let (mut server, _) = listener.accept()?;
-    ensure!(server.read(&mut [0; 64])? > 0, "no request came");
-    server.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")?;
+    let (mut accepted, _) = listener.accept()?;
+    ensure!(accepted.read(&mut [0; 64])? > 0, "no request came");
+    accepted.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")?;
     ensure!(client.read(&mut [0; 64])? > 0, "no response came");
-    drop((client, server, listener));
+    drop((client, accepted, listener));
     ensure!(TcpStream::connect(closed).is_err(), "something listens on {closed}");
     ensure!(running.stop(Signal::INT)?.code() == Some(0), "{:?}", running.stderr.so_far());
 

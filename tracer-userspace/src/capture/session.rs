@@ -146,7 +146,9 @@ impl Session {
         }
         let (mut plan, mut loaded) = match load_as_planned(&facts, config, !netns.is_empty()) {
             Err(SessionError::Load(LoadError::Hook { hook, source })) if reads_heads(&hook, &source) => {
-                log::warn!("this kernel refuses the programs that read HTTP: connections are recorded, statuses are not");
+                log::warn!(
+                    "this kernel refuses the programs that read HTTP: connections are recorded, statuses are not"
+                );
                 facts.bpf.insert(HTTP_HEADS.to_owned(), Support::Refused(source.to_string()));
                 load_as_planned(&facts, config, !netns.is_empty())?
             }

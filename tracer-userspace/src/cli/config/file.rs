@@ -17,6 +17,7 @@ use crate::trace::MinFree;
 /// What a file may say: one key for each flag of `record`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct FileConfig {
     #[serde(default, deserialize_with = "list")]
     port: Option<Vec<PortList>>,

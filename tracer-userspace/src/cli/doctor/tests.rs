@@ -1,4 +1,6 @@
 //! Doctor, from options and facts to text; and real connections to listeners made here.
+//!
+//! long: whole pages, as they are printed
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
