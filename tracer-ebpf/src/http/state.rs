@@ -105,6 +105,14 @@ pub struct Direction {
 }
 
 impl Direction {
+    /// A direction of which nothing has been seen, and which begins at this sequence number.
+    #[inline(always)]
+    pub const fn starts(next: u32) -> Self {
+        let mut direction = Self::due(next);
+        direction.phase = phase::START;
+        direction
+    }
+
     /// A direction where a head is due at this sequence number.
     #[inline(always)]
     pub const fn due(next: u32) -> Self {
@@ -149,6 +157,12 @@ impl Direction {
             self.phase = phase::LOST;
         }
         true
+    }
+
+    /// Whether the present segment is not read to its end yet.
+    #[inline(always)]
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished != 0
     }
 
     /// The segment is given up, and step with it.

@@ -87,6 +87,10 @@ impl Connection {
         self.window = window.bytes;
     }
 
+    fn send_text(&mut self, way: u32, text: &str) {
+        self.send(way, text.as_bytes());
+    }
+
     fn send(&mut self, way: u32, bytes: &[u8]) {
         self.segment(way, self.directions[way as usize].next, bytes);
     }
@@ -144,4 +148,18 @@ fn exchanges_follow_each_other() {
     ]);
     assert_eq!(connection.heard.answered, [201, 200, 304, 204]);
     assert_eq!((connection.http.begun, connection.http.ended, connection.http.answered), (4, 4, 4));
+}
+
+#[test]
+fn a_tls_alert_is_no_response_however_short() {
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    connection.send(RESPONSE, &[21, 3, 3, 0, 2, 2, 10]);
+    assert_eq!(connection.heard.told, [(flow_event::MALFORMED, 1, 0)]);
+    assert_eq!(connection.http.response_flags & flow_flag::ALERT_SENT, flow_flag::ALERT_SENT);
+    assert!(connection.heard.answered.is_empty());
+    // seven bytes of a status line decide nothing yet
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1."]);
+    assert!(connection.heard.told.is_empty());
+    connection.send_text(RESPONSE, "1 204 No\r\n\r\n");
+    assert_eq!(connection.heard.answered, [204]);
 }

@@ -56,6 +56,17 @@ fn claim(flow: &mut Flow, key: u64) -> bool {
     true
 }
 
+/// The connection's buffer was another element's until now.
+#[inline(always)]
+pub(super) fn belongs_to(flow: &Flow, key: u64) {
+    if flow.text != 0
+        && let Some(open) = OPEN_EXCHANGES.get_ptr_mut(flow.text - 1)
+    {
+        // SAFETY: the buffer is this connection's alone
+        unsafe { (*open).sock = key };
+    }
+}
+
 /// Gives the connection's buffer back.
 #[inline(always)]
 pub(super) fn release(flow: &mut Flow) {

@@ -10,13 +10,13 @@ use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
-use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, tell};
 use super::kernel::{AF_INET, Sock};
 use super::maps::SERVERS_CONNECT;
 use super::ports::{boot_ns, watched};
 use super::text::{self, SegmentWindow};
+use super::{early, exchanges};
 
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
@@ -49,7 +49,9 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
     let on_stack = pointer as u64;
     // SAFETY: reads this program's own stack
     let Ok(key) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
-    let Some(flow) = followed(key, place, segment) else { return };
+    // of what reaches a listener there is no connection yet
+    let element = if state == u32::from(tcp_state::LISTEN) { early::key() } else { key };
+    let Some(flow) = followed(element, place, segment) else { return };
     let Some(sock) = Sock::new(key) else { return };
     // SAFETY: elements stay where they are; each direction writes what is its own
     let inbound = unsafe { (*flow).flags } & flow_flag::INBOUND;
@@ -58,6 +60,13 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         // SAFETY: as above
         unsafe { (*flow).seen |= seen::RESET };
         return;
+    }
+    if segment.flags & tcp_flag::SYN != 0 && egress == 1 {
+        // SAFETY: as above
+        let directions = unsafe { &mut (*flow).directions };
+        if directions[0].phase == phase::LOST {
+            *directions = [Direction::starts(segment.seq), Direction::starts(0)];
+        }
     }
     if segment.len != 0 && !payload(ctx, flow, sock, segment, way, state, egress) {
         // SAFETY: the array holds these very programs
@@ -72,6 +81,7 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         // SAFETY: as above
         unsafe {
             (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len);
+            exchanges::lost_step((*flow).slot);
         }
     }
     if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
@@ -107,13 +117,15 @@ fn segment(skb: *mut __sk_buff) -> Option<Segment> {
         let payload = header + u32::from(*((tcp + 12) as *const u8) >> 4) * 4;
         let all = (*skb).len;
         let len = all.saturating_sub(payload);
-        if (len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0) || flags & tcp_flag::SYN != 0 {
+        if len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0 {
             return None;
         }
+        // data in a SYN comes behind its own sequence number
+        let syn = u32::from(flags & tcp_flag::SYN != 0);
         Some(Segment {
             payload,
             len,
-            seq: u32::from_be(*((tcp + 4) as *const u32)),
+            seq: u32::from_be(*((tcp + 4) as *const u32)).wrapping_add(syn),
             ack: u32::from_be(*((tcp + 8) as *const u32)),
             flags,
         })
@@ -231,14 +243,15 @@ fn payload(
     if flow_ref.directions[0].phase == phase::OPAQUE && flow_ref.http.response_flags & flow_flag::UPGRADED != 0 {
         return true;
     }
+    // SAFETY: as above
+    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
+    let was_lost = direction.phase == phase::LOST || other == phase::LOST;
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
     if egress == 0 && way == REQUEST {
-        late(flow_ref, sock, state);
+        is_late(flow_ref, state);
     }
-    // SAFETY: as above
-    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
     let requests = flow_ref.http.begun;
     let mut window = SegmentWindow {
         ctx,
@@ -252,7 +265,13 @@ fn payload(
     let known = flow_ref.http.request_flags;
     let bytes = (segment.seq, segment.len);
     let done = read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, bytes, now);
+    if !was_lost && direction.phase == phase::LOST {
+        exchanges::lost_step(flow_ref.slot);
+    }
     times(flow_ref, direction.phase, way, now);
+    if done && egress == 0 && way == REQUEST {
+        late(flow_ref, sock, state);
+    }
     let began = flow_ref.http.begun.wrapping_sub(requests);
     let opened = flow_ref.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
@@ -317,15 +336,24 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
     flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
 }
 
-/// Data that comes to a connection which this end closed while it was idle.
+/// Data comes to a connection which this end closed while it was idle: told once it is read.
+#[inline(always)]
+fn is_late(flow: &mut Flow, state: u32) {
+    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
+    if closing && flow.closed_while_idle() {
+        flow.told |= told::LATE_DATA;
+    }
+}
+
 #[inline(always)]
 fn late(flow: &mut Flow, sock: Sock, state: u32) {
-    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
-    if !closing || flow.told & told::LATE_DATA != 0 || !flow.closed_while_idle() {
+    if flow.told & (told::LATE_DATA | told::END) != told::LATE_DATA {
         return;
     }
-    flow.told |= told::LATE_DATA | told::END;
-    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number: 0 });
+    flow.told |= told::END;
+    // its request is the next one, if it is one
+    let number = if flow.http.outstanding() == 0 { 0 } else { flow.http.begun };
+    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number });
 }
 
 /// This end's FIN leaves, behind all that was sent.
