@@ -27,28 +27,52 @@ const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
-        let carries = match state as u8 {
-            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(&ctx, sock)).is_some(),
-            tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
-                false
-            }
-            tcp_state::SYN_SENT => false,
-            _ => true,
-        };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 0);
-        }
-    }
-    PASS
+    ingress::<true>(&ctx)
+}
+
+/// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
+    ingress::<false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
+    egress::<true>(&ctx)
+}
+
+/// The same without HTTP.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
+    egress::<false>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
+        let carries = match state as u8 {
+            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(ctx, sock)).is_some(),
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
+                false
+            }
+            tcp_state::SYN_SENT => false,
+            _ => true,
+        };
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state, 0);
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
@@ -63,14 +87,14 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
                 true
             }
             tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_SENT));
                 false
             }
             tcp_state::LISTEN => false,
             _ => true,
         };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 1);
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state, 1);
         }
     }
     PASS
