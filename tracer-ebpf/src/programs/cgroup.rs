@@ -26,34 +26,58 @@ const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
-        let carries = match state as u8 {
-            tcp_state::LISTEN => {
-                if !is_begun(&ctx) {
-                    let _not_ours = address(pointer).and_then(|sock| at_listener(&ctx, sock));
-                    return PASS;
-                }
-                true
-            }
-            tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
-                false
-            }
-            tcp_state::SYN_SENT => false,
-            _ => true,
-        };
-        if carries {
-            traffic::packet(&ctx, pointer, state_of(pointer), 0);
-        }
-    }
-    PASS
+    ingress::<true>(&ctx)
+}
+
+/// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
+    ingress::<false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
+    egress::<true>(&ctx)
+}
+
+/// The same without HTTP.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
+    egress::<false>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
+        let carries = match state as u8 {
+            tcp_state::LISTEN => {
+                if !HEADS || !is_begun(ctx) {
+                    let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                    return PASS;
+                }
+                true
+            }
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
+                false
+            }
+            tcp_state::SYN_SENT => false,
+            _ => true,
+        };
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 0);
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
@@ -68,14 +92,14 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
                 true
             }
             tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_SENT));
                 false
             }
             tcp_state::LISTEN => false,
             _ => true,
         };
-        if carries {
-            traffic::packet(&ctx, pointer, state_of(pointer), 1);
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 1);
         }
     }
     PASS
@@ -122,7 +146,7 @@ fn mark_begun(ctx: &SkBuffContext) {
 }
 
 #[inline(always)]
-fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     let slot = watched(sock.local_port())?;
     let bytes = ContextBytes(ctx);
     let ip = packet::ip(&bytes, 0)?;
@@ -150,7 +174,7 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         }
         _ => return None,
     };
-    if carries && early::begin(isn, tcp.src_port, slot) {
+    if HEADS && carries && early::begin(isn, tcp.src_port, slot) {
         mark_begun(ctx);
         traffic::enter_again(ctx);
     }

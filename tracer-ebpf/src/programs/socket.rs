@@ -76,7 +76,10 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
         return;
     }
     if new == tcp_state::ESTABLISHED {
-        slot.count(|totals| totals.connected += 1);
+        // on one host the accepting end stands for both
+        if !sock.peer_is_own() {
+            slot.count(|totals| totals.connected += 1);
+        }
         if !is_told(sock) {
             let _absent = ATTEMPTS.remove(sock.0.0);
             return;
@@ -170,8 +173,8 @@ fn closed(sock: Sock) {
     let slot = match watched(sock.local_port()) {
         Some(slot) => slot,
         None => match watched(sock.remote_port()) {
-            Some(slot) => slot,
-            None => return,
+            Some(slot) if !sock.peer_is_own() => slot,
+            _ => return,
         },
     };
     if sock.is_tcp() && slot.has(sock) {
