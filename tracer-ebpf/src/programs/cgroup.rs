@@ -55,7 +55,13 @@ pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
 fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
-            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(ctx, sock)).is_some(),
+            tcp_state::LISTEN => {
+                if !HEADS || !is_begun(ctx) {
+                    let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                    return PASS;
+                }
+                true
+            }
             tcp_state::CLOSE => {
                 let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
                 false
@@ -64,7 +70,7 @@ fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
             _ => true,
         };
         if HEADS && carries {
-            traffic::packet(ctx, pointer, state, 0);
+            traffic::packet(ctx, pointer, state_of(pointer), 0);
         }
     }
     PASS
@@ -94,10 +100,17 @@ fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
             _ => true,
         };
         if HEADS && carries {
-            traffic::packet(ctx, pointer, state, 1);
+            traffic::packet(ctx, pointer, state_of(pointer), 1);
         }
     }
     PASS
+}
+
+/// The socket's state, read anew: the verifier shall not follow what comes next for each of them.
+#[inline(always)]
+fn state_of(pointer: *mut bpf_sock) -> u32 {
+    // SAFETY: the verifier checks the load
+    unsafe { (&raw const (*pointer).state).read_volatile() }
 }
 
 /// The packet's socket and its state.
@@ -119,9 +132,22 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
     Sock::new(address)
 }
 
-/// `None` if the packet carries nothing of a connection that is followed.
+/// Whether this run goes on with data that has reached a listener: what it takes to find that out, and to
+/// read it, is too much for the verifier in one run.
 #[inline(always)]
-fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+fn is_begun(ctx: &SkBuffContext) -> bool {
+    // SAFETY: the context is this program's own; the kernel clears the field before the first run
+    unsafe { (*ctx.skb.skb).cb[0] != 0 }
+}
+
+#[inline(always)]
+fn mark_begun(ctx: &SkBuffContext) {
+    // SAFETY: as above
+    unsafe { (*ctx.skb.skb).cb[0] = 1 };
+}
+
+#[inline(always)]
+fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     let watched_slot = watched(sock.local_port());
     if watched_slot.is_none() && !chained::any() {
         return None;
@@ -140,9 +166,6 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         return None;
     }
     let carries = ctx.len() > ip.payload + tcp.len;
-    if carries && early::is_unfinished() {
-        return Some(());
-    }
     let isn = match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
         tcp_flag::SYN => {
             slot.count_syn();
@@ -159,7 +182,11 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         }
         _ => return None,
     };
-    (carries && early::begin(isn, tcp.src_port, slot)).then_some(())
+    if HEADS && carries && early::begin(isn, tcp.src_port, slot) {
+        mark_begun(ctx);
+        traffic::enter_again(ctx);
+    }
+    Some(())
 }
 
 /// Of a handshake that a server of a watched port began with a listener of another port.

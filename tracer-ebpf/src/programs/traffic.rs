@@ -29,6 +29,14 @@ static INGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 static EGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+/// Runs the program at ingress once more for this packet. Comes back if it has run too often, or user space
+/// could not fill the array.
+#[inline(always)]
+pub(super) fn enter_again(ctx: &SkBuffContext) {
+    // SAFETY: the array holds that very program
+    unsafe { INGRESS_AGAIN.tail_call(ctx, 0) };
+}
+
 /// A TCP segment that carries something.
 #[derive(Clone, Copy)]
 struct Segment {
