@@ -159,12 +159,6 @@ impl Direction {
         true
     }
 
-    /// Whether the present segment is not read to its end yet.
-    #[inline(always)]
-    pub fn is_unfinished(&self) -> bool {
-        self.unfinished != 0
-    }
-
     /// The segment is given up, and step with it.
     #[inline(always)]
     pub fn lose(&mut self, seq: u32, len: u32) {

@@ -8,6 +8,7 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::chained;
 use super::closed;
 use super::early;
 use super::flow;
@@ -15,8 +16,8 @@ use super::handshake;
 use super::icmp;
 use super::kernel::Sock;
 use super::maps::ATTEMPTS;
-use super::packet::{self, ContextBytes};
-use super::ports::watched;
+use super::packet::{self, ContextBytes, Tcp};
+use super::ports::{Slot, watched};
 use super::traffic;
 
 /// Always let the packet pass.
@@ -26,28 +27,58 @@ const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
-        let carries = match state as u8 {
-            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(&ctx, sock)).is_some(),
-            tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
-                false
-            }
-            tcp_state::SYN_SENT => false,
-            _ => true,
-        };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 0);
-        }
-    }
-    PASS
+    ingress::<true>(&ctx)
+}
+
+/// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
+    ingress::<false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
+    egress::<true>(&ctx)
+}
+
+/// The same without HTTP.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
+    egress::<false>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
+        let carries = match state as u8 {
+            tcp_state::LISTEN => {
+                if !HEADS || !is_begun(ctx) {
+                    let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                    return PASS;
+                }
+                true
+            }
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
+                false
+            }
+            tcp_state::SYN_SENT => false,
+            _ => true,
+        };
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 0);
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
@@ -62,17 +93,24 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
                 true
             }
             tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_SENT));
                 false
             }
             tcp_state::LISTEN => false,
             _ => true,
         };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 1);
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 1);
         }
     }
     PASS
+}
+
+/// The socket's state, read anew: the verifier shall not follow what comes next for each of them.
+#[inline(always)]
+fn state_of(pointer: *mut bpf_sock) -> u32 {
+    // SAFETY: the verifier checks the load
+    unsafe { (&raw const (*pointer).state).read_volatile() }
 }
 
 /// The packet's socket and its state.
@@ -94,23 +132,40 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
     Sock::new(address)
 }
 
-/// `None` if the packet carries nothing of a connection that is followed.
+/// Whether this run goes on with data that has reached a listener: what it takes to find that out, and to
+/// read it, is too much for the verifier in one run.
 #[inline(always)]
-fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
-    let slot = watched(sock.local_port())?;
+fn is_begun(ctx: &SkBuffContext) -> bool {
+    // SAFETY: the context is this program's own; the kernel clears the field before the first run
+    unsafe { (*ctx.skb.skb).cb[0] != 0 }
+}
+
+#[inline(always)]
+fn mark_begun(ctx: &SkBuffContext) {
+    // SAFETY: as above
+    unsafe { (*ctx.skb.skb).cb[0] = 1 };
+}
+
+#[inline(always)]
+fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+    let watched_slot = watched(sock.local_port());
+    if watched_slot.is_none() && !chained::any() {
+        return None;
+    }
     let bytes = ContextBytes(ctx);
     let ip = packet::ip(&bytes, 0)?;
     if ip.protocol != packet::TCP {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
+    let slot = match watched_slot {
+        Some(slot) => slot,
+        None => chained_slot(&tcp)?,
+    };
     if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
         return None;
     }
     let carries = ctx.len() > ip.payload + tcp.len;
-    if carries && early::is_unfinished() {
-        return Some(());
-    }
     let isn = match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
         tcp_flag::SYN => {
             slot.count_syn();
@@ -127,17 +182,34 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         }
         _ => return None,
     };
-    (carries && early::begin(isn, tcp.src_port, slot)).then_some(())
+    if HEADS && carries && early::begin(isn, tcp.src_port, slot) {
+        mark_begun(ctx);
+        traffic::enter_again(ctx);
+    }
+    Some(())
+}
+
+/// Of a handshake that a server of a watched port began with a listener of another port.
+#[inline(always)]
+fn chained_slot(tcp: &Tcp) -> Option<Slot> {
+    let isn = if tcp.flags & tcp_flag::SYN != 0 { tcp.seq } else { tcp.seq.wrapping_sub(1) };
+    (chained::distance_of(isn) != 0).then_some(Slot::NONE)
 }
 
 #[inline(always)]
 fn syn_left(sock: Sock) {
-    if watched(sock.remote_port()).is_none() {
+    if watched(sock.remote_port()).is_none() && !chained::any() {
         return;
     }
     if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
         // SAFETY: the socket is locked while it sends a SYN: nobody else writes the element
-        unsafe { (*attempt).syns_sent += 1 };
+        let distance = unsafe {
+            (*attempt).syns_sent += 1;
+            (*attempt).distance
+        };
+        if distance != 0 {
+            chained::syn_left(sock.own_isn(), distance);
+        }
     }
 }
 

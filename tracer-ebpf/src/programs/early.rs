@@ -69,13 +69,6 @@ fn discard(flow: &mut Flow) {
     text::release(flow);
 }
 
-/// Whether the packet under way is one that was begun.
-#[inline(always)]
-pub(super) fn is_unfinished() -> bool {
-    // SAFETY: this CPU's own element
-    FLOWS_MAP.get_ptr(key()).is_some_and(|flow| unsafe { (*flow).directions[0].is_unfinished() })
-}
-
 /// Whether something came before this connection.
 #[inline(always)]
 pub(super) fn is_of(sock: Sock) -> bool {

@@ -2,6 +2,7 @@
 
 mod attempt;
 mod cgroup;
+mod chained;
 mod checkers;
 mod closed;
 mod connect;

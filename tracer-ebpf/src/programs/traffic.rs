@@ -10,6 +10,7 @@ use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
+use super::chained;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, tell};
 use super::kernel::{AF_INET, Sock};
@@ -27,6 +28,14 @@ const QUIET_NS: u64 = 20_000_000;
 static INGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
 #[map]
 static EGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Runs the program at ingress once more for this packet. Comes back if it has run too often, or user space
+/// could not fill the array.
+#[inline(always)]
+pub(super) fn enter_again(ctx: &SkBuffContext) {
+    // SAFETY: the array holds that very program
+    unsafe { INGRESS_AGAIN.tail_call(ctx, 0) };
+}
 
 /// A TCP segment that carries something.
 #[derive(Clone, Copy)]
@@ -275,6 +284,7 @@ fn payload(
     let began = flow_ref.http.begun.wrapping_sub(requests);
     let opened = flow_ref.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
+        chained::requests(flow_ref);
         exchanges::count(flow_ref.slot, |totals| {
             totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);
             totals.tls += u64::from(opened & flow_flag::TLS != 0);

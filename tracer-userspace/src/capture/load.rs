@@ -189,9 +189,9 @@ impl Loaded {
 
     /// Lets a program that reads heads enter itself again.
     fn enter_again(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
-        let name = match hook.kind {
-            HookKind::CgroupIngress => "INGRESS_AGAIN",
-            HookKind::CgroupEgress => "EGRESS_AGAIN",
+        let name = match hook.program {
+            "cgroup_ingress" => "INGRESS_AGAIN",
+            "cgroup_egress" => "EGRESS_AGAIN",
             _ => return Ok(()),
         };
         let mut array: ProgramArray<MapData> = map(&mut self.ebpf, name)?;

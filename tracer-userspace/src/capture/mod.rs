@@ -21,3 +21,4 @@ mod published;
 pub mod self_test;
 mod servers;
 pub mod session;
+mod upstreams;

@@ -95,6 +95,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         watched_statuses: args.watched_statuses(),
         client_header: args.client_header.clone(),
         unix_upstreams: args.unix_upstreams,
+        no_http: args.no_http,
         verbose: args.verbose,
     };
     let runtime =

@@ -65,7 +65,7 @@ impl Engine {
         let key = (Slug::UpstreamSocketMissing, Role::Outbound, record.header.netns, 0);
         self.fold.add(key, brief, || told.clone(), out);
         let span = Span { from: time, to: time };
-        self.causes.failed(record.pid, span, None, Failure::Exchange(Box::new(told)));
+        self.causes.failed(record.pid, span, None, Failure::Exchange(Box::new(told)), false);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::trace::MinFree;
 /// What a file may say: one key for each flag of `record`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct FileConfig {
     #[serde(default, deserialize_with = "list")]
     port: Option<Vec<PortList>>,
@@ -51,6 +51,8 @@ pub(super) struct FileConfig {
     #[serde(default)]
     quiet: bool,
     #[serde(default)]
+    no_http: bool,
+    #[serde(default)]
     verbose: bool,
 }
 
@@ -69,6 +71,7 @@ impl FileConfig {
         capture.status = capture.status.take().or(self.status);
         capture.client_header = capture.client_header.take().or(self.client_header);
         capture.unix_upstreams |= self.unix_upstreams;
+        capture.no_http |= self.no_http;
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
         let rotation = &mut args.rotation;

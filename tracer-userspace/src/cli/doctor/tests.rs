@@ -1,4 +1,6 @@
 //! Doctor, from options and facts to text; and real connections to listeners made here.
+//!
+//! long: whole pages, as they are printed
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -37,12 +39,8 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 14 of 21
+Hooks: 19 of 22
   no         raw_tracepoint/inet_sk_error_report: this kernel has no such tracepoint
-  no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
-  no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
-  no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint
-  no         raw_tracepoint/mark_victim: this kernel has no such tracepoint
   no         kprobe/nf_send_reset: its module has no BTF, so its arguments are not known
   no         kprobe/nf_send_reset6: its module has no BTF, so its arguments are not known
   later      raw_tracepoint/net_dev_queue: stands in for the kprobes on netfilter's RSTs; attached
@@ -81,6 +79,30 @@ Verdicts
   certain    port-exhausted, outbound
   certain    host-unreachable, outbound
   certain    no-route, outbound
+  certain    process-crashed, inbound
+  certain    app-reset, inbound
+  inferred   app-reset, outbound: the peer's RST does not say who sent it, nor why; what would help:
+             a recording on the other host as well
+  certain    premature-close, inbound
+  certain    premature-close, outbound
+  certain    incomplete-response, inbound
+  certain    incomplete-response, outbound
+  certain    keepalive-race, inbound
+  certain    keepalive-race, outbound
+  inferred   idle-flow-expired, inbound: by the answer to the first data after a long silence; what
+             would help: a recording on the other host as well
+  inferred   idle-flow-expired, outbound: by the answer to the first data after a long silence; what
+             would help: a recording on the other host as well
+  certain    app-timeout, inbound
+  certain    app-timeout, outbound
+  certain    client-abort, inbound
+  certain    peer-vanished, inbound
+  certain    peer-vanished, outbound
+  certain    malformed-response, inbound
+  certain    protocol-mismatch, inbound
+  certain    health-check-failed, inbound
+  certain    app-status, inbound: not where TLS or HTTP/2 is spoken
+  certain    app-status, outbound: not where TLS or HTTP/2 is spoken
 ");
 }
 
@@ -126,11 +148,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 16 of 20
-  no         raw_tracepoint/sched_process_exit: this kernel has no such tracepoint
-  no         raw_tracepoint/sched_process_exec: this kernel has no such tracepoint
-  no         raw_tracepoint/sched_process_fork: this kernel has no such tracepoint
-  no         raw_tracepoint/mark_victim: this kernel has no such tracepoint
+Hooks: 21 of 21
   later      kprobe/nf_send_reset: attached when module nf_reject_ipv4 is loaded: before that there
              is no such RST
   later      kprobe/nf_send_reset6: attached when module nf_reject_ipv6 is loaded: before that there
@@ -156,12 +174,35 @@ Verdicts
   certain    conntrack-full, inbound
   certain    conntrack-full, outbound
   certain    kernel-drop, inbound
-  certain    kernel-drop, outbound: but a connect() that a cgroup program refuses is not told: that
-             needs Linux 5.18
+  certain    kernel-drop, outbound
   certain    hairpin, outbound
   certain    port-exhausted, outbound
   certain    host-unreachable, outbound
   certain    no-route, outbound
+  certain    process-crashed, inbound
+  certain    app-reset, inbound
+  inferred   app-reset, outbound: the peer's RST does not say who sent it, nor why; what would help:
+             a recording on the other host as well
+  certain    premature-close, inbound
+  certain    premature-close, outbound
+  certain    incomplete-response, inbound
+  certain    incomplete-response, outbound
+  certain    keepalive-race, inbound
+  certain    keepalive-race, outbound
+  inferred   idle-flow-expired, inbound: by the answer to the first data after a long silence; what
+             would help: a recording on the other host as well
+  inferred   idle-flow-expired, outbound: by the answer to the first data after a long silence; what
+             would help: a recording on the other host as well
+  certain    app-timeout, inbound
+  certain    app-timeout, outbound
+  certain    client-abort, inbound
+  certain    peer-vanished, inbound
+  certain    peer-vanished, outbound
+  certain    malformed-response, inbound
+  certain    protocol-mismatch, inbound
+  certain    health-check-failed, inbound
+  certain    app-status, inbound: not where TLS or HTTP/2 is spoken
+  certain    app-status, outbound: not where TLS or HTTP/2 is spoken
 
 Port 8080
   unknown    cannot look up addresses
@@ -234,7 +275,7 @@ fn options_that_make_no_sense_are_usage_errors() {
     check(probe("/a\r\nHost: evil"), "give a path");
     check(probe("/ümlaut"), "give a path");
     check(DoctorOptions { probe: Some("/".to_owned()), ..DoctorOptions::default() }, "--probe needs --port");
-    let elsewhere = recorded("debian-6.1.176-x86_64.json");
+    let elsewhere = recorded("debian-6.1.0-56-x86_64.json");
     check(
         DoctorOptions { port: Some(80), facts: Some(elsewhere), ..DoctorOptions::default() },
         "leave out one of them",
