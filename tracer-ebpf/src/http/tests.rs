@@ -15,6 +15,11 @@ impl Window for Buffer<'_> {
         u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
     }
 
+    fn peek(&self, base: u32, at: u32, ahead: u32) -> u64 {
+        assert!(at < LOAD_BYTES && ahead <= 8);
+        self.word(base + at + ahead)
+    }
+
     fn put(&mut self, at: u32, word: u64) {
         let at = at as usize;
         self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
@@ -40,8 +45,8 @@ struct Heard {
 }
 
 impl Sink for Heard {
-    fn wants(&self, http: &Http, _now: u64) -> bool {
-        http.status >= 400
+    fn wants(&self, _http: &Http, status: u16, _now: u64) -> bool {
+        status >= 400
     }
 
     fn answered(&mut self, http: &Http) {
@@ -55,6 +60,8 @@ impl Sink for Heard {
 
 /// A connection.
 struct Connection {
+    /// Whether segments are passed in one go where they can.
+    quick: bool,
     http: Http,
     directions: [Direction; 2],
     window: Vec<u8>,
@@ -67,20 +74,27 @@ impl Connection {
         let mut directions = [Direction::default(); 2];
         directions[0].next = 1000;
         directions[1].next = u32::MAX - 3;
-        let window = vec![0xee; (WINDOW_BYTES + LOAD_BYTES) as usize];
-        Self { http: Http::default(), directions, window, heard: Heard::default(), now: 0 }
+        let window = vec![0xee; (WINDOW_BYTES + LOAD_BYTES + 16) as usize];
+        Self { quick: true, http: Http::default(), directions, window, heard: Heard::default(), now: 0 }
+    }
+
+    fn step_by_step() -> Self {
+        Self { quick: false, ..Self::new() }
     }
 
     fn segment(&mut self, way: u32, seq: u32, bytes: &[u8]) {
         self.now += 1;
         let len = u32::try_from(bytes.len()).unwrap();
         let mut window = Buffer { bytes: std::mem::take(&mut self.window), segment: bytes };
-        for _ in 0..33 {
+        for step in 0..34 {
             let other = self.directions[(way ^ 1) as usize].phase;
             let direction = &mut self.directions[way as usize];
-            if !direction.take(seq, len)
-                || read(&mut self.http, direction, way, other, &mut window, &mut self.heard, (seq, len), self.now)
-            {
+            if !direction.take(seq, len) {
+                break;
+            }
+            let take = if step == 0 && self.quick { pass } else { read };
+            let bytes = (seq, len);
+            if take(&mut self.http, direction, way, other, &mut window, &mut self.heard, bytes, self.now) {
                 break;
             }
         }

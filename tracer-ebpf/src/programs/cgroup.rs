@@ -3,21 +3,20 @@
 //! These two run for every packet of every socket, so they leave as early as they can.
 
 use aya_ebpf::bindings::bpf_sock;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
 use super::handshake;
 use super::icmp;
-use super::kernel::Sock;
+use super::kernel::{Sock, number_of};
 use super::maps::ATTEMPTS;
 use super::packet::{self, ContextBytes};
 use super::ports::watched;
 use super::traffic;
 
 /// Always let the packet pass.
-const PASS: i32 = 1;
+pub(super) const PASS: i32 = 1;
 
 /// Packets on their way to a socket.
 #[cgroup_skb(ingress)]
@@ -61,7 +60,7 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
 
 /// The packet's socket and its state.
 #[inline(always)]
-fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
+pub(super) fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
     // SAFETY: the context is this program's own; the verifier checks both loads
     unsafe {
         let pointer = (*ctx.skb.skb).__bindgen_anon_2.sk;
@@ -69,13 +68,10 @@ fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
     }
 }
 
-/// The socket as a number: the verifier refuses arithmetic on the pointer itself.
+/// The socket as a number.
 #[inline(always)]
 fn address(pointer: *mut bpf_sock) -> Option<Sock> {
-    let on_stack = pointer as u64;
-    // SAFETY: reads this program's own stack
-    let address = unsafe { bpf_probe_read_kernel(&raw const on_stack) }.ok()?;
-    Sock::new(address)
+    Sock::new(number_of(pointer))
 }
 
 #[inline(always)]

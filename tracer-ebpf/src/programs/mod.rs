@@ -11,6 +11,7 @@ mod flow;
 mod flow_end;
 mod flow_record;
 mod handshake;
+mod heads;
 mod icmp;
 mod kernel;
 mod maps;
