@@ -39,3 +39,4 @@ pub mod talk;
 pub mod tools;
 pub mod trim;
 pub mod wait;
+pub mod ways;

@@ -10,6 +10,7 @@ use crate::lab::{Family, Host, Place, WATCHED};
 use crate::load::Load;
 use crate::program::Program;
 use crate::talk::{Move, Talk};
+use crate::ways::Way;
 
 /// One way to fail, or not to; over one protocol.
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ pub enum Step {
     Flow,
     /// Something is done to a handshake.
     Handshake(Deed),
+    /// The client connects in an unusual way.
+    Connect(Way),
     /// The client acts.
     Client(Act),
     /// The client talks.
@@ -117,6 +120,7 @@ impl Step {
             self,
             Self::Client(_)
                 | Self::Handshake(_)
+                | Self::Connect(_)
                 | Self::Talk(_)
                 | Self::Meanwhile(_)
                 | Self::Load(_)

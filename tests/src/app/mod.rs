@@ -44,6 +44,9 @@ pub struct Options {
     /// Others may listen there, too.
     #[arg(long)]
     pub reuse_port: bool,
+    /// It takes multipath TCP.
+    #[arg(long)]
+    pub multipath: bool,
     /// Length of the accept queue.
     #[arg(long, default_value = "128")]
     pub backlog: i32,

@@ -47,7 +47,8 @@ fn end(code: i32) -> ! {
 }
 
 fn listen(options: &Options) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(options.listen), Type::STREAM, Some(Protocol::TCP))?;
+    let protocol = if options.multipath { Protocol::MPTCP } else { Protocol::TCP };
+    let socket = Socket::new(Domain::for_address(options.listen), Type::STREAM, Some(protocol))?;
     if options.listen.is_ipv6() {
         socket.set_only_v6(options.v6_only)?;
     }

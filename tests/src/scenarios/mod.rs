@@ -4,6 +4,8 @@ mod benign;
 mod between;
 mod chains;
 mod counts;
+#[cfg(test)]
+mod documented;
 mod drop;
 mod exchanges;
 mod handshake;
@@ -11,6 +13,7 @@ mod listening;
 mod lookalikes;
 mod nat;
 mod reject;
+mod ways;
 mod why;
 
 use crate::lab::Family;
@@ -39,6 +42,7 @@ pub fn all() -> Vec<Scenario> {
         benign::scenarios,
         exchanges::scenarios,
         lookalikes::scenarios,
+        ways::scenarios,
         chains::scenarios,
         counts::scenarios,
     ];

@@ -31,9 +31,12 @@ pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
 fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
     match (old, new) {
         (_, tcp_state::SYN_SENT) => attempt_begins(ctx, sock),
+        // the SYNs of both ends crossed (RFC 9293, 3.5): the attempt goes on
+        (tcp_state::SYN_SENT, tcp_state::SYN_RECV) => {}
         (tcp_state::SYN_SENT, _) => attempt_ends(sock, old, new),
         (_, tcp_state::LISTEN) | (tcp_state::LISTEN, tcp_state::CLOSE) => listener_changes(sock, old, new),
         (tcp_state::SYN_RECV, tcp_state::ESTABLISHED) => accepted(sock, old, new),
+        (tcp_state::SYN_RECV, tcp_state::CLOSE) => crossed_attempt_ends(sock, new),
         (tcp_state::SYN_RECV | tcp_state::CLOSE | tcp_state::LISTEN, _) => {}
         (_, tcp_state::CLOSE) => closed(sock),
         _ => {}
@@ -85,6 +88,18 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
     });
 }
 
+/// An attempt ends whose SYN crossed the other end's, if it was one.
+#[inline(always)]
+fn crossed_attempt_ends(sock: Sock, new: u8) {
+    if ATTEMPTS.get_ptr(sock.0.0).is_none() {
+        return;
+    }
+    attempt_ends(sock, tcp_state::SYN_SENT, new);
+    if new == tcp_state::ESTABLISHED {
+        flow::connected(sock);
+    }
+}
+
 /// Whether an attempt's success must be told.
 #[inline(always)]
 fn is_told(sock: Sock) -> bool {
@@ -125,7 +140,10 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
 
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = watched(sock.local_port()) else { return };
+    let Some(slot) = watched(sock.local_port()) else {
+        crossed_attempt_ends(sock, new);
+        return;
+    };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
