@@ -73,8 +73,8 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
             put!(direction.at, (at + newline + 1) as u16);
             return found::EMPTY_LINE;
         }
-        // a name is seen whole or waited for
-        if newline == 8 && fill - at < 8 {
+        // a name is seen whole or waited for; a newline behind the fill is an older one
+        if fill - at < 8 && at + newline >= fill {
             return found::NOTHING;
         }
         let key = word | LOWER;

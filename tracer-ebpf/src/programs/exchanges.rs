@@ -83,9 +83,7 @@ pub(super) fn abandoned(slot: u16, status: u16, number: u32) {
 #[inline(always)]
 pub(super) fn is_wanted(http: &Http, status: u16, now: u64) -> bool {
     const NOT_PLAIN: u32 = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER;
-    is_told(status)
-        || fails_health_check(http, status, now)
-        || (status >= 400 && http.request_flags & NOT_PLAIN != 0)
+    is_told(status) || fails_health_check(http, status, now) || (status >= 400 && http.request_flags & NOT_PLAIN != 0)
 }
 
 /// Whether an answer to a health check fails it.

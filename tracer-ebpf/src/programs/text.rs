@@ -19,7 +19,7 @@ pub(super) struct Text {
     bytes: [u8; (WINDOW_BYTES + LOAD_BYTES) as usize],
     /// A PROXY protocol header's first bytes.
     pub(super) proxy: [u8; 112],
-    /// Number of the exchange whose request this is; 0 between two.
+    /// Number of the exchange whose request this is.
     pub(super) number: u32,
     pub(super) proxy_len: u32,
 }
@@ -69,7 +69,7 @@ fn claim(flow: &mut Flow) -> bool {
     true
 }
 
-/// Says since when a buffer's exchange is under way; not at all with `sock` 0.
+/// Says since when a buffer's exchange is under way; none is with `sock` 0.
 #[inline(always)]
 fn open(number: u32, sock: u64, since_ns: u64) {
     if let Some(open) = OPEN_EXCHANGES.get_ptr_mut(number) {
@@ -83,9 +83,7 @@ fn open(number: u32, sock: u64, since_ns: u64) {
 pub(super) fn rest(flow: &mut Flow) {
     if flow.text > TEXTS_KEPT {
         release(flow);
-    } else if let Some(text) = of(flow) {
-        // SAFETY: the buffer is this connection's alone
-        unsafe { (*text).number = 0 };
+    } else if flow.text != 0 {
         open(flow.text - 1, 0, 0);
     }
 }
@@ -183,11 +181,12 @@ impl Window for SegmentWindow<'_> {
         self.text = text;
         if self.way == REQUEST {
             // SAFETY: the buffer is this connection's alone
-            let text = unsafe { &mut *text };
-            if text.number == 0 {
-                open(flow.text.wrapping_sub(1), self.key, self.now);
+            unsafe { (*text).number = number };
+            let buffer = flow.text.wrapping_sub(1);
+            // SAFETY: as above
+            if OPEN_EXCHANGES.get_ptr(buffer).is_some_and(|open| unsafe { (*open).sock } == 0) {
+                open(buffer, self.key, self.now);
             }
-            text.number = number;
         }
         true
     }

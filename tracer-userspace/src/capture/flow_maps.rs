@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap as MapOf, MapData, PerCpuArray, Queue};
 use tracer_ebpf::{
-    ClosedFlow, EXCHANGE_STATUSES, Endpoints, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS, TEXTS_KEPT,
-    status_of_index,
+    ClosedFlow, EXCHANGE_STATUSES, Endpoints, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS,
+    TEXTS_KEPT, status_of_index,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
