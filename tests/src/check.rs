@@ -123,7 +123,8 @@ fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
 
 fn is_about(verdict: &Value, http: Http) -> bool {
     let said = &verdict["http"];
-    said["method"] == http.method && said["path"] == http.path && said["status"].as_u64() == http.status
+    let (method, path) = http.request.unzip();
+    said["method"].as_str() == method && said["path"].as_str() == path && said["status"].as_u64() == http.status
 }
 
 fn has_origin(verdict: &Value, origins: &[&str]) -> bool {
@@ -209,7 +210,7 @@ fn wanted(want: &Want) -> String {
         .iter()
         .map(|grade| format!("{} {:?} {:?}", grade.confidence, grade.alternatives, grade.status))
         .collect();
-    let exchange = want.http.map(|http| format!(" for {} {} {:?}", http.method, http.path, http.status));
+    let exchange = want.http.map(|http| format!(" for {:?} {:?}", http.request, http.status));
     let exchange = exchange.unwrap_or_default();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
     format!(

@@ -169,10 +169,8 @@ pub struct Want {
 /// What must be known of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Http {
-    /// `method`.
-    pub method: &'static str,
-    /// `path`.
-    pub path: &'static str,
+    /// `method` and `path`; `None`: null.
+    pub request: Option<(&'static str, &'static str)>,
     /// `status`; `None`: null.
     pub status: Option<u64>,
 }
@@ -289,14 +287,28 @@ impl Want {
     /// About this exchange, whose status was not seen.
     #[must_use]
     pub fn unanswered(mut self, method: &'static str, path: &'static str) -> Self {
-        self.http = Some(Http { method, path, status: None });
+        self.http = Some(Http { request: Some((method, path)), status: None });
         self
     }
 
     /// About this exchange.
     #[must_use]
     pub fn answered(mut self, method: &'static str, path: &'static str, status: u64) -> Self {
-        self.http = Some(Http { method, path, status: Some(status) });
+        self.http = Some(Http { request: Some((method, path)), status: Some(status) });
+        self
+    }
+
+    /// About an exchange whose request was not read here, and whose status was not seen.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        self.http = Some(Http { request: None, status: None });
+        self
+    }
+
+    /// About an exchange whose request is no longer known here.
+    #[must_use]
+    pub fn answered_unread(mut self, status: u64) -> Self {
+        self.http = Some(Http { request: None, status: Some(status) });
         self
     }
 

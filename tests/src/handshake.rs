@@ -12,6 +12,7 @@ use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::netns::output;
 use crate::stuck::Stuck;
 use crate::syn::{Sender, Syn};
+use crate::talk;
 use crate::tools::Tools;
 use crate::wait::{Deadline, wait_until};
 
@@ -29,7 +30,7 @@ pub enum Deed {
     OpenLate,
     /// The client opens so many connections that must be made, and keeps them.
     Open(usize),
-    /// The client sends a byte on each connection it keeps.
+    /// The client sends a request on each connection it keeps.
     Send,
     /// The router loses these packets from now on.
     Lose(Lost),
@@ -126,7 +127,7 @@ impl Props {
             }
             Deed::Send => {
                 for stream in &mut self.kept {
-                    stream.write_all(b"x").context("sending a byte")?;
+                    stream.write_all(talk::get("/ok", None).as_bytes()).context("sending a request")?;
                 }
             }
             Deed::Lose(lost) => nft(

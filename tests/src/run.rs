@@ -26,26 +26,7 @@ use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 
 /// Scenarios whose verdicts, or counters, are not right yet: each is an open defect.
-const NOT_TOLD_RIGHT: [&str; 18] = [
-    "accept-queue-full-abort",
-    "app-node-keep-alive",
-    "app-timeout-still-waiting",
-    "benign-deferred-accept",
-    "benign-fast-open",
-    "benign-segments-lost",
-    "chain-crowd",
-    "chain-haproxy",
-    "chain-nginx",
-    "chain-two-hops",
-    "incomplete-response",
-    "keepalive-race",
-    "keepalive-race-forgotten",
-    "malformed-response",
-    "peer-vanished",
-    "premature-close-io-uring",
-    "protocol-mismatch-plain-to-tls",
-    "protocol-mismatch-tls-reset",
-];
+const NOT_TOLD_RIGHT: [&str; 4] = ["chain-crowd", "chain-haproxy", "chain-nginx", "chain-two-hops"];
 
 /// Why a scenario cannot run on this machine; `None` if it can.
 pub fn missing(scenario: &Scenario) -> Option<String> {

@@ -10,6 +10,14 @@ use crate::scenario::{Exchanges, Expect, Grade, Scenario, Step, View, Want, scen
 /// Statuses of all classes, with and without bodies.
 const PATHS: &[&str] = &["/ok", "/status/204", "/chunked", "/status/404", "/continue", "/status/301", "/status/304"];
 
+/// One of a hundred fails.
+const FEW_FAIL: &[&str] = &{
+    let mut paths = ["/ok"; 100];
+    let [.., last] = &mut paths;
+    *last = "/status/503";
+    paths
+};
+
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
     let load = |clients, connections, requests, depth, paths| Load {
         port: WATCHED,
@@ -30,6 +38,12 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             family,
             vec![serve(), Step::Record, Step::Load(load(4, 5, 20, 1, &["/status/503", "/ok"]))],
             expect(View::of(failing(200)), View::of(failing_client(200)), View::of(failing(200))),
+        ),
+        scenario(
+            "counts-mixed",
+            family,
+            vec![serve(), Step::Record, Step::Load(load(2, 5, 100, 5, FEW_FAIL))],
+            expect(View::of(failing(10)), View::of(failing_client(10)), View::of(failing(10))),
         ),
         reloaded(family),
         handed_over(family),

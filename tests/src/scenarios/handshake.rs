@@ -1,5 +1,6 @@
 //! Handshakes that do not come to an end: full queues, a way back that loses the answer, silent peers.
 
+use super::exchanges::reset_seen_by_client;
 use super::silence;
 use crate::handshake::{Deed, Lost};
 use crate::lab::{Family, Place, WATCHED};
@@ -26,7 +27,14 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             silence_at_client(),
         ),
         full("accept-queue-full-last-ack", family, two_at_once(false), 504, View::silent().connections(2..=2)),
-        full("accept-queue-full-abort", family, two_at_once(true), 502, View::silent().connections(2..=2)),
+        full(
+            "accept-queue-full-abort",
+            family,
+            two_at_once(true),
+            502,
+            // a connection, for all that the client knows
+            View::of(reset_seen_by_client().unanswered("GET", "/ok")).connections(2..=2),
+        ),
         scenario(
             "benign-accept-queue-full-once",
             family,

@@ -279,7 +279,7 @@ fn retransmitted(family: Family) -> Scenario {
                 Status(200),
                 Get("/chunked"),
                 Status(200),
-                Get("/drip"),
+                Get("/ok"),
                 Status(200),
             ]),
         ],

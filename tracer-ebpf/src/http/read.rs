@@ -480,7 +480,9 @@ fn response_begins<W: Window>(http: &mut Http, direction: &mut Direction, other:
     let first = window.word(RESPONSE_AT);
     let second = window.word(RESPONSE_AT + 8);
     let is_response = start::is_response(first);
-    if fill < 8 || (is_response && fill < 13) {
+    // an alert is shorter than any status line
+    let is_whole_alert = fill == 7 && start::is_alert(first);
+    if (fill < 8 && !is_whole_alert) || (is_response && fill < 13) {
         return Step { more: true, ..Step::default() };
     }
     let status = if is_response { start::status(second) } else { 0 };

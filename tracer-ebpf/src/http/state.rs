@@ -107,6 +107,14 @@ pub struct Direction {
 }
 
 impl Direction {
+    /// A direction of which nothing has been seen, and which begins at this sequence number.
+    #[inline(always)]
+    pub const fn starts(next: u32) -> Self {
+        let mut direction = Self::due(next);
+        direction.phase = phase::START;
+        direction
+    }
+
     /// A direction where a head is due at this sequence number.
     #[inline(always)]
     pub const fn due(next: u32) -> Self {

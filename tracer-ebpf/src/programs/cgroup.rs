@@ -7,6 +7,9 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::closed;
+use super::early;
+use super::flow;
 use super::handshake;
 use super::icmp;
 use super::kernel::{Sock, number_of};
@@ -23,15 +26,17 @@ pub(super) const PASS: i32 = 1;
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(&ctx) {
-        match state as u8 {
-            tcp_state::LISTEN => {
-                let _not_ours = address(pointer).and_then(|sock| at_listener(&ctx, sock));
-            }
+        let carries = match state as u8 {
+            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(&ctx, sock)).is_some(),
             tcp_state::CLOSE => {
                 let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
+                false
             }
-            tcp_state::SYN_SENT => {}
-            _ => traffic::packet(&ctx, pointer, state, 0),
+            tcp_state::SYN_SENT => false,
+            _ => true,
+        };
+        if carries {
+            traffic::packet(&ctx, pointer, state, 0);
         }
     }
     PASS
@@ -42,17 +47,28 @@ pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(&ctx) {
-        match state as u8 {
+        let carries = match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
                     syn_left(sock);
                 }
+                true
+            }
+            tcp_state::SYN_RECV => {
+                if let Some(sock) = address(pointer) {
+                    flow::fast_opened(sock);
+                }
+                true
             }
             tcp_state::CLOSE => {
                 let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                false
             }
-            tcp_state::LISTEN => {}
-            _ => traffic::packet(&ctx, pointer, state, 1),
+            tcp_state::LISTEN => false,
+            _ => true,
+        };
+        if carries {
+            traffic::packet(&ctx, pointer, state, 1);
         }
     }
     PASS
@@ -74,6 +90,7 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
     Sock::new(number_of(pointer))
 }
 
+/// `None` if the packet carries nothing of a connection that is followed.
 #[inline(always)]
 fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     let slot = watched(sock.local_port())?;
@@ -86,16 +103,24 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
     if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
         return None;
     }
-    match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
+    let carries = ctx.len() > ip.payload + tcp.len;
+    let isn = match tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) {
         tcp_flag::SYN => {
             slot.count_syn();
             handshake::delivered(ctx, &tcp);
             handshake::syn_at_listener(ctx, &ip, &tcp, sock);
+            tcp.seq
         }
-        tcp_flag::ACK => handshake::ack_at_listener(ctx, &ip, &tcp, sock),
-        _ => {}
-    }
-    Some(())
+        tcp_flag::ACK => {
+            if carries && closed::at_listener(&bytes, &ip, &tcp, sock) {
+                return None;
+            }
+            handshake::ack_at_listener(ctx, &ip, &tcp, sock);
+            tcp.seq.wrapping_sub(1)
+        }
+        _ => return None,
+    };
+    (carries && early::begin(isn, tcp.src_port, slot)).then_some(())
 }
 
 #[inline(always)]

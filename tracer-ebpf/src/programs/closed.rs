@@ -9,7 +9,7 @@ use super::emit::{emit, header};
 use super::flow::Flow;
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::layout;
-use super::packet::{Ip, SkbBytes, Tcp};
+use super::packet::{Bytes, ContextBytes, Ip, SkbBytes, Tcp};
 use super::ports::{boot_ns, lost, watched};
 
 /// How long a late request may come, ns.
@@ -67,15 +67,28 @@ pub(super) fn dropped(skb: Kernel, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) {
     if ip.len_from(bytes, ip.payload + tcp.len) == 0 {
         return;
     }
+    // one that has reached a listener has no device any more, and was seen there
     let Some(netns) = skb.follow(layout!(skb_dev)).map(netns_of_device) else { return };
+    late(bytes, ip, tcp, netns);
+}
+
+/// Data has reached a listener: no other socket is there for it (any more). Says whether it comes too
+/// late.
+#[inline(always)]
+pub(super) fn at_listener(bytes: &ContextBytes<'_>, ip: &Ip, tcp: &Tcp, listener: Sock) -> bool {
+    late(bytes, ip, tcp, listener.netns())
+}
+
+/// Data came that no connection takes: whether one has just been closed that would have.
+#[inline(always)]
+fn late(bytes: &impl Bytes, ip: &Ip, tcp: &Tcp, netns: u32) -> bool {
     let mut key = Endpoints { peer: [0; 16], peer_port: tcp.src_port, port: tcp.dst_port, netns };
-    let mut own = [0; 16];
-    ip.addresses(bytes, &mut key.peer, &mut own);
-    let Some(closed) = CLOSED.get_ptr(key) else { return };
+    ip.source(bytes, &mut key.peer);
+    let Some(closed) = CLOSED.get_ptr(key) else { return false };
     // SAFETY: the map's element; written once
     let closed = unsafe { &*closed };
     if boot_ns().wrapping_sub(closed.closed_ns) > LATE_NS {
-        return;
+        return false;
     }
     emit(header::<FlowRecord>(kind::FLOW, netns), |record: &mut FlowRecord| {
         let tuple = &mut record.tuple;
@@ -93,4 +106,5 @@ pub(super) fn dropped(skb: Kernel, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) {
         record.comm = closed.comm;
     });
     let _told_once = CLOSED.remove(key);
+    true
 }

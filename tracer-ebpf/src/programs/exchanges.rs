@@ -79,6 +79,13 @@ pub(super) fn abandoned(slot: u16, status: u16, number: u32) {
     count(slot, |totals| totals.ended += u64::from(number));
 }
 
+/// A connection's heads cannot be told from its bodies any more: nothing is read of it until a request
+/// comes after silence.
+#[inline(always)]
+pub(super) fn lost_step(slot: u16) {
+    count(slot, |totals| totals.lost_step += 1);
+}
+
 /// Whether an answer of this status must be told.
 #[inline(always)]
 pub(super) fn is_wanted(http: &Http, status: u16, now: u64) -> bool {

@@ -1,16 +1,17 @@
 //! What is remembered of a followed connection, and where it begins and ends.
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::HashMap;
 use tracer_ebpf::http::{Direction, Http, phase};
 use tracer_ebpf::{FLOWS, flow_flag, loss};
 
-use super::exchanges;
 use super::kernel::Sock;
 use super::maps::layout;
-use super::ports::{Slot, boot_ns, lost};
+use super::owner::comm_of_process;
+use super::ports::{Slot, boot_ns, lost, watched};
+use super::{early, exchanges};
 
 /// Bits of [`Flow::told`].
 pub(super) mod told {
@@ -62,7 +63,7 @@ const _: () = assert!(size_of::<Flow>() == 216);
 pub(super) static FLOWS_MAP: HashMap<u64, Flow> = HashMap::with_max_entries(FLOWS, 0);
 
 /// What a new element is made of: it does not fit on the stack beside what the programs hold there.
-static UNKNOWN: Flow = {
+pub(super) static UNKNOWN: Flow = {
     // SAFETY: all of it is integers
     let mut flow: Flow = unsafe { core::mem::zeroed() };
     flow.directions[0].phase = phase::LOST;
@@ -70,20 +71,29 @@ static UNKNOWN: Flow = {
     flow
 };
 
-/// A new element, out of step both ways.
+/// `BPF_NOEXIST` (include/uapi/linux/bpf.h)
+const NO_EXIST: u64 = 1;
+
+/// A new element, out of step both ways; or the one that a fast open connection has already.
 #[inline(always)]
 fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
     if layout!(follows_flows) == 0 {
         return None;
     }
     #[expect(clippy::needless_borrows_for_generic_args, reason = "by value it would be copied to the small stack")]
-    let inserted = FLOWS_MAP.insert(key, &UNKNOWN, 0);
-    if inserted.is_err() {
+    let inserted = FLOWS_MAP.insert(key, &UNKNOWN, NO_EXIST);
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(key) else {
         lost(loss::FLOWS_FULL);
         return None;
-    }
+    };
     // SAFETY: the element stays where it is while the socket lives
-    let flow = unsafe { &mut *FLOWS_MAP.get_ptr_mut(key)? };
+    let flow = unsafe { &mut *flow };
+    if inserted.is_err() {
+        if flags == flow_flag::INBOUND && flow.is_fast_open() {
+            return Some(flow);
+        }
+        *flow = UNKNOWN;
+    }
     // SAFETY: the helper takes nothing and cannot fail
     let cpu = unsafe { bpf_get_smp_processor_id() };
     // one CPU makes no two of these within 64 ns
@@ -104,6 +114,14 @@ impl Flow {
         self.directions[0].phase = phase::START;
         self.directions[1].phase = phase::START;
         self.established_ns = boot_ns();
+    }
+
+    /// Whether it began with data in its SYN, and its handshake is not over yet.
+    #[inline(always)]
+    fn is_fast_open(&self) -> bool {
+        self.established_ns == 0
+            && self.flags & (flow_flag::INBOUND | flow_flag::MID_STREAM) == flow_flag::INBOUND
+            && self.directions[1].phase != phase::LOST
     }
 
     /// Whether something is owed: a request has begun and its response is not whole; without HTTP,
@@ -160,8 +178,15 @@ impl Flow {
     /// The direction of this way, which is 0 or 1.
     #[inline(always)]
     pub(super) fn direction(&mut self, way: u32) -> &mut Direction {
+        // SAFETY: a part of this
+        unsafe { &mut *self.direction_ptr(way) }
+    }
+
+    /// As [`Flow::direction`], beside other parts.
+    #[inline(always)]
+    pub(super) fn direction_ptr(&mut self, way: u32) -> *mut Direction {
         // SAFETY: there are two
-        unsafe { &mut *(&raw mut self.directions).cast::<Direction>().add((way & 1) as usize) }
+        unsafe { (&raw mut self.directions).cast::<Direction>().add((way & 1) as usize) }
     }
 
     /// Whether what passes is HTTP no more.
@@ -181,7 +206,26 @@ impl Flow {
 #[inline(always)]
 pub(super) fn accepted(sock: Sock, slot: Slot) {
     if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot) {
+        if flow.is_fast_open() {
+            flow.established_ns = boot_ns();
+        } else {
+            flow.established(sock);
+            let _mostly_nothing = early::take_over(sock, flow);
+        }
+    }
+}
+
+/// A listener's child answers before its handshake is over.
+#[inline(always)]
+pub(super) fn fast_opened(sock: Sock) {
+    if !early::is_of(sock) || FLOWS_MAP.get_ptr(sock.0.0).is_some() {
+        return;
+    }
+    let Some(slot) = watched(sock.local_port()) else { return };
+    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot) {
         flow.established(sock);
+        flow.established_ns = 0;
+        let _was_looked_for = early::take_over(sock, flow);
     }
 }
 
@@ -190,7 +234,7 @@ pub(super) fn accepted(sock: Sock, slot: Slot) {
 pub(super) fn connects(sock: Sock, slot: Slot, flags: u32) {
     if let Some(flow) = new(sock.0.0, flags, slot) {
         flow.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-        flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+        flow.comm = comm_of_process();
     }
 }
 
@@ -198,8 +242,14 @@ pub(super) fn connects(sock: Sock, slot: Slot, flags: u32) {
 #[inline(always)]
 pub(super) fn connected(sock: Sock) {
     if let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) {
-        // SAFETY: the socket is locked, and no packet of it has passed yet
-        unsafe { (*flow).established(sock) };
+        // SAFETY: the socket is locked
+        let flow = unsafe { &mut *flow };
+        // what came with the SYN was read
+        let request = flow.directions[0];
+        flow.established(sock);
+        if request.phase != phase::LOST {
+            flow.directions[0] = request;
+        }
     }
 }
 

@@ -99,7 +99,9 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     if fin_sent && event.event != flow_event::FIN_SENT {
         flags |= flow_flag::FIN_SENT;
     }
-    if sock.unsent() {
+    // what is just leaving still counts as unsent, and behind a FIN there is nothing
+    let leaving = matches!(event.event, flow_event::RESPONSE | flow_event::MALFORMED | flow_event::FIN_SENT);
+    if !leaving && sock.unsent() {
         flags |= flow_flag::UNSENT_DATA;
     }
     record.flags = flags;

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, read};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag};
 
 use super::cgroup::{PASS, socket_of};
@@ -16,7 +16,7 @@ use super::flow_record::{Event, tell};
 use super::kernel::{Sock, number_of};
 use super::ports::boot_ns;
 use super::text::{self, SegmentWindow};
-use super::traffic::{Segment, finds_step, is_late, segment, text_rests, times};
+use super::traffic::{Segment, closed_while_idle, element, finds_step, segment, text_rests, times};
 
 /// The programs below; user space puts them in.
 #[map]
@@ -58,7 +58,7 @@ fn packet(ctx: &SkBuffContext, egress: u32) -> Option<()> {
     let (pointer, state) = socket_of(ctx)?;
     let segment = segment(ctx.skb.skb)?;
     let sock = Sock::new(number_of(pointer))?;
-    let flow = FLOWS_MAP.get_ptr_mut(sock.0.0)?;
+    let flow = FLOWS_MAP.get_ptr_mut(element(sock.0.0, state))?;
     // SAFETY: elements stay where they are; each direction writes what is its own
     let flow_ref = unsafe { &mut *flow };
     let way = flow_ref.way(egress);
@@ -66,6 +66,7 @@ fn packet(ctx: &SkBuffContext, egress: u32) -> Option<()> {
         enter(ctx, egress);
         // called too often
         flow_ref.direction(way).lose(segment.seq, segment.len);
+        exchanges::lost_step(flow_ref.slot);
     }
     if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
         fin_leaves(flow_ref, sock, state, way);
@@ -121,13 +122,14 @@ fn payload(
     let pointer = &raw mut *flow;
     let other = flow.direction(way ^ 1).phase;
     // SAFETY: a part of the element
-    let direction = unsafe { &mut *(&raw mut *flow.direction(way)) };
+    let direction = unsafe { &mut *flow.direction_ptr(way) };
+    let was_lost = direction.phase == phase::LOST || other == phase::LOST;
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
-    if is_late(flow, state, way, egress) {
-        flow.told |= told::LATE_DATA | told::END;
-        tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number: 0 });
+    // told once it is read
+    if egress == 0 && way == REQUEST && closed_while_idle(flow, state) {
+        flow.told |= told::LATE_DATA;
     }
     let requests = flow.http.begun;
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
@@ -136,7 +138,13 @@ fn payload(
     let known = flow.http.request_flags;
     let bytes = (segment.seq, segment.len);
     let done = read(&mut flow.http, direction, way, other, &mut window, &mut report, bytes, now);
+    if !was_lost && direction.phase == phase::LOST {
+        exchanges::lost_step(flow.slot);
+    }
     times(flow, direction.phase, way, now);
+    if done && egress == 0 && way == REQUEST {
+        late(flow, sock, state);
+    }
     let began = flow.http.begun.wrapping_sub(requests);
     let opened = flow.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
@@ -168,6 +176,18 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment) {
     }
     text::release(flow);
     flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
+}
+
+/// Data has come to a connection which this end closed while it was idle.
+#[inline(always)]
+fn late(flow: &mut Flow, sock: Sock, state: u32) {
+    if flow.told & (told::LATE_DATA | told::END) != told::LATE_DATA {
+        return;
+    }
+    flow.told |= told::END;
+    // its request is the next one, if it is one
+    let number = if flow.http.outstanding() == 0 { 0 } else { flow.http.begun };
+    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number });
 }
 
 /// This end's FIN leaves, behind all that was sent.

@@ -5,6 +5,7 @@ mod cgroup;
 mod closed;
 mod connect;
 mod drops;
+mod early;
 mod emit;
 mod exchanges;
 mod flow;

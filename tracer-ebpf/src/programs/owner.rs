@@ -1,12 +1,13 @@
 //! Whose a connection is: the process that reads from it.
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_task};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_ebpf::flow_flag;
+use tracer_ebpf::{ABSENT, flow_flag};
 
 use super::flow::FLOWS_MAP;
-use super::maps::SERVERS;
+use super::kernel::Kernel;
+use super::maps::{SERVERS, layout};
 use super::ports::boot_ns;
 
 /// `tcp:tcp_rcv_space_adjust (sk)`: a task has read from a socket.
@@ -20,11 +21,25 @@ pub(crate) fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
         return 0;
     }
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    flow.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    flow.comm = comm_of_process();
     flow.pid = pid;
     if flow.flags & flow_flag::INBOUND != 0 && SERVERS.get_ptr(pid).is_none() {
         // a full map is filled by user space as well
         let _full = SERVERS.insert(pid, boot_ns(), 0);
     }
     0
+}
+
+/// Comm of the present task's process: its main thread's. Others may be named for what they do.
+#[inline(always)]
+pub(super) fn comm_of_process() -> [u8; 16] {
+    let ids = bpf_get_current_pid_tgid();
+    if ids as u32 != (ids >> 32) as u32 && layout!(task_leader) != ABSENT {
+        // SAFETY: the helper takes nothing and cannot fail
+        let leader = Kernel::new(unsafe { bpf_get_current_task() }).and_then(|task| task.follow(layout!(task_leader)));
+        if let Some(comm) = leader.and_then(|leader| leader.read(layout!(task_comm))) {
+            return comm;
+        }
+    }
+    bpf_get_current_comm().unwrap_or([0; 16])
 }

@@ -51,15 +51,13 @@ pub(super) fn of(flow: &Flow) -> Option<*mut Text> {
 
 #[inline(always)]
 fn claim(flow: &mut Flow) -> bool {
-    let free = match FREE_KEPT_TEXTS.pop() {
-        Ok(Some(free)) => free,
-        _ => match FREE_TEXTS.pop() {
-            Ok(Some(free)) => free,
-            _ => {
-                lost(loss::HEADS_FULL);
-                return false;
-            }
-        },
+    let free = if let Ok(Some(free)) = FREE_KEPT_TEXTS.pop() {
+        free
+    } else if let Ok(Some(free)) = FREE_TEXTS.pop() {
+        free
+    } else {
+        lost(loss::HEADS_FULL);
+        return false;
     };
     flow.text = free.wrapping_add(1);
     if let Some(text) = of(flow) {
@@ -67,6 +65,17 @@ fn claim(flow: &mut Flow) -> bool {
         unsafe { (*text).number = 0 };
     }
     true
+}
+
+/// The connection's buffer was another element's until now.
+#[inline(always)]
+pub(super) fn belongs_to(flow: &Flow, key: u64) {
+    if flow.text != 0
+        && let Some(open) = OPEN_EXCHANGES.get_ptr_mut(flow.text - 1)
+    {
+        // SAFETY: the buffer is this connection's alone
+        unsafe { (*open).sock = key };
+    }
 }
 
 /// Says since when a buffer's exchange is under way; none is with `sock` 0.

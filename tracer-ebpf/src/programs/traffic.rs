@@ -4,16 +4,15 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Http, REQUEST, RESPONSE, Sink, pass, phase};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
 use tracer_ebpf::{tcp_flag, tcp_state};
 
-use super::exchanges;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
-use super::heads;
 use super::kernel::{AF_INET, Sock, number_of};
 use super::maps::SERVERS_CONNECT;
 use super::ports::{boot_ns, watched};
 use super::text::{self, SegmentWindow};
+use super::{early, exchanges, heads};
 
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
@@ -36,7 +35,7 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
     let Some(segment) = segment(ctx.skb.skb) else { return };
     let Some(place) = place(pointer) else { return };
     let key = number_of(pointer);
-    let Some(flow) = followed(key, place, segment) else { return };
+    let Some(flow) = followed(element(key, state), place, segment) else { return };
     // SAFETY: elements stay where they are; each direction writes what is its own
     let flow = unsafe { &mut *flow };
     let way = flow.way(egress);
@@ -44,13 +43,24 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         flow.seen |= seen::RESET;
         return;
     }
-    let through = segment.len == 0 || (!is_late(flow, state, way, egress) && payload(ctx, flow, key, segment, way));
+    if segment.flags & tcp_flag::SYN != 0 && egress == 1 && flow.directions[0].phase == phase::LOST {
+        flow.directions = [Direction::starts(segment.seq), Direction::starts(0)];
+    }
+    let late = egress == 0 && way == REQUEST && may_be_late(flow, state);
+    let through = segment.len == 0 || (!late && payload(ctx, flow, key, segment, way));
     if through && (segment.flags & tcp_flag::FIN == 0 || egress == 0 || fin_leaves(flow, way)) {
         return;
     }
     heads::enter(ctx, egress);
     // user space could not fill the array
     flow.direction(way).lose(segment.seq, segment.len);
+    exchanges::lost_step(flow.slot);
+}
+
+/// Key of what is remembered of a packet's connection. Of what reaches a listener there is none yet.
+#[inline(always)]
+pub(super) fn element(key: u64, state: u32) -> u64 {
+    if state == u32::from(tcp_state::LISTEN) { early::key() } else { key }
 }
 
 /// The segment, unless it is a mere acknowledgement.
@@ -80,13 +90,15 @@ pub(super) fn segment(skb: *mut __sk_buff) -> Option<Segment> {
         let payload = header + u32::from(*((tcp + 12) as *const u8) >> 4) * 4;
         let all = (*skb).len;
         let len = all.saturating_sub(payload);
-        if (len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0) || flags & tcp_flag::SYN != 0 {
+        if len == 0 && flags & (tcp_flag::FIN | tcp_flag::RST) == 0 {
             return None;
         }
+        // data in a SYN comes behind its own sequence number
+        let syn = u32::from(flags & tcp_flag::SYN != 0);
         Some(Segment {
             payload,
             len,
-            seq: u32::from_be(*((tcp + 4) as *const u32)),
+            seq: u32::from_be(*((tcp + 4) as *const u32)).wrapping_add(syn),
             ack: u32::from_be(*((tcp + 8) as *const u32)),
             flags,
         })
@@ -185,7 +197,8 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
     let pointer = &raw mut *flow;
     let other = flow.direction(way ^ 1).phase;
     // SAFETY: a part of the element
-    let direction = unsafe { &mut *(&raw mut *flow.direction(way)) };
+    let direction = unsafe { &mut *flow.direction_ptr(way) };
+    let was_lost = direction.phase == phase::LOST || other == phase::LOST;
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
@@ -195,6 +208,9 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
     let mut count = Count { slot: flow.slot };
     let bytes = (segment.seq, segment.len);
     let through = pass(&mut flow.http, direction, way, other, &mut window, &mut count, bytes, now);
+    if !was_lost && direction.phase == phase::LOST {
+        exchanges::lost_step(flow.slot);
+    }
     if flow.http.begun != begun {
         exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_add(1));
     }
@@ -215,11 +231,17 @@ pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> b
     fresh || now.wrapping_sub(flow.http.last_payload_ns()) > QUIET_NS
 }
 
-/// Whether this is data that comes to a connection which this end closed while it was idle.
+/// Whether data from the initiator may have come to a connection that this end closed while it was idle.
 #[inline(always)]
-pub(super) fn is_late(flow: &Flow, state: u32, way: u32, egress: u32) -> bool {
+fn may_be_late(flow: &Flow, state: u32) -> bool {
+    flow.told & told::END == 0 && (flow.told & told::LATE_DATA != 0 || closed_while_idle(flow, state))
+}
+
+/// Whether this end has closed the connection while it was idle.
+#[inline(always)]
+pub(super) fn closed_while_idle(flow: &Flow, state: u32) -> bool {
     let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
-    closing && egress == 0 && way == REQUEST && flow.told & told::LATE_DATA == 0 && flow.closed_while_idle()
+    closing && flow.closed_while_idle()
 }
 
 /// When payload passed.

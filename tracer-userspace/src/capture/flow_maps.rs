@@ -101,6 +101,7 @@ impl FlowMaps {
             tls: since(now.tls, last.totals.tls),
             http2: since(now.http2, last.totals.http2),
             not_http: since(now.not_http, last.totals.not_http),
+            lost_step: since(now.lost_step, last.totals.lost_step),
         };
         last.totals = now;
         Some(count)

@@ -114,6 +114,15 @@ impl Attempts {
         (same_attempt && matches!(entry.state, State::UnderWay(_))).then_some(id)
     }
 
+    /// Whether the attempt that a connection began with failed, or is about to: at the connecting end a
+    /// handshake can look complete that the accepting end threw away.
+    pub(super) fn has_failed(&self, isn: u32, flow: &Flow) -> bool {
+        let entry = self.find(isn, flow, 0, None).and_then(|id| self.get(id));
+        let failed =
+            |state: &State| matches!(state, State::UnderWay(_) | State::Over { outcome: Outcome::Decided { .. }, .. });
+        entry.is_some_and(|entry| failed(&entry.state))
+    }
+
     /// Begins an attempt. Gives back one that had to make room, if its evidence is lost with it.
     pub(super) fn begin(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> (Id, Option<Evicted>) {
         let evicted = self.make_room();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::latency::Histogram;
+use super::latency::{Histogram, bucket_end_us};
 use super::output::{Counters, Output, PortSummary};
 use super::timing::SECOND;
 use crate::record::{BootTime, ExchangeCount, PortCount};
@@ -63,7 +63,12 @@ impl PortCounters {
         }
         for latency in [&mut port.latency, &mut port.total.http.latency] {
             count.latency.iter().for_each(|(bucket, exchanges)| latency.add(*bucket, *exchanges));
-            latency.raise_max(count.latency_max_us);
+        }
+        port.total.http.latency.raise_max(count.latency_max_us);
+        // that is the longest of all: of this interval only its bucket is known
+        let moved = count.latency.iter().filter(|(_bucket, exchanges)| *exchanges > 0);
+        if let Some((highest, _)) = moved.max() {
+            port.latency.raise_max(bucket_end_us(*highest).min(count.latency_max_us));
         }
         port.changed |= ended > 0 || count.slow > 0 || port.waiting != count.waiting;
         port.waiting = count.waiting;
@@ -76,6 +81,7 @@ impl PortCounters {
             (&mut http.tls, count.tls),
             (&mut http.http2, count.http2),
             (&mut http.not_http, count.not_http),
+            (&mut http.lost_step, count.lost_step),
             (&mut self.exchanges, ended),
         ];
         for (total, more) in sums {
@@ -228,14 +234,41 @@ mod tests {
         assert_eq!(said(&mut counters, 2000), None, "nothing moved");
         counters.add_exchanges(&ExchangeCount { port: 80, waiting: 1, tls: 4, ..ExchangeCount::default() });
         assert_eq!(said(&mut counters, 3000), None, "no line tells of TLS");
-        counters.add_exchanges(&ExchangeCount { port: 80, http2: 1, not_http: 2, ..ExchangeCount::default() });
+        counters.add_exchanges(&ExchangeCount {
+            port: 80,
+            http2: 1,
+            not_http: 2,
+            lost_step: 3,
+            ..ExchangeCount::default()
+        });
         let line = said(&mut counters, 4000).unwrap();
         let zero = Counters { time: at(4000), port: 80, ..Counters::default() };
         assert_eq!(line, zero, "one stopped waiting");
         let totals = &counters.totals()[&80].http;
         assert_eq!((totals.exchanges, totals.slow, counters.exchanges()), (20, 2, 20));
-        assert_eq!((totals.tls, totals.http2, totals.not_http), (4, 1, 2));
+        assert_eq!((totals.tls, totals.http2, totals.not_http, totals.lost_step), (4, 1, 2, 3));
         assert_eq!((totals.status[&Some(200)], totals.latency.count()), (14, 18));
+    }
+
+    #[test]
+    fn the_longest_of_an_interval_is_its_own() {
+        let mut counters = PortCounters::default();
+        let count = |bucket_of, latency_max_us| ExchangeCount {
+            port: 80,
+            statuses: vec![(200, 1)],
+            latency: vec![(u16::try_from(tracer_ebpf::latency_bucket(bucket_of)).unwrap(), 1)],
+            latency_max_us,
+            ..ExchangeCount::default()
+        };
+        let mut max = |ms, count| {
+            counters.add_exchanges(&count);
+            said(&mut counters, ms).unwrap().latency_us.max
+        };
+        assert_eq!(max(0, count(9000, 9000)), 9000);
+        let later = max(1000, count(1000, 9000));
+        assert!((1000..1125).contains(&later), "{later}");
+        assert_eq!(max(2000, count(9_100, 9_100)), 9_100);
+        assert_eq!(counters.totals()[&80].http.latency.quantiles().max, 9_100);
     }
 
     #[test]

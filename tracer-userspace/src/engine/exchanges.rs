@@ -150,6 +150,9 @@ impl Engine {
         if found.is_none() && !over {
             return;
         }
+        // one failure, one verdict: the attempt's, where it did not come to a connection for both ends
+        let of_attempt = exchange.inbound.is_none() && self.attempts.has_failed(connection.isn, &connection.flow);
+        let found = found.filter(|_| !of_attempt);
         let Some(exchange) = self.flows.settle(id) else { return };
         if let Some(finding) = found {
             self.say_exchange(id, &exchange, finding, out);

@@ -6,6 +6,16 @@ use tracer_ebpf::{LATENCY_BUCKETS, latency_floor_us};
 
 use super::output::Latency;
 
+/// The longest latency that a bucket ([`tracer_ebpf::latency_bucket`]) holds, microseconds.
+pub(super) fn bucket_end_us(bucket: u16) -> u64 {
+    end_us(u32::from(bucket))
+}
+
+fn end_us(bucket: u32) -> u64 {
+    let next = bucket.saturating_add(1);
+    if next < LATENCY_BUCKETS { latency_floor_us(next).saturating_sub(1) } else { u64::MAX }
+}
+
 /// A latency histogram. A bucket is at most 1/8 of its least latency wide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
@@ -61,8 +71,7 @@ impl Histogram {
         for (bucket, count) in &self.buckets {
             seen = seen.saturating_add(u128::from(*count));
             if seen >= rank {
-                let next = bucket.saturating_add(1);
-                return if next < LATENCY_BUCKETS { latency_floor_us(next).saturating_sub(1) } else { u64::MAX };
+                return end_us(*bucket);
             }
         }
         u64::MAX

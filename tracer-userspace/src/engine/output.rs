@@ -167,6 +167,8 @@ pub struct HttpSummary {
     pub http2: u64,
     /// Connections that began with anything else that is no HTTP.
     pub not_http: u64,
+    /// How often heads could not be told from bodies any more.
+    pub lost_step: u64,
 }
 
 impl HttpSummary {
@@ -183,6 +185,7 @@ impl HttpSummary {
             (&mut self.tls, earlier.tls),
             (&mut self.http2, earlier.http2),
             (&mut self.not_http, earlier.not_http),
+            (&mut self.lost_step, earlier.lost_step),
         ];
         for (total, more) in sums {
             *total = total.saturating_add(more);

@@ -267,6 +267,7 @@ struct HttpTotals<'a> {
     tls: u64,
     http2: u64,
     not_http: u64,
+    lost_step: u64,
 }
 
 impl<'a> HttpTotals<'a> {
@@ -279,6 +280,7 @@ impl<'a> HttpTotals<'a> {
             tls: totals.tls,
             http2: totals.http2,
             not_http: totals.not_http,
+            lost_step: totals.lost_step,
         }
     }
 }

@@ -159,7 +159,7 @@ pub(crate) fn http_summary() -> Summary {
     http.latency.add(60, 1_290);
     http.latency.add(90, 13);
     http.latency.raise_max(12_345);
-    let tls = HttpSummary { tls: 812, not_http: 1, ..HttpSummary::default() };
+    let tls = HttpSummary { tls: 812, not_http: 1, lost_step: 2, ..HttpSummary::default() };
     let mut summary = Summary { exchanges: 1_303, ..summary() };
     summary.ports.get_mut(&8080).unwrap().http = http;
     summary.ports.get_mut(&8443).unwrap().http = tls;

@@ -82,6 +82,11 @@ pub struct ExchangeCount {
     /// Connections with bytes that are neither.
     #[n(8)]
     pub not_http: u64,
+    /// How often heads could not be told from bodies any more on a connection, until a request came after
+    /// silence.
+    #[n(9)]
+    #[cbor(default)]
+    pub lost_step: u64,
 }
 
 /// What the exchanges of the watched ports did.

@@ -1,6 +1,6 @@
 //! Other protocols on the watched port, and health checks.
 
-use super::{inbound, seen, served};
+use super::{inbound, reset_seen_by_client, seen, served};
 use crate::lab::Family;
 use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, scenario, talk};
 use crate::talk::Move::{self, Abort, Bytes, Ended, Get, GetAs, Pause, Reset, Send, Status};
@@ -40,13 +40,15 @@ fn mismatches(family: Family) -> Vec<Scenario> {
             },
         )
     };
+    let mut reset = against("tls-reset", &["--foreign", "rst"], &[&[Send(CLIENT_HELLO), Reset]]);
+    reset.expect.client = View::of(reset_seen_by_client());
     vec![
         against("tls", &[], &[&[Send(CLIENT_HELLO), Status(400), Ended]]),
         against("http2", &[], &[&[Send(HTTP2), Status(400), Ended]]),
         against("proxy-header", &[], &[&[Send(PROXY_V1), Status(400), Ended], &[Send(PROXY_V2), Status(400), Ended]]),
         against("plain-to-tls", &["--tls", "--foreign", "alert"], &[&[Get("/ok"), Bytes(7), Ended]]),
         against("tls-closed", &["--foreign", "fin"], &[&[Send(CLIENT_HELLO), Ended]]),
-        against("tls-reset", &["--foreign", "rst"], &[&[Send(CLIENT_HELLO), Reset]]),
+        reset,
     ]
 }
 

@@ -62,6 +62,6 @@ fn served(name: &str, family: Family, talks: &[&'static [Move]], expect: Expect)
 }
 
 /// The client was answered by a RST.
-fn reset_seen_by_client() -> Want {
+pub(super) fn reset_seen_by_client() -> Want {
     Want::outbound("app-reset", Grade::likely(502, RESET_LOOKS))
 }

@@ -117,6 +117,10 @@ impl Connection {
         self.window = window.bytes;
     }
 
+    fn send_text(&mut self, way: u32, text: &str) {
+        self.send(way, text.as_bytes());
+    }
+
     fn send(&mut self, way: u32, bytes: &[u8]) {
         self.segment(way, self.directions[way as usize].next, bytes);
     }
@@ -187,4 +191,34 @@ fn a_name_cut_by_a_segment_is_not_taken_for_an_older_line() {
         connection.send(RESPONSE, rest.as_bytes());
         assert_eq!(connection.heard.answered, [200, 200], "cut at {cut}");
     }
+}
+
+#[test]
+fn a_tls_alert_is_no_response_however_short() {
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    connection.send(RESPONSE, &[21, 3, 3, 0, 2, 2, 10]);
+    assert_eq!(connection.heard.told, [(flow_event::MALFORMED, 1, 0)]);
+    assert_eq!(connection.http.response_flags & flow_flag::ALERT_SENT, flow_flag::ALERT_SENT);
+    assert!(connection.heard.answered.is_empty());
+    // seven bytes of a status line decide nothing yet
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1."]);
+    assert!(connection.heard.told.is_empty());
+    connection.send_text(RESPONSE, "1 204 No\r\n\r\n");
+    assert_eq!(connection.heard.answered, [204]);
+}
+
+#[test]
+fn a_body_that_looks_like_a_head_comes_byte_by_byte() {
+    let mut connection = exchange(&["GET /drip HTTP/1.1\r\n\r\n"]);
+    for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\nHTTP/1.1 500" {
+        connection.send(RESPONSE, &[*byte]);
+    }
+    connection.send(REQUEST, b"GET /continue HTTP/1.1\r\n\r\n");
+    connection.send_text(
+        RESPONSE,
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+         HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n",
+    );
+    assert_eq!(connection.heard.answered, [200, 200]);
+    assert!(connection.heard.told.is_empty());
 }

@@ -43,6 +43,7 @@ pub(super) struct ExchangeFamilies {
     slow: Family<PortLabel, Counter>,
     waiting: Family<PortLabel, Gauge>,
     unread: Family<ProtocolLabels, Counter>,
+    lost_step: Family<PortLabel, Counter>,
 }
 
 impl ExchangeFamilies {
@@ -60,6 +61,11 @@ impl ExchangeFamilies {
             "connections_unread",
             "Connections whose exchanges cannot be read, by what they began with",
             self.unread.clone(),
+        );
+        registry.register(
+            "exchanges_lost_step",
+            "How often heads could not be told from bodies any more on a connection",
+            self.lost_step.clone(),
         );
     }
 
@@ -80,6 +86,7 @@ impl ExchangeFamilies {
         }
         self.latency.get_or_create_owned(&label).add(&count.latency);
         self.slow.get_or_create_owned(&label).inc_by(count.slow);
+        self.lost_step.get_or_create_owned(&label).inc_by(count.lost_step);
         self.waiting.get_or_create_owned(&label).set(i64::try_from(count.waiting).unwrap_or(i64::MAX));
         for (protocol, connections) in [("tls", count.tls), ("http2", count.http2), ("other", count.not_http)] {
             let labels = ProtocolLabels { port: count.port, protocol };

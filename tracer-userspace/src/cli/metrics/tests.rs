@@ -46,6 +46,7 @@ fn metrics() -> Metrics {
         tls: 3,
         http2: 4,
         not_http: 5,
+        lost_step: 6,
     };
     metrics.note(&[
         Record::Packet(PacketRecord::default()),
@@ -107,6 +108,7 @@ async fn a_scrape_tells_all_that_was_counted() {
         r#"wherefore_exchange_latency_seconds_count{port="8080"} 20"#,
         r#"wherefore_exchange_latency_seconds_count{port="8443"} 0"#,
         r#"wherefore_exchanges_slow_total{port="8080"} 2"#,
+        r#"wherefore_exchanges_lost_step_total{port="8080"} 12"#,
         r#"wherefore_exchanges_waiting{port="8080"} 2"#,
         r#"wherefore_connections_unread_total{port="8080",protocol="tls"} 6"#,
         r#"wherefore_connections_unread_total{port="8080",protocol="http2"} 8"#,

@@ -26,7 +26,8 @@ pub(super) fn received(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESET_RECEIVED)?;
     let left = has(record, flow_flag::FIN_SENT)
         || case.first_of(&CLOSES).is_some_and(|end| end.header.time_ns < record.header.time_ns);
-    if left || after_peers_fin(record) || case.of(flow_event::FIN_RECEIVED).is_some() || !is_open(record) {
+    let asked = record.request_start_ns != 0 && is_open(record);
+    if left || after_peers_fin(record) || case.of(flow_event::FIN_RECEIVED).is_some() || !asked {
         return None;
     }
     let mut finding = case.finding(Slug::AppReset, record, 502, words_received);

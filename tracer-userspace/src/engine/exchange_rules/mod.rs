@@ -25,7 +25,7 @@ pub(super) use protocol_mismatch::spoken;
 use super::exits::Exit;
 use super::flows::PacketDrop;
 use super::rules::Words;
-use crate::record::{BootTime, FlowRecord};
+use crate::record::{BootTime, FlowRecord, flow_event};
 use crate::verdict::{Confidence, Role, Slug};
 
 /// What a rule found.
@@ -93,5 +93,7 @@ pub(super) fn decide(exchange: &Case<'_>) -> Option<Finding> {
     let inbound = || exchange.exchange.inbound.as_ref().map(|end| exchange.at(end, Role::Inbound));
     let outbound = || exchange.exchange.outbound.as_ref().map(|end| exchange.at(end, Role::Outbound));
     let found = inbound().and_then(|case| INBOUND.iter().find_map(|rule| rule(&case)));
-    found.or_else(|| outbound().and_then(|case| OUTBOUND.iter().find_map(|rule| rule(&case))))
+    // what the other end sent instead of a response is told there, and what it did afterwards says nothing more
+    let is_response = |case: &Case<'_>| case.of(flow_event::MALFORMED).is_none();
+    found.or_else(|| outbound().filter(is_response).and_then(|case| OUTBOUND.iter().find_map(|rule| rule(&case))))
 }

@@ -2,8 +2,10 @@
 //!
 //! long: hits and near misses of every rule, in one language
 
+use tracer_ebpf::handshake_flag::{ABORT_ON_OVERFLOW, LAST_ACK};
+
 use crate::engine::flow_script::APP;
-use crate::engine::script::{SERVER, Script, check, script, verdicts};
+use crate::engine::script::{CLIENT, SERVER, Script, check, script, verdicts};
 use crate::record::{flow_event as event, flow_flag as flag, stage};
 
 /// An inbound connection with a request at 10 ms.
@@ -132,6 +134,15 @@ fn app_reset() {
     let both =
         our_request().at(22).tells(event::RESET_RECEIVED).inbound(1).at(10).get("/").at(21).tells(event::RESET_SENT);
     check(both, &[reset]);
+    // nothing was asked
+    check(script().outbound(1).without(flag::HTTP).at(22).tells(event::RESET_RECEIVED), &[]);
+    // the handshake failed, though this end thought otherwise: that is the verdict
+    let thrown_away = || script().full(LAST_ACK | ABORT_ON_OVERFLOW).outbound(1).at(10).get("/orders/7").at(22);
+    check(thrown_away().tells(event::RESET_RECEIVED), &["accept-queue-full inbound certain 502"]);
+    check(
+        thrown_away().in_ns(CLIENT).at(5000).tells(event::RESET_RECEIVED),
+        &["accept-queue-full inbound certain 502"],
+    );
     // after a whole response
     check(request().at(22).responds(200, 0).at(30).tells(event::RESET_SENT), &[]);
     check(our_request().at(22).responds(200, 0).at(30).tells(event::RESET_RECEIVED), &[]);
@@ -424,6 +435,11 @@ fn packets_dropped_near_misses() {
 fn malformed_response() {
     check(request().at(22).tells(event::MALFORMED), &["malformed-response inbound certain 502"]);
     check(request().flags(flag::UPGRADED).at(22).tells(event::MALFORMED), &[]);
+    // at the connecting end it is none, nor is what follows it anything else
+    check(our_request().at(22).tells(event::MALFORMED).at(23).tells(event::FIN_RECEIVED), &[]);
+    check(our_request().at(22).tells(event::MALFORMED).at(23).tells(event::RESET_RECEIVED), &[]);
+    let both = our_request().at(22).tells(event::MALFORMED).inbound(1).at(10).get("/").at(21).tells(event::MALFORMED);
+    check(both, &["malformed-response inbound certain 502"]);
     let mut with_bytes = request();
     with_bytes.heads.as_mut().unwrap().malformed = Some("debug: 7".to_owned());
     let out = check(with_bytes.tells(event::MALFORMED), &["malformed-response inbound certain 502"]);

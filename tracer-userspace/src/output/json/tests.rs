@@ -68,15 +68,15 @@ fn none_is_counted_even_when_zero() {
 
 #[test]
 fn a_summary() {
-    insta::assert_snapshot!(printed(&Output::Summary(Box::new(samples::summary()))), @r#"{"type":"summary","from":"2026-11-21T12:03:41.000000000Z","to":"2026-11-21T12:07:33.500000000Z","records":1204,"lost":{"attempts-full":0,"ring-full":0},"connections":1201,"exchanges":0,"verdicts":{"process-down":18,"security-group-drop":1},"undecided":1,"abandoned":0,"late":0,"recovered":{"firewall-drop":2},"suppressed":0,"ports":{"8080":{"syn":252,"health_check_syn":12,"last_syn":"2026-11-21T12:07:31.120000000Z","listener":true,"http":{"exchanges":0,"status":{"none":0},"latency_us":{"p50":0,"p90":0,"p99":0,"max":0},"slow":0,"tls":0,"http2":0,"not_http":0}},"8443":{"syn":0,"health_check_syn":0,"last_syn":null,"listener":false,"http":{"exchanges":0,"status":{"none":0},"latency_us":{"p50":0,"p90":0,"p99":0,"max":0},"slow":0,"tls":0,"http2":0,"not_http":0}}},"top":{},"damage":{"frames":0,"bytes":0},"dropped":{"files":0,"bytes":0},"files":["/var/lib/wherefore/web-1.wft"],"shown":null}"#);
+    insta::assert_snapshot!(printed(&Output::Summary(Box::new(samples::summary()))), @r#"{"type":"summary","from":"2026-11-21T12:03:41.000000000Z","to":"2026-11-21T12:07:33.500000000Z","records":1204,"lost":{"attempts-full":0,"ring-full":0},"connections":1201,"exchanges":0,"verdicts":{"process-down":18,"security-group-drop":1},"undecided":1,"abandoned":0,"late":0,"recovered":{"firewall-drop":2},"suppressed":0,"ports":{"8080":{"syn":252,"health_check_syn":12,"last_syn":"2026-11-21T12:07:31.120000000Z","listener":true,"http":{"exchanges":0,"status":{"none":0},"latency_us":{"p50":0,"p90":0,"p99":0,"max":0},"slow":0,"tls":0,"http2":0,"not_http":0,"lost_step":0}},"8443":{"syn":0,"health_check_syn":0,"last_syn":null,"listener":false,"http":{"exchanges":0,"status":{"none":0},"latency_us":{"p50":0,"p90":0,"p99":0,"max":0},"slow":0,"tls":0,"http2":0,"not_http":0,"lost_step":0}}},"top":{},"damage":{"frames":0,"bytes":0},"dropped":{"files":0,"bytes":0},"files":["/var/lib/wherefore/web-1.wft"],"shown":null}"#);
 }
 
 #[test]
 fn a_summary_with_http() {
     let text = printed(&Output::Summary(Box::new(samples::http_summary())));
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    insta::assert_snapshot!(value["ports"]["8080"]["http"].to_string(), @r#"{"exchanges":1303,"http2":0,"latency_us":{"max":12345,"p50":831,"p90":831,"p99":831},"not_http":0,"slow":1,"status":{"200":1290,"404":8,"502":2,"none":3},"tls":0}"#);
-    insta::assert_snapshot!(value["ports"]["8443"]["http"].to_string(), @r#"{"exchanges":0,"http2":0,"latency_us":{"max":0,"p50":0,"p90":0,"p99":0},"not_http":1,"slow":0,"status":{"none":0},"tls":812}"#);
+    insta::assert_snapshot!(value["ports"]["8080"]["http"].to_string(), @r#"{"exchanges":1303,"http2":0,"latency_us":{"max":12345,"p50":831,"p90":831,"p99":831},"lost_step":0,"not_http":0,"slow":1,"status":{"200":1290,"404":8,"502":2,"none":3},"tls":0}"#);
+    insta::assert_snapshot!(value["ports"]["8443"]["http"].to_string(), @r#"{"exchanges":0,"http2":0,"latency_us":{"max":0,"p50":0,"p90":0,"p99":0},"lost_step":2,"not_http":1,"slow":0,"status":{"none":0},"tls":812}"#);
     insta::assert_snapshot!(value["top"].to_string(), @r#"{"403":{"clients":[],"paths":[["/hidden",1]],"user_agents":[]},"502":{"clients":[["192.0.2.7",2],["192.0.2.8",1]],"paths":[["/orders/7",2],["/\u001b[m",1]],"user_agents":[["curl/8.5.0",3]]}}"#);
 }
 

@@ -52,7 +52,14 @@ fn line(port: u16, http: &HttpSummary) -> String {
     if http.not_http > 0 {
         parts.push(format!("{} that spoke no HTTP", counted(http.not_http, "connection")));
     }
+    if http.lost_step > 0 {
+        parts.push(format!("lost track of heads {}", times(http.lost_step)));
+    }
     format!("{port:<5}  {}", parts.join("; "))
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { counted(count, "time") }
 }
 
 /// `200 1290, 404 8, 502 2, without 3`: by code, and if there are too many the failing ones first.
@@ -134,7 +141,7 @@ mod tests {
     fn http_and_tls() {
         insta::assert_snapshot!(text(&samples::http_summary()), @r"
 http       8080   200 1290, 404 8, 502 2, none seen 3; p50 0.8ms, p90 0.8ms, p99 0.8ms, max 12ms; 1 later than --slow
-           8443   812 TLS connections: no statuses; 1 connection that spoke no HTTP
+           8443   812 TLS connections: no statuses; 1 connection that spoke no HTTP; lost track of heads 2 times
 failing    502    paths /orders/7 (2), /\u{1b}[m (1); user agents curl/8.5.0 (3); clients 192.0.2.7 (2), 192.0.2.8 (1)
            403    paths /hidden (1)");
     }
