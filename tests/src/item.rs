@@ -6,7 +6,7 @@ use crate::lab::Family;
 use crate::privileges::{self, Check};
 use crate::scenario::Scenario;
 use crate::tools::Tools;
-use crate::{run, scenarios};
+use crate::{run, scenarios, without_http};
 
 /// One thing that can be run and has a title.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl Item {
     /// All of them.
     pub fn all() -> Vec<Self> {
         let scenarios = scenarios::all().into_iter().map(|scenario| Self::Scenario(Box::new(scenario)));
-        scenarios.chain(privileges::CHECKS.iter().copied().map(Self::Check)).collect()
+        scenarios.chain([privileges::CHECKS, without_http::CHECKS].concat().into_iter().map(Self::Check)).collect()
     }
 
     /// What `run` takes and reports.

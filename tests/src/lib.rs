@@ -40,3 +40,4 @@ pub mod tools;
 pub mod trim;
 pub mod wait;
 pub mod ways;
+pub mod without_http;

@@ -15,6 +15,8 @@ pub mod handshake_flag {
     pub const SYN_QUEUE_FULL: u32 = 1 << 2;
     /// `tcp_abort_on_overflow` is set: the last ACK is answered by a RST.
     pub const ABORT_ON_OVERFLOW: u32 = 1 << 3;
+    /// The port is not watched: a process that serves one that is connects to it.
+    pub const CHAINED: u32 = 1 << 4;
 }
 
 /// A SYN-ACK sent again, or a packet that a listener could not take.

@@ -170,6 +170,8 @@ pub mod connect_flag {
     pub const V6_SOCKET: u16 = 1 << 0;
     /// Its SYN is on its way: nothing is pending any more.
     pub const SYN_FOLLOWS: u16 = 1 << 1;
+    /// The port is not watched: the task serves one that is.
+    pub const CHAINED: u16 = 1 << 2;
 }
 
 /// A thread's last connect(): value of map `CONNECTS`, keyed by `bpf_get_current_pid_tgid()`.

@@ -13,6 +13,21 @@ pub mod process_flag {
     pub const OOM_KILLED: u32 = 1 << 1;
 }
 
+/// Parts of a value of map `SERVERS`, beside the time (`CLOCK_BOOTTIME`, ns) at which it became known.
+pub mod server {
+    /// How many processes are between it and the watched port: 0 where it serves that port itself.
+    pub const DISTANCE: u64 = 0x7;
+    /// It has made HTTP requests of its own.
+    pub const FORWARDS: u64 = 1 << 3;
+    /// It could not connect, and has not connected since: its next success is told, since what it had asked
+    /// for there it may have got elsewhere.
+    pub const REFUSED: u64 = 1 << 4;
+    /// Bits that are the time's.
+    pub const TIME: u64 = !0x1f;
+    /// Processes at this distance are the last that are followed: no chain is told any further.
+    pub const FARTHEST: u64 = 4;
+}
+
 /// The end, or another beginning, of a process that serves a watched port.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -101,6 +101,8 @@ pub mod socket_flag {
     pub const MID_STREAM: u32 = 1 << 2;
     /// The socket itself is `AF_INET6`.
     pub const V6_SOCKET: u32 = 1 << 3;
+    /// The port is not watched: the task serves one that is.
+    pub const CHAINED: u32 = 1 << 4;
 }
 
 /// Bits of [`PacketRecord::flags`].

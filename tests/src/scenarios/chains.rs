@@ -20,7 +20,8 @@ const SECOND: u16 = 9005;
 const OWN: &[&str] = &["app", "proxy"];
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
-    let mut table = vec![nginx(family), haproxy(family), retried(family), two_hops(family), crowd(family)];
+    let mut table = vec![nginx(family), haproxy(family), retried(family), crowd(family)];
+    table.extend([two_hops(family), hidden_hops(family)]);
     table.extend(app_servers(family));
     table
 }
@@ -155,42 +156,60 @@ fn retried(family: Family) -> Scenario {
     scenario("chain-retried-elsewhere", family, steps, seen(vec![wanted.cause(because("app-status", APP))], client))
 }
 
-/// `HAProxy` in front of nginx, both watched, in front of nothing.
-fn two_hops(family: Family) -> Scenario {
-    const SECOND_HOP: &str = "
+const SECOND_HOP: &str = "
     server {
         listen 9005;
         listen [::]:9005;
+        proxy_read_timeout 500ms;
         location / { proxy_pass http://LOOPBACK:9001; }
+        location /hang { proxy_pass http://LOOPBACK:9003; }
     }
 ";
-    const FIRST_HOP: &str = "
+const FIRST_HOP: &str = "
 frontend front
     bind LISTEN:8080
     default_backend second
 backend second
     server a LOOPBACK:9005
 ";
-    let down = because("process-down", DOWN);
-    let second = || answered("/a", 502, "nginx").port(SECOND).to(Host::Loopback).origin(&["proxy"]).cause(down.clone());
-    let first = answered("/a", 502, "haproxy").origin(&["upstream"]).cause(Cause::Verdict {
+
+/// `HAProxy` in front of nginx.
+fn two_proxies() -> [Step; 3] {
+    [
+        Step::Upstream(APP),
+        Step::Program(Program { make: Make::Nginx, port: SECOND, text: SECOND_HOP }),
+        Step::Program(Program { make: Make::Haproxy, port: WATCHED, text: FIRST_HOP }),
+    ]
+}
+
+/// What the first of them relays, with the second's own reason.
+fn relayed(path: &'static str, status: u64, reason: Cause) -> Want {
+    answered(path, status, "haproxy").origin(&["upstream"]).cause(Cause::Verdict {
         slug: "app-status",
         remote: Remote::Loopback(SECOND),
-        cause: Box::new(down.clone()),
-    });
+        cause: Box::new(reason),
+    })
+}
+
+/// Both proxies are watched.
+fn two_hops(family: Family) -> Scenario {
+    let down = because("process-down", DOWN);
+    let second = || answered("/a", 502, "nginx").port(SECOND).to(Host::Loopback).origin(&["proxy"]).cause(down.clone());
+    let first = relayed("/a", 502, down.clone());
     let client = to_client(std::slice::from_ref(&first));
-    scenario(
-        "chain-two-hops",
-        family,
-        vec![
-            Step::Program(Program { make: Make::Nginx, port: SECOND, text: SECOND_HOP }),
-            Step::Program(Program { make: Make::Haproxy, port: WATCHED, text: FIRST_HOP }),
-            Step::Record,
-            talk(&[Get("/a"), Status(502)]),
-        ],
-        seen(vec![first, second()], client),
-    )
-    .flags(&["--port", "9005"])
+    let mut steps = two_proxies().to_vec();
+    steps.extend([Step::Record, talk(&[Get("/a"), Status(502)])]);
+    scenario("chain-two-hops", family, steps, seen(vec![first, second()], client)).flags(&["--port", "9005"])
+}
+
+/// Only the first is: of the second there is no line, but it is followed.
+fn hidden_hops(family: Family) -> Scenario {
+    let server =
+        vec![relayed("/a", 502, because("process-down", DOWN)), relayed("/hang", 504, because("app-timeout", APP))];
+    let client = to_client(&server);
+    let mut steps = two_proxies().to_vec();
+    steps.extend([Step::Record, talk(&[Get("/a"), Status(502), Get("/hang"), Status(504)])]);
+    scenario("chain-hidden-hops", family, steps, seen(server, client))
 }
 
 /// Two hundred requests at once, one upstream of two down: no answer gets another's cause.

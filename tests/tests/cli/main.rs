@@ -14,9 +14,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use wherefore_tests::privileges::CHECKS;
 use wherefore_tests::scratch;
 use wherefore_tests::tools::{self, Tools};
+use wherefore_tests::{privileges as privilege_checks, without_http};
 
 /// A test: its name, and what it does.
 type Test = (&'static str, fn(&Tools) -> Result<()>);
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
         usage::TESTS,
         ports::TESTS,
         privileges::TESTS,
-        CHECKS,
+        privilege_checks::CHECKS,
+        without_http::CHECKS,
         endings::TESTS,
         traces::TESTS,
         service::TESTS,

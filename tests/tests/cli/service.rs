@@ -128,9 +128,10 @@ fn reload_retention(tools: &Tools) -> Result<()> {
     wait_until(Deadline::after(PATIENCE), "three files", || {
         refused(PORT)?;
         count += 1;
+        // one after the other: faster, and they would fold into one line
+        verdicts(&running, count)?;
         Ok(files()? >= 3)
     })?;
-    verdicts(&running, count)?;
     let live = running.stdout.so_far();
     let again = replayed(tools, &out)?;
     let live: Vec<&String> = live.iter().filter(|line| is_verdict(line)).collect();

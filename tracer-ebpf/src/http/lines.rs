@@ -64,12 +64,11 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
     }
     let word = window.word(base + at);
     let newline = newline(word);
+    // one behind what is filled is left from an earlier head
+    let newline = if at + newline >= fill { 8 } else { newline };
     let flags = get(&direction.flags);
     if flags & head_flag::LINE_START != 0 && !single {
         if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
-            if at + newline >= fill {
-                return found::NOTHING;
-            }
             put!(direction.at, (at + newline + 1) as u16);
             return found::EMPTY_LINE;
         }
@@ -86,11 +85,6 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
         put!(direction.flags, flags & !head_flag::LINE_START);
         put!(direction.at, (at + 8) as u16);
         return found::UNFINISHED;
-    }
-    if at + newline >= fill {
-        put!(direction.flags, flags & !head_flag::LINE_START);
-        put!(direction.at, fill as u16);
-        return found::NOTHING;
     }
     put!(direction.at, (at + newline + 1) as u16);
     put!(direction.flags, flags | head_flag::LINE_START);

@@ -416,9 +416,12 @@ fn request_begins<W: Window>(http: &mut Http, direction: &mut Direction, window:
                 return Step { more: true, ..Step::default() };
             }
             http.request_flags |= flow_flag::PROXY_HEADER;
-            put!(direction.left, 16 + u64::from(((window.word(8) >> 48) as u16).swap_bytes()));
-            put!(direction.phase, phase::PROXY_BINARY);
-            put!(direction.at, 0);
+            // what of it is here may have come in an earlier segment, and is not given back
+            let len = 16 + u32::from(((window.word(8) >> 48) as u16).swap_bytes());
+            let here = if fill < len { fill } else { len };
+            put!(direction.left, u64::from(len - here));
+            put!(direction.phase, if fill < len { phase::PROXY_BINARY } else { phase::START });
+            put!(direction.at, here as u16);
             Step { give_back: true, ..Step::default() }
         }
         opening::PROXY_LINE => {

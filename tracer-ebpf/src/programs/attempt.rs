@@ -12,6 +12,16 @@ pub(super) struct Attempt {
     /// 1 once a record was sent: the end of the attempt must be told too, whatever it is.
     pub(super) reported: u32,
     pub(super) comm: [u8; 16],
+    /// How far the far end is from the watched port that the task serves, from 1; 0 if the port itself is
+    /// watched.
+    pub(super) distance: u32,
+    pub(super) pad: u32,
+}
+
+impl Attempt {
+    /// What a new element is made of: the stack has no room for it.
+    pub(super) const UNKNOWN: &'static Self =
+        &Self { started_ns: 0, syns_sent: 0, retransmits: 0, pid: 0, reported: 0, comm: [0; 16], distance: 0, pad: 0 };
 }
 
 /// What is remembered of an inbound attempt in trouble.

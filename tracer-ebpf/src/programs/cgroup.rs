@@ -7,15 +7,17 @@ use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
 
+use super::chained;
 use super::closed;
 use super::early;
 use super::flow;
 use super::handshake;
+use super::heads;
 use super::icmp;
 use super::kernel::{Sock, number_of};
 use super::maps::ATTEMPTS;
-use super::packet::{self, ContextBytes};
-use super::ports::watched;
+use super::packet::{self, ContextBytes, Tcp};
+use super::ports::{Slot, watched};
 use super::traffic;
 
 /// Always let the packet pass.
@@ -25,28 +27,55 @@ pub(super) const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
-        let carries = match state as u8 {
-            tcp_state::LISTEN => address(pointer).and_then(|sock| at_listener(&ctx, sock)).is_some(),
-            tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_RECEIVED));
-                false
-            }
-            tcp_state::SYN_SENT => false,
-            _ => true,
-        };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 0);
-        }
-    }
-    PASS
+    ingress::<true>(&ctx)
+}
+
+/// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
+    ingress::<false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    if let Some((pointer, state)) = socket_of(&ctx) {
+    egress::<true>(&ctx)
+}
+
+/// The same without HTTP.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
+    egress::<false>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
+        let carries = match state as u8 {
+            tcp_state::LISTEN => {
+                let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                false
+            }
+            tcp_state::CLOSE => {
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
+                false
+            }
+            tcp_state::SYN_SENT => false,
+            _ => true,
+        };
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 0);
+        }
+    }
+    PASS
+}
+
+#[inline(always)]
+fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+    if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::SYN_SENT => {
                 if let Some(sock) = address(pointer) {
@@ -61,17 +90,24 @@ pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
                 true
             }
             tcp_state::CLOSE => {
-                let _not_ours = address(pointer).and_then(|sock| icmp_error(&ctx, sock, kind::ICMP_SENT));
+                let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_SENT));
                 false
             }
             tcp_state::LISTEN => false,
             _ => true,
         };
-        if carries {
-            traffic::packet(&ctx, pointer, state, 1);
+        if HEADS && carries {
+            traffic::packet(ctx, pointer, state_of(pointer), 1);
         }
     }
     PASS
+}
+
+/// The socket's state, read anew: the verifier shall not follow what comes next for each of them.
+#[inline(always)]
+fn state_of(pointer: *mut bpf_sock) -> u32 {
+    // SAFETY: the verifier checks the load
+    unsafe { (&raw const (*pointer).state).read_volatile() }
 }
 
 /// The packet's socket and its state.
@@ -90,16 +126,22 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
     Sock::new(number_of(pointer))
 }
 
-/// `None` if the packet carries nothing of a connection that is followed.
 #[inline(always)]
-fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
-    let slot = watched(sock.local_port())?;
+fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
+    let watched_slot = watched(sock.local_port());
+    if watched_slot.is_none() && !chained::any() {
+        return None;
+    }
     let bytes = ContextBytes(ctx);
     let ip = packet::ip(&bytes, 0)?;
     if ip.protocol != packet::TCP {
         return None;
     }
     let tcp = packet::tcp(&bytes, ip.payload)?;
+    let slot = match watched_slot {
+        Some(slot) => slot,
+        None => chained_slot(&tcp)?,
+    };
     if tcp.flags & tcp_flag::RST != 0 || !slot.has(sock) {
         return None;
     }
@@ -120,17 +162,33 @@ fn at_listener(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
         }
         _ => return None,
     };
-    (carries && early::begin(isn, tcp.src_port, slot)).then_some(())
+    if HEADS && carries && early::begin(isn, tcp.src_port, slot) {
+        heads::enter(ctx, 0);
+    }
+    Some(())
+}
+
+/// Of a handshake that a server of a watched port began with a listener of another port.
+#[inline(always)]
+fn chained_slot(tcp: &Tcp) -> Option<Slot> {
+    let isn = if tcp.flags & tcp_flag::SYN != 0 { tcp.seq } else { tcp.seq.wrapping_sub(1) };
+    (chained::distance_of(isn) != 0).then_some(Slot::NONE)
 }
 
 #[inline(always)]
 fn syn_left(sock: Sock) {
-    if watched(sock.remote_port()).is_none() {
+    if watched(sock.remote_port()).is_none() && !chained::any() {
         return;
     }
     if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
         // SAFETY: the socket is locked while it sends a SYN: nobody else writes the element
-        unsafe { (*attempt).syns_sent += 1 };
+        let distance = unsafe {
+            (*attempt).syns_sent += 1;
+            (*attempt).distance
+        };
+        if distance != 0 {
+            chained::syn_left(sock.own_isn(), distance);
+        }
     }
 }
 

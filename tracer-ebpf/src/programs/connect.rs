@@ -8,10 +8,11 @@ use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, connect_flag, kind, loss, socket_flag, tcp_state};
 
+use super::chained;
 use super::emit::{emit, header};
 use super::kernel::{Sock, mapped};
 use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED, layout};
-use super::ports::{boot_ns, lost, watched};
+use super::ports::{Slot, boot_ns, lost, watched};
 
 /// Let connect() go on.
 const PROCEED: i32 = 1;
@@ -21,7 +22,7 @@ const TCP: u32 = 6;
 /// connect() of an IPv4 socket.
 #[cgroup_sock_addr(connect4)]
 pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
-    if let Some(address) = of_watched_port(&ctx) {
+    if let Some(address) = of_interest(&ctx) {
         // SAFETY: the context is this program's own; the verifier checks the load
         let v4 = unsafe { (*address).user_ip4 };
         begin(address, mapped(v4.to_ne_bytes()), 0);
@@ -32,7 +33,7 @@ pub(crate) fn connect4(ctx: SockAddrContext) -> i32 {
 /// connect() of an IPv6 socket.
 #[cgroup_sock_addr(connect6)]
 pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
-    if let Some(address) = of_watched_port(&ctx) {
+    if let Some(address) = of_interest(&ctx) {
         let mut dst = [0; 16];
         // SAFETY: the context is this program's own; the verifier checks the loads
         let words =
@@ -46,14 +47,16 @@ pub(crate) fn connect6(ctx: SockAddrContext) -> i32 {
     PROCEED
 }
 
+/// The address, if its port is watched or the task serves one that is.
 #[inline(always)]
-fn of_watched_port(ctx: &SockAddrContext) -> Option<*mut bpf_sock_addr> {
+fn of_interest(ctx: &SockAddrContext) -> Option<*mut bpf_sock_addr> {
     let address = ctx.sock_addr;
     // SAFETY: the context is this program's own; the verifier checks the load
     if unsafe { (*address).protocol } != TCP {
         return None;
     }
-    watched(port(address)).map(|_slot| address)
+    let serves = || chained::distance_from((bpf_get_current_pid_tgid() >> 32) as u32) != 0;
+    (watched(port(address)).is_some() || serves()).then_some(address)
 }
 
 /// Destination port, host order.
@@ -71,9 +74,11 @@ fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
     // SAFETY: reads this program's own stack: the verifier refuses arithmetic on the pointer itself
     let Ok(sk) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
     let Some(sock) = Sock::new(sk) else { return };
-    if !watched(dst_port).is_some_and(|slot| slot.has(sock)) {
+    let slot = watched(dst_port).unwrap_or(Slot::NONE);
+    if !slot.has(sock) {
         return;
     }
+    let flags = if slot == Slot::NONE { flags | connect_flag::CHAINED } else { flags };
     let task = bpf_get_current_pid_tgid();
     let refusal = refusal();
     if refusal != 0 {
@@ -137,8 +142,9 @@ fn unsent(task: u64, stale: &PendingConnect, error: u32) {
     emit(header::<SocketRecord>(kind::CONNECT_UNSENT, stale.netns), |record: &mut SocketRecord| {
         record.tuple = Tuple { src: [0; 16], dst: stale.dst, src_port: 0, dst_port: stale.dst_port, pad: 0 };
         record.started_ns = stale.time_ns;
-        record.flags =
-            socket_flag::HAS_TASK | if stale.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET };
+        record.flags = socket_flag::HAS_TASK
+            | if stale.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET }
+            | if stale.flags & connect_flag::CHAINED == 0 { 0 } else { socket_flag::CHAINED };
         record.pid = pid;
         record.error = error;
         record.comm = stale.comm;

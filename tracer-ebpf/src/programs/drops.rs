@@ -5,8 +5,10 @@ use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 
 use super::attempt::{Initiator, Trouble, Window};
+use super::chained;
 use super::closed;
 use super::emit::{emit, header};
+use super::flow::FLOWS_MAP;
 use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{ATTEMPTS, DROP_REASONS, DROP_WINDOWS, DROP_WINDOWS_OF_ALL, TROUBLED, TROUBLED_LAST, layout};
@@ -32,8 +34,12 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     packet::is_ip(skb)?;
     let (bytes, ip, tcp) = packet::tcp_of(skb)?;
     closed::dropped(skb, &bytes, &ip, &tcp);
-    let slot = watched_handshake(&tcp).or_else(|| watched_rest(&bytes, &ip, &tcp, reason))?;
     let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
+    let slot = match watched_handshake(&tcp) {
+        Some(slot) => slot,
+        None if chained::has_handshake(&tcp, sock) => Slot::NONE,
+        None => watched_rest(&bytes, &ip, &tcp, reason, sock)?,
+    };
     let device = skb.follow(layout!(skb_dev));
     let netns = match sock {
         Some(sock) => sock.netns(),
@@ -47,7 +53,7 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
             count(slot, reason);
         }
         // a refused SYN is answered, and will not succeed
-        if reason.is_none() || reason != Some(layout!(reason_no_socket)) {
+        if slot != Slot::NONE && (reason.is_none() || reason != Some(layout!(reason_no_socket))) {
             remember(&bytes, &ip, &tcp, sock);
         }
     }
@@ -67,15 +73,19 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     Some(())
 }
 
-/// Slot of the port, if one of both ends is watched, of a packet whose loss a connection may suffer from:
+/// Slot of the port, if one of both ends is watched or the socket is followed, of a packet whose loss a connection may suffer from:
 /// with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
 /// told, so that a flood costs little.
 #[inline(always)]
-fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>) -> Option<Slot> {
+fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>, sock: Option<Sock>) -> Option<Slot> {
     if tcp.flags & tcp_flag::SYN != 0 {
         return None;
     }
-    let slot = watched(tcp.dst_port).or_else(|| watched(tcp.src_port))?;
+    let slot = match watched(tcp.dst_port).or_else(|| watched(tcp.src_port)) {
+        Some(slot) => slot,
+        None if chained::any() && sock.is_some_and(|sock| FLOWS_MAP.get_ptr(sock.0.0).is_some()) => Slot::NONE,
+        None => return None,
+    };
     if let Some(reason) = reason
         && DROP_REASONS.get(reason).is_none_or(|told| *told == 0)
     {
@@ -204,7 +214,11 @@ fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
     if tcp.flags & (tcp_flag::SYN | tcp_flag::ACK) != tcp_flag::SYN {
         return None;
     }
-    let slot = watched(tcp.dst_port)?;
+    let slot = match watched(tcp.dst_port) {
+        Some(slot) => slot,
+        None if chained::has_handshake(&tcp, None) => Slot::NONE,
+        None => return None,
+    };
     let sock = Sock::new(sk);
     let netns = match sock {
         Some(sock) => sock.netns(),

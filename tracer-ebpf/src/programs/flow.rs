@@ -31,6 +31,8 @@ pub(super) mod seen {
     pub(crate) const RESET: u32 = 1 << 0;
     /// This end's FIN was seen leaving.
     pub(crate) const FIN: u32 = 1 << 1;
+    /// It is known of its process that it makes requests of its own.
+    pub(crate) const FORWARDS: u32 = 1 << 2;
 }
 
 /// A followed connection: element of [`FLOWS`].
@@ -52,7 +54,8 @@ pub(super) struct Flow {
     pub(super) text: u32,
     pub(super) slot: u16,
     pub(super) retransmits: u8,
-    pub(super) pad: u8,
+    /// How far this end is from the watched port: 0 if it is there.
+    pub(super) distance: u8,
     pub(super) comm: [u8; 16],
 }
 
@@ -202,10 +205,12 @@ impl Flow {
     }
 }
 
-/// A listener's child is established.
+/// A listener's child is established. `distance` is 0 where the port is watched.
 #[inline(always)]
-pub(super) fn accepted(sock: Sock, slot: Slot) {
-    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot) {
+pub(super) fn accepted(sock: Sock, slot: Slot, distance: u32) {
+    let chained = if distance == 0 { 0 } else { flow_flag::CHAINED };
+    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND | chained, slot) {
+        flow.distance = distance as u8;
         if flow.is_fast_open() {
             flow.established_ns = boot_ns();
         } else {

@@ -1,6 +1,5 @@
 //! What changes a followed connection's state, and what of that is worth telling.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{flow_event, flow_flag, tcp_state};
@@ -8,8 +7,8 @@ use tracer_ebpf::{flow_event, flow_flag, tcp_state};
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, task_is_exiting, tell};
 use super::kernel::Sock;
-use super::maps::{SERVERS, SERVERS_CONNECT};
-use super::ports::{Slot, watched};
+use super::maps::SERVERS_CONNECT;
+use super::ports::Slot;
 use super::text;
 use super::{closed, exchanges};
 
@@ -22,11 +21,12 @@ const ABORTED: u32 = 103;
 #[inline(always)]
 pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
     match (old, new) {
-        (_, tcp_state::SYN_SENT) => begins(sock),
         (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
-        (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => closes(sock),
+        (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => {
+            closes(sock, new)
+        }
         (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
-        (tcp_state::LISTEN | tcp_state::CLOSE, _) => {}
+        (tcp_state::LISTEN | tcp_state::CLOSE, _) | (_, tcp_state::SYN_SENT) => {}
         (_, tcp_state::CLOSE) => ended(sock, old),
         _ => {}
     }
@@ -34,32 +34,38 @@ pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
 
 /// A task connects: to a watched port of another host, or anywhere if it serves a watched port.
 #[inline(always)]
-fn begins(sock: Sock) {
-    let serves = SERVERS.get_ptr((bpf_get_current_pid_tgid() >> 32) as u32).is_some();
-    let (slot, flags) = match watched(sock.remote_port()) {
-        Some(slot) if !sock.peer_is_own() => (slot, 0),
+pub(super) fn begins(sock: Sock, slot: Slot, serves: bool) {
+    let (slot, flags) = if slot == Slot::NONE {
+        (slot, flow_flag::CHAINED)
+    } else if !sock.peer_is_own() {
+        (slot, 0)
+    } else if serves {
         // the other end is followed too, and counts
-        Some(_) if serves => (Slot::NONE, 0),
-        None if serves => (Slot::NONE, flow_flag::CHAINED),
-        _ => return,
-    };
-    if !sock.is_tcp() || !slot.in_namespace(sock.netns()) {
+        (Slot::NONE, 0)
+    } else {
         return;
-    }
+    };
     if serves {
         let _in_bounds = SERVERS_CONNECT.set(0, 1, 0);
     }
     flow::connects(sock, slot, flags);
 }
 
-/// The app closes, or shuts down its side.
+/// The app closes, or shuts down its side. While a request of its own stays unacknowledged the FIN does not
+/// leave, perhaps never: then this is its end.
 #[inline(always)]
-fn closes(sock: Sock) {
+fn closes(sock: Sock, state: u8) {
     let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
     // SAFETY: the socket is locked
     let flow = unsafe { &mut *flow };
     if task_is_exiting() {
         flow.flags |= flow_flag::TASK_EXITING;
+    }
+    let unacknowledged = flow.flags & flow_flag::INBOUND == 0 && sock.timeouts() != 0;
+    if unacknowledged && flow.told & told::END == 0 && flow.is_open() {
+        flow.told |= told::END;
+        flow.seen |= seen::FIN;
+        tell(flow, sock, Event { event: flow_event::FIN_SENT, state, flags: 0, number: flow.number() });
     }
 }
 
@@ -92,7 +98,12 @@ fn ended(sock: Sock, old: u8) {
     }
     let inbound = flow.flags & flow_flag::INBOUND != 0;
     let own_close = matches!(old, tcp_state::FIN_WAIT1 | tcp_state::FIN_WAIT2);
-    if inbound && own_close && flow.told & told::END == 0 && flow.closed_while_idle() {
+    if inbound
+        && flow.flags & flow_flag::CHAINED == 0
+        && own_close
+        && flow.told & told::END == 0
+        && flow.closed_while_idle()
+    {
         closed::remember(flow, sock);
     }
     let pending = flow.http.outstanding();

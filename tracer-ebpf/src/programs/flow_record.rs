@@ -7,6 +7,7 @@ use tracer_ebpf::{
     FlowRecord, FlowWithHeads, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag, kind, stage,
 };
 
+use super::chained;
 use super::emit::{emit_filled, header};
 use super::flow::{Flow, seen};
 use super::kernel::{Kernel, Sock};
@@ -98,6 +99,9 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     let fin_sent = flow.seen & seen::FIN != 0;
     if fin_sent && event.event != flow_event::FIN_SENT {
         flags |= flow_flag::FIN_SENT;
+    }
+    if inbound && chained::forwards(flow.pid) {
+        flags |= flow_flag::FORWARDS;
     }
     // what is just leaving still counts as unsent, and behind a FIN there is nothing
     let leaving = matches!(event.event, flow_event::RESPONSE | flow_event::MALFORMED | flow_event::FIN_SENT);

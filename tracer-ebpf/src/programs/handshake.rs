@@ -9,12 +9,13 @@ use aya_ebpf::programs::{RawTracePointContext, SkBuffContext};
 use tracer_ebpf::{ABSENT, HandshakeRecord, handshake_flag, kind};
 
 use super::attempt::{Delivered, Initiator};
+use super::chained;
 use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
 use super::kernel::{Kernel, Sock};
 use super::maps::{DELIVERED, TROUBLED, layout};
 use super::packet::{ContextBytes, Ip, Tcp};
-use super::ports::watched;
+use super::ports::{Slot, watched};
 
 /// State of a request that waits for its last ACK (include/net/tcp_states.h, `TCP_NEW_SYN_RECV`).
 const NEW_SYN_RECV: u32 = 12;
@@ -132,7 +133,10 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 }
 
 #[inline(always)]
-fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, queues: Queues) {
+fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, mut queues: Queues) {
+    if watched(sock.local_port()).is_none() {
+        queues.flags |= handshake_flag::CHAINED;
+    }
     let syns_repeated = in_trouble(&initiator(ctx, ip, tcp, isn));
     emit(header::<HandshakeRecord>(kind::LISTENER_FULL, sock.netns()), |record: &mut HandshakeRecord| {
         let tuple = &mut record.tuple;
@@ -205,17 +209,27 @@ pub(crate) fn tcp_retransmit_synack(ctx: RawTracePointContext) -> i32 {
 
 #[inline(always)]
 fn syn_ack_again(sock: Sock, request: Sock) -> Option<()> {
-    let slot = watched(sock.local_port())?;
-    let netns = sock.netns();
-    if !slot.in_namespace(netns) {
+    let slot = watched(sock.local_port());
+    let chained = slot.is_none();
+    if chained && !chained::any() {
         return None;
     }
-    let queues = queues(sock);
+    let netns = sock.netns();
+    if !slot.unwrap_or(Slot::NONE).in_namespace(netns) {
+        return None;
+    }
+    let mut queues = queues(sock);
     if acknowledged(request.0) && !queues.accept_queue_full() {
         // TCP_DEFER_ACCEPT: the peer has answered, and only its data is waited for
         return None;
     }
     let isn = request.0.read(layout!(req_rcv_isn))?;
+    if chained {
+        if chained::distance_of(isn) == 0 {
+            return None;
+        }
+        queues.flags |= handshake_flag::CHAINED;
+    }
     let tuple = request.tuple();
     let dst_port = request.remote_port();
     let seen = in_trouble(&Initiator { address: tuple.dst, isn, port: dst_port, pad: 0 });

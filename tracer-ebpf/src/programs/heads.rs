@@ -10,6 +10,7 @@ use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, ph
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag};
 
 use super::cgroup::{PASS, socket_of};
+use super::chained;
 use super::exchanges;
 use super::flow::{FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, tell};
@@ -148,6 +149,7 @@ fn payload(
     let began = flow.http.begun.wrapping_sub(requests);
     let opened = flow.http.request_flags & !known;
     if way == REQUEST && (began != 0 || opened != 0) {
+        chained::requests(flow);
         exchanges::count(flow.slot, |totals| {
             totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);
             totals.tls += u64::from(opened & flow_flag::TLS != 0);

@@ -4,6 +4,7 @@ use aya_ebpf::macros::kprobe;
 use aya_ebpf::programs::ProbeContext;
 use tracer_ebpf::{IcmpRecord, kind};
 
+use super::chained;
 use super::emit::{emit, header};
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::layout;
@@ -24,7 +25,8 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
         return None;
     }
     let tcp = packet::quoted_tcp(bytes, inner.payload)?;
-    if record_kind == kind::ICMP_RECEIVED && watched(tcp.dst_port).is_none() {
+    let is_watched = record_kind != kind::ICMP_RECEIVED || watched(tcp.dst_port).is_some();
+    if !is_watched && chained::distance_of(tcp.seq) == 0 {
         return None;
     }
     if !is_watched_namespace(netns) {

@@ -85,7 +85,8 @@ pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
 
-/// Processes that serve a watched port, by thread group id: when that became known (`CLOCK_BOOTTIME`, ns).
+/// Processes that serve a watched port, or a connection of one that does, by thread group id; values as
+/// [`tracer_ebpf::server`] says.
 #[map]
 pub(super) static SERVERS: HashMap<u32, u64> = HashMap::with_max_entries(16_384, 0);
 

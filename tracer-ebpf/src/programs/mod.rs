@@ -2,6 +2,7 @@
 
 mod attempt;
 mod cgroup;
+mod chained;
 mod closed;
 mod connect;
 mod drops;

@@ -4,11 +4,12 @@ use aya_ebpf::macros::{kprobe, raw_tracepoint};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext};
 use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 
+use super::chained;
 use super::emit::{emit, header};
-use super::kernel::{Kernel, netns_of_device};
+use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet;
-use super::ports::{is_watched_namespace, watched};
+use super::ports::{Slot, is_watched_namespace, watched};
 
 /// `nf_send_reset` (net/ipv4/netfilter/nf_reject_ipv4.c).
 #[kprobe(function = "nf_send_reset")]
@@ -44,7 +45,11 @@ fn argument(ctx: &ProbeContext, function: u32) -> Option<Kernel> {
 #[inline(always)]
 fn rejected(skb: Kernel) -> Option<()> {
     let (bytes, ip, tcp) = packet::tcp_of(skb)?;
-    let slot = watched(tcp.dst_port)?;
+    let slot = match watched(tcp.dst_port) {
+        Some(slot) => slot,
+        None if chained::has_handshake(&tcp, skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new)) => Slot::NONE,
+        None => return None,
+    };
     let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
     if !slot.in_namespace(netns) {
         return None;

@@ -5,10 +5,10 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{ABSENT, flow_flag};
 
+use super::chained;
 use super::flow::FLOWS_MAP;
 use super::kernel::Kernel;
-use super::maps::{SERVERS, layout};
-use super::ports::boot_ns;
+use super::maps::layout;
 
 /// `tcp:tcp_rcv_space_adjust (sk)`: a task has read from a socket.
 #[raw_tracepoint(tracepoint = "tcp_rcv_space_adjust")]
@@ -23,9 +23,8 @@ pub(crate) fn tcp_rcv_space_adjust(ctx: RawTracePointContext) -> i32 {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     flow.comm = comm_of_process();
     flow.pid = pid;
-    if flow.flags & flow_flag::INBOUND != 0 && SERVERS.get_ptr(pid).is_none() {
-        // a full map is filled by user space as well
-        let _full = SERVERS.insert(pid, boot_ns(), 0);
+    if flow.flags & flow_flag::INBOUND != 0 {
+        chained::serves(pid, u32::from(flow.distance));
     }
     0
 }

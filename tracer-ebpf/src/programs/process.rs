@@ -5,7 +5,7 @@
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_ebpf::{ProcessRecord, kind, loss, process_flag};
+use tracer_ebpf::{ProcessRecord, kind, loss, process_flag, server};
 
 use super::emit::{emit, header};
 use super::kernel::Kernel;
@@ -133,13 +133,13 @@ pub(crate) fn sched_process_exec(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 pub(crate) fn sched_process_fork(ctx: RawTracePointContext) -> i32 {
     let parent = current_tgid();
-    if SERVERS.get_ptr(parent).is_none() {
-        return 0;
-    }
+    let Some(known) = SERVERS.get_ptr(parent) else { return 0 };
+    // SAFETY: the map's element: one load
+    let value = boot_ns() & server::TIME | unsafe { *known } & server::DISTANCE;
     let Some(child) = Task::new(ctx.arg::<u64>(1)) else { return 0 };
     let tgid = child.tgid();
     // a thread is no child
-    if tgid != 0 && tgid != parent && SERVERS.insert(tgid, boot_ns(), 0).is_err() {
+    if tgid != 0 && tgid != parent && SERVERS.insert(tgid, value, 0).is_err() {
         lost(loss::SERVERS_FULL);
     }
     0

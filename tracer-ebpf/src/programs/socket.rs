@@ -7,6 +7,7 @@ use aya_log_ebpf::{debug, warn};
 use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
+use super::chained;
 use super::connect::{syn_follows, unsent_lately};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
@@ -45,47 +46,81 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
 
 #[inline(always)]
 fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
-    let Some(slot) = watched(sock.remote_port()) else { return };
+    let task = bpf_get_current_pid_tgid();
+    let server = chained::distance_from((task >> 32) as u32);
+    let (slot, distance) = match watched(sock.remote_port()) {
+        Some(slot) => (slot, 0),
+        None if server != 0 => (Slot::NONE, server),
+        None => return,
+    };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
-    let task = bpf_get_current_pid_tgid();
     syn_follows(task);
-    let attempt = Attempt {
-        started_ns: boot_ns(),
-        syns_sent: 0,
-        retransmits: 0,
-        pid: (task >> 32) as u32,
-        reported: 0,
-        comm: bpf_get_current_comm().unwrap_or([0; 16]),
-    };
-    if ATTEMPTS.insert(sock.0.0, attempt, 0).is_err() {
-        lost(loss::ATTEMPTS_FULL);
+    flow_end::begins(sock, slot, server != 0);
+    let Some(attempt) = new_attempt(sock.0.0) else {
         if layout!(verbose) != 0 {
             warn!(ctx, "the map of attempts is full");
         }
-    } else if layout!(verbose) != 0 {
+        return;
+    };
+    attempt.started_ns = boot_ns();
+    attempt.pid = (task >> 32) as u32;
+    attempt.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    attempt.distance = distance;
+    if layout!(verbose) != 0 {
         debug!(ctx, "pid {} connects to port {}", attempt.pid, sock.remote_port());
     }
 }
 
+/// A new element of [`ATTEMPTS`]; counts what is lost.
+#[inline(always)]
+fn new_attempt(key: u64) -> Option<&'static mut Attempt> {
+    let inserted = ATTEMPTS.insert(key, Attempt::UNKNOWN, 0);
+    if inserted.is_err() {
+        lost(loss::ATTEMPTS_FULL);
+        return None;
+    }
+    // SAFETY: the element stays where it is while its socket is in SYN_SENT; the socket is locked
+    ATTEMPTS.get_ptr_mut(key).map(|attempt| unsafe { &mut *attempt })
+}
+
 #[inline(always)]
 fn attempt_ends(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = watched(sock.remote_port()) else { return };
+    let Some(slot) = slot_of_attempt(sock) else { return };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     if new == tcp_state::ESTABLISHED {
-        slot.count(|totals| totals.connected += 1);
+        // on one host the accepting end stands for both
+        if !sock.peer_is_own() {
+            slot.count(|totals| totals.connected += 1);
+        }
         if !is_told(sock) {
             let _absent = ATTEMPTS.remove(sock.0.0);
             return;
         }
     }
-    let attempt = take(sock);
     emit(header::<SocketRecord>(kind::SOCKET_STATE, sock.netns()), |record: &mut SocketRecord| {
-        outgoing(record, sock, attempt, (old, new));
+        outgoing(record, sock, (old, new));
     });
+    if new != tcp_state::ESTABLISHED
+        && let Some(attempt) = ATTEMPTS.get_ptr(sock.0.0)
+    {
+        // SAFETY: the map's element: one load
+        chained::refused(unsafe { (*attempt).pid });
+    }
+    let _absent = ATTEMPTS.remove(sock.0.0);
+}
+
+/// Slot of the port that a socket connects to.
+#[inline(always)]
+fn slot_of_attempt(sock: Sock) -> Option<Slot> {
+    match watched(sock.remote_port()) {
+        Some(slot) => Some(slot),
+        None if chained::has_attempt(sock) => Some(Slot::NONE),
+        None => None,
+    }
 }
 
 /// An attempt ends whose SYN crossed the other end's, if it was one.
@@ -106,20 +141,8 @@ fn is_told(sock: Sock) -> bool {
     ATTEMPTS.get_ptr(sock.0.0).is_some_and(|attempt| {
         // SAFETY: the socket is locked; two loads of integers
         let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
-        reported != 0 || unsent_lately(pid)
+        reported != 0 || unsent_lately(pid) || chained::was_refused(pid)
     })
-}
-
-/// Removes what is remembered of an attempt.
-#[inline(always)]
-fn take(sock: Sock) -> Option<Attempt> {
-    let key = sock.0.0;
-    // SAFETY: copied at once; only this socket's own events write the element
-    let attempt = unsafe { ATTEMPTS.get(key) }.copied();
-    if attempt.is_some() {
-        let _absent = ATTEMPTS.remove(key);
-    }
-    attempt
 }
 
 #[inline(always)]
@@ -138,17 +161,26 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
     });
 }
 
+/// How far the far end is of a connection that a server of a watched port made, where this is that end; else 0.
+#[inline(always)]
+fn chained_distance(sock: Sock) -> u32 {
+    if chained::any() { chained::distance_of(sock.isn_of_peer()) } else { 0 }
+}
+
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = watched(sock.local_port()) else {
-        crossed_attempt_ends(sock, new);
-        return;
+    let (slot, distance) = match watched(sock.local_port()) {
+        Some(slot) => (slot, 0),
+        None => match chained_distance(sock) {
+            0 => return crossed_attempt_ends(sock, new),
+            distance => (Slot::NONE, distance),
+        },
     };
     if !sock.is_tcp() || !slot.has(sock) {
         return;
     }
     slot.count(|totals| totals.accepted += 1);
-    flow::accepted(sock, slot);
+    flow::accepted(sock, slot, distance);
     if !trouble_is_recent() {
         return;
     }
@@ -170,8 +202,8 @@ fn closed(sock: Sock) {
     let slot = match watched(sock.local_port()) {
         Some(slot) => slot,
         None => match watched(sock.remote_port()) {
-            Some(slot) => slot,
-            None => return,
+            Some(slot) if !sock.peer_is_own() => slot,
+            _ => return,
         },
     };
     if sock.is_tcp() && slot.has(sock) {
@@ -222,7 +254,7 @@ fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
     if sock.state() != tcp_state::SYN_SENT {
         return None;
     }
-    let slot: Slot = watched(sock.remote_port())?;
+    let slot = slot_of_attempt(sock)?;
     let netns = sock.netns();
     (sock.is_tcp() && slot.in_namespace(netns)).then_some((sock, netns))
 }
@@ -230,17 +262,13 @@ fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
 /// Sends a record of an attempt that goes on, and notes that its end must be told.
 #[inline(always)]
 fn tell(kind: u16, sock: Sock, netns: u32, error: u32) {
-    let key = sock.0.0;
-    let attempt = ATTEMPTS.get_ptr_mut(key).map(|attempt| {
+    if let Some(attempt) = ATTEMPTS.get_ptr_mut(sock.0.0) {
         // SAFETY: the socket is locked; a lost update would only repeat the same 1
-        unsafe {
-            (*attempt).reported = 1;
-            *attempt
-        }
-    });
+        unsafe { (*attempt).reported = 1 };
+    }
     let state = sock.state();
     emit(header::<SocketRecord>(kind, netns), |record: &mut SocketRecord| {
-        outgoing(record, sock, attempt, (state, state));
+        outgoing(record, sock, (state, state));
         if error != 0 {
             record.error = error;
         }
@@ -249,7 +277,7 @@ fn tell(kind: u16, sock: Sock, netns: u32, error: u32) {
 
 /// Fills in what is known of an outgoing attempt.
 #[inline(always)]
-fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, states: (u8, u8)) {
+fn outgoing(record: &mut SocketRecord, sock: Sock, states: (u8, u8)) {
     identify(record, sock, states);
     record.error = sock.error();
     if record.error == 0 {
@@ -258,14 +286,19 @@ fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, sta
     if record.tuple.src_port != 0 {
         record.isn = sock.own_isn();
     }
-    match attempt {
+    match ATTEMPTS.get_ptr(sock.0.0) {
         Some(attempt) => {
+            // SAFETY: the map's element; the socket is locked
+            let attempt = unsafe { &*attempt };
             record.started_ns = attempt.started_ns;
             record.syns_sent = attempt.syns_sent;
             record.retransmits = attempt.retransmits;
             record.pid = attempt.pid;
             record.comm = attempt.comm;
             record.flags |= socket_flag::HAS_TASK;
+            if attempt.distance != 0 {
+                record.flags |= socket_flag::CHAINED;
+            }
         }
         None => record.flags |= socket_flag::MID_STREAM,
     }
@@ -274,7 +307,7 @@ fn outgoing(record: &mut SocketRecord, sock: Sock, attempt: Option<Attempt>, sta
 /// Fills in which socket it is.
 #[inline(always)]
 fn identify(record: &mut SocketRecord, sock: Sock, states: (u8, u8)) {
-    record.tuple = sock.tuple();
+    sock.write_tuple(&mut record.tuple);
     record.inode = sock.inode();
     if sock.family() == AF_INET6 {
         record.flags |= socket_flag::V6_SOCKET;

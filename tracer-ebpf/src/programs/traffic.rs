@@ -7,6 +7,7 @@ use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
 use tracer_ebpf::{tcp_flag, tcp_state};
 
+use super::chained;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::kernel::{AF_INET, Sock, number_of};
 use super::maps::SERVERS_CONNECT;
@@ -212,6 +213,7 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
         exchanges::lost_step(flow.slot);
     }
     if flow.http.begun != begun {
+        chained::requests(flow);
         exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_add(1));
     }
     if through {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use tracer_ebpf::{
-    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss,
+    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss, server,
 };
 use zerocopy::FromBytes;
 
@@ -184,7 +184,9 @@ impl KernelMaps {
     /// Follows these processes: they serve a watched port.
     pub(super) fn add_servers(&mut self, pids: impl IntoIterator<Item = u32>, now: BootTime) {
         for pid in pids {
-            if let Err(error) = self.servers.insert(pid, now.as_ns(), 0) {
+            // what is known of it stays, but that it is no farther away
+            let value = self.servers.get(&pid, 0).map_or(now.as_ns() & server::TIME, |known| known & !server::DISTANCE);
+            if let Err(error) = self.servers.insert(pid, value, 0) {
                 log::debug!("process {pid} is not followed: {error}");
                 self.servers_lost = self.servers_lost.saturating_add(1);
             }

@@ -190,9 +190,9 @@ impl Loaded {
     /// Loads the program that reads heads for this hook's, if it has one, and lets both enter it. The inner
     /// result is the kernel's refusal.
     fn load_heads(&mut self, hook: &HookPlan) -> Result<Result<(), ProgramError>, LoadError> {
-        let (name, array_name) = match hook.kind {
-            HookKind::CgroupIngress => ("ingress_heads", "INGRESS_HEADS"),
-            HookKind::CgroupEgress => ("egress_heads", "EGRESS_HEADS"),
+        let (name, array_name) = match hook.program {
+            "cgroup_ingress" => ("ingress_heads", "INGRESS_HEADS"),
+            "cgroup_egress" => ("egress_heads", "EGRESS_HEADS"),
             _ => return Ok(Ok(())),
         };
         let mut array: ProgramArray<MapData> = map(&mut self.ebpf, array_name)?;

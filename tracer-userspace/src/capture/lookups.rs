@@ -11,6 +11,7 @@ use super::host::{Host, IcmpSockets, PressureGauge, Snapshot, process};
 use super::plan::IcmpFamilies;
 use super::published::Published;
 use super::servers::{Changes, Servers};
+use super::upstreams::{Upstreams, port_of_drop, port_of_handshake};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Record, SocketRecord, Symbol, kind, tcp_state};
 
 /// Path look-ups of one (namespace, destination, port) are this far apart at least.
@@ -41,6 +42,7 @@ pub(super) struct Lookups {
     next_rescan: BootTime,
     losses: BTreeMap<&'static str, u64>,
     servers: Servers,
+    upstreams: Upstreams,
     pressure: PressureGauge,
     rules: RuleFinder,
 }
@@ -68,6 +70,7 @@ impl Lookups {
             next_rescan: BootTime::default(),
             losses: BTreeMap::new(),
             servers: Servers::default(),
+            upstreams: Upstreams::default(),
             pressure: PressureGauge::default(),
             rules,
         }
@@ -103,6 +106,7 @@ impl Lookups {
 
     /// These ports are watched from now on: tells who listens on those that were not before.
     pub(super) fn set_ports(&mut self, ports: &[u16], now: BootTime, stream: &mut Vec<Record>) {
+        stream.extend(self.upstreams.forget_all(now).into_iter().map(Record::Host));
         let added: Vec<u16> = ports.iter().copied().filter(|port| !self.ports.contains(port)).collect();
         self.ports = ports.to_vec();
         if added.is_empty() {
@@ -143,6 +147,7 @@ impl Lookups {
                     self.ask_for_rule(&packet);
                     self.name_location(&mut packet, stream);
                     self.refresh_addresses(&packet, time, stream);
+                    self.upstream(port_of_drop(&packet), time, stream);
                 }
                 stream.push(Record::Packet(packet));
             }
@@ -156,7 +161,9 @@ impl Lookups {
                 }
             }
             Record::Handshake(handshake) => {
-                self.namespace(handshake.header.netns, BootTime::from_ns(handshake.header.time_ns), stream);
+                let time = BootTime::from_ns(handshake.header.time_ns);
+                self.namespace(handshake.header.netns, time, stream);
+                self.upstream(port_of_handshake(&handshake), time, stream);
                 stream.push(Record::Handshake(handshake));
             }
             Record::Process(process) => {
@@ -171,10 +178,22 @@ impl Lookups {
         }
     }
 
+    /// Who listens on a port that is not watched, but was connected to in vain.
+    fn upstream(&mut self, port: Option<(u32, u16)>, time: BootTime, stream: &mut Vec<Record>) {
+        if let Some(key) = port.filter(|(_netns, port)| !self.ports.contains(port)) {
+            stream.extend(self.upstreams.look(&mut self.host, key, time).into_iter().map(Record::Host));
+        }
+    }
+
     /// Looks for namespaces that came or went; their ICMP sockets are opened and closed with them.
     /// Says whether any came or went.
     pub(super) fn rescan(&mut self, now: BootTime, stream: &mut Vec<Record>) -> bool {
         self.paths_left = PATHS_PER_TICK;
+        let left_out = self.upstreams.tick();
+        if left_out > 0 {
+            let count = self.losses.entry("listener-lookups").or_default();
+            *count = count.saturating_add(left_out);
+        }
         stream.extend(self.pressure.look(&self.host, now).into_iter().map(Record::Host));
         if now < self.next_rescan {
             return false;

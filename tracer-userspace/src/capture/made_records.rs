@@ -33,7 +33,8 @@ pub(super) fn unsent_record(unsent: &UnsentConnect, now: BootTime) -> SocketReco
         tuple: Tuple { dst: connect.dst, dst_port: connect.dst_port, ..Tuple::default() },
         started_ns: connect.time_ns,
         flags: socket_flag::HAS_TASK
-            | if connect.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET },
+            | if connect.flags & connect_flag::V6_SOCKET == 0 { 0 } else { socket_flag::V6_SOCKET }
+            | if connect.flags & connect_flag::CHAINED == 0 { 0 } else { socket_flag::CHAINED },
         pid: unsent.pid,
         comm: connect.comm,
         old_state: tcp_state::CLOSE,

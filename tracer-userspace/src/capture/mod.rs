@@ -20,3 +20,4 @@ mod published;
 pub mod self_test;
 mod servers;
 pub mod session;
+mod upstreams;

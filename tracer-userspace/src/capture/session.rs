@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
+use aya::programs::ProgramError;
 use aya_log::EbpfLogger;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use thiserror::Error;
@@ -14,7 +15,7 @@ use tracer_ebpf::{FlowWithHeads, RING_BYTES};
 use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION};
+use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION, Support};
 use super::firewall::RuleFinder;
 use super::heads::{ClientHeader, split};
 use super::host::{Host, NamespaceError, raise_open_files};
@@ -23,7 +24,7 @@ use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
 use super::modules::{ModuleEvents, is_loaded};
-use super::plan::{HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
+use super::plan::{HTTP_HEADS, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan};
 use super::polled::readable;
 use super::privileges::Needs;
 use super::published::Published;
@@ -67,6 +68,8 @@ pub struct SessionConfig {
     pub watched_statuses: Vec<u16>,
     /// `--client-header`.
     pub client_header: Option<ClientHeader>,
+    /// `--no-http`.
+    pub no_http: bool,
     /// `-v`.
     pub verbose: bool,
 }
@@ -138,7 +141,19 @@ impl Session {
         let (mut facts, symbols) = Facts::gather_with_symbols();
         let host = Host::open(&config.netns, boot_time())?;
         let netns = host.selected_inodes();
-        let (mut plan, mut loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
+        if config.no_http {
+            facts.bpf.insert(HTTP_HEADS.to_owned(), Support::No);
+        }
+        let (mut plan, mut loaded) = match load_as_planned(&facts, config, !netns.is_empty()) {
+            Err(SessionError::Load(LoadError::Hook { hook, source })) if reads_heads(&hook, &source) => {
+                log::warn!(
+                    "this kernel refuses the programs that read HTTP: connections are recorded, statuses are not"
+                );
+                facts.bpf.insert(HTTP_HEADS.to_owned(), Support::Refused(source.to_string()));
+                load_as_planned(&facts, config, !netns.is_empty())?
+            }
+            other => other?,
+        };
         if facts.kprobes && plan.hooks.iter().any(|hook| is_refused_kprobe(hook, &loaded)) {
             log::info!("this kernel refuses a kprobe that it offers: planning without kprobes");
             facts.kprobes = false;
@@ -495,6 +510,11 @@ fn rule_finder(facts: &Facts) -> RuleFinder {
     let types = facts.types.as_ref();
     let built_in = types.is_some_and(|types| types.functions.contains_key(NFT_FUNCTION));
     RuleFinder::new(built_in, types.and_then(|types| types.drop_reason("NETFILTER_DROP")))
+}
+
+/// Whether it was the verifier that refused, and a program that there is a plain one for.
+fn reads_heads(hook: &str, error: &ProgramError) -> bool {
+    hook.starts_with("cgroup_skb/") && matches!(error, ProgramError::LoadError { .. })
 }
 
 fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {

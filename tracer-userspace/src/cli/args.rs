@@ -94,6 +94,12 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "NAME")]
     pub client_header: Option<ClientHeader>,
 
+    /// Connections only: no HTTP is read, so no status and no exchange is told.
+    ///
+    /// The cheapest way to record, and the one that looks into no packet's content.
+    #[arg(long)]
+    pub no_http: bool,
+
     /// More about what the capture itself does, on standard error.
     #[arg(short, long)]
     pub verbose: bool,

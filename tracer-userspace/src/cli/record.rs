@@ -94,6 +94,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         statuses: args.statuses(),
         watched_statuses: args.watched_statuses(),
         client_header: args.client_header.clone(),
+        no_http: args.no_http,
         verbose: args.verbose,
     };
     let runtime =

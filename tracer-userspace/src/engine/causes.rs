@@ -5,6 +5,7 @@
 //! only if nothing fits better. Whatever fits must lie within the time that the request took.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::attempt::Attempt;
 use super::flows::ExchangeId;
@@ -54,9 +55,9 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Whether the other was a part of this.
-    fn contains(self, other: Self) -> bool {
-        other.from >= self.from && other.to <= self.to.after(CAUSE_SLACK)
+    /// Whether the other was a part of this, or ended so little later.
+    fn contains(self, other: Self, slack: Duration) -> bool {
+        other.from >= self.from && other.to <= self.to.after(slack)
     }
 }
 
@@ -64,7 +65,12 @@ impl Span {
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It could not connect.
-    Attempt(Box<Attempt>, Box<rules::Finding>),
+    Attempt {
+        attempt: Box<Attempt>,
+        finding: Box<rules::Finding>,
+        /// It gave up so early that only a proxy's answer makes a failure of it.
+        weak: bool,
+    },
     /// Its request failed.
     Exchange(Box<Verdict>),
 }
@@ -73,7 +79,7 @@ impl Failure {
     /// What it was, and at which remote end.
     fn name(&self) -> (Slug, Option<std::net::SocketAddr>) {
         match self {
-            Self::Attempt(_, finding) => (finding.slug, Some(finding.flow.responder.socket_addr())),
+            Self::Attempt { finding, .. } => (finding.slug, Some(finding.flow.responder.socket_addr())),
             Self::Exchange(verdict) => {
                 let inbound = verdict.role == crate::verdict::Role::Inbound;
                 (verdict.slug, if inbound { verdict.local } else { verdict.remote })
@@ -83,8 +89,22 @@ impl Failure {
 
     fn expected_status(&self) -> Option<u16> {
         match self {
-            Self::Attempt(_, finding) => finding.expected_status,
+            Self::Attempt { finding, .. } => finding.expected_status,
             Self::Exchange(verdict) => verdict.expected_status,
+        }
+    }
+
+    /// Whether it may be why a request was answered so.
+    fn may_cause(&self, request: &Request) -> bool {
+        let by_gateway = request.by_proxy && request.is_gateway_error();
+        match self {
+            Self::Attempt { weak, .. } if *weak && !by_gateway => false,
+            // a time-out of the proxy's is no refusal
+            Self::Attempt { finding, .. } => {
+                !(by_gateway && request.status == Some(504)) || finding.expected_status == Some(504)
+            }
+            // a proxy passes on what it was answered; if it answers otherwise, it was not answered so
+            Self::Exchange(_) => !request.by_proxy || self.status().is_none(),
         }
     }
 
@@ -100,11 +120,20 @@ impl Failure {
 #[derive(Debug)]
 struct Failed {
     span: Span,
+    /// How long after the request's answer it may have ended: not at all, if it was told by others.
+    slack: Duration,
     /// `None`: it did not come to a request.
     text: Option<Text>,
     failure: Failure,
     /// The request that it was the cause of.
     claimed: bool,
+}
+
+impl Failed {
+    /// Whether it lies within the time that a request took.
+    fn is_part_of(&self, request: &Request) -> bool {
+        request.span.contains(self.span, self.slack)
+    }
 }
 
 /// A request that a process did not answer well.
@@ -114,6 +143,10 @@ struct Request {
     span: Span,
     text: Text,
     status: Option<u16>,
+    /// The process is of a program whose purpose is to pass requests on.
+    by_proxy: bool,
+    /// The process makes HTTP requests of its own.
+    forwards: bool,
     /// Its cause was looked for, and found.
     explained: bool,
 }
@@ -123,15 +156,35 @@ impl Request {
     fn may_come_of_attempt(&self) -> bool {
         self.status.is_none_or(|status| status >= 500)
     }
+
+    fn is_gateway_error(&self) -> bool {
+        matches!(self.status, Some(502..=504))
+    }
 }
 
 #[derive(Debug, Default)]
 struct Process {
     failed: VecDeque<Failed>,
     requests: VecDeque<Request>,
+    /// When it connected somewhere, having failed to before.
+    connected: VecDeque<BootTime>,
     /// What ended by then may have been thrown out.
     forgotten_until: BootTime,
     last: BootTime,
+}
+
+/// A request that came to a process, and what it answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) id: ExchangeId,
+    pub(super) span: Span,
+    pub(super) text: Text,
+    /// `None`: nothing.
+    pub(super) status: Option<u16>,
+    /// The process is of a program whose purpose is to pass requests on.
+    pub(super) by_proxy: bool,
+    /// The process makes HTTP requests of its own.
+    pub(super) forwards: bool,
 }
 
 /// What was found of a request.
@@ -157,22 +210,33 @@ pub(super) struct Causes {
 }
 
 impl Causes {
-    /// Something that a process had asked for failed.
-    pub(super) fn failed(&mut self, pid: u32, span: Span, text: Option<Text>, failure: Failure) {
+    /// Something that a process had asked for failed: it gave that up itself, or was told.
+    pub(super) fn failed(&mut self, pid: u32, span: Span, text: Option<Text>, failure: Failure, given_up: bool) {
+        let slack = if given_up { CAUSE_SLACK } else { Duration::ZERO };
         let process = self.process(pid, span.to);
         if process.failed.len() >= KEPT_OF_EACH
             && let Some(gone) = process.failed.pop_front()
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.to);
         }
-        process.failed.push_back(Failed { span, text, failure, claimed: false });
+        process.failed.push_back(Failed { span, slack, text, failure, claimed: false });
+    }
+
+    /// A process that had failed to connect did.
+    pub(super) fn connected(&mut self, pid: u32, time: BootTime) {
+        let process = self.process(pid, time);
+        if process.connected.len() >= KEPT_OF_EACH {
+            process.connected.pop_front();
+        }
+        process.connected.push_back(time);
     }
 
     /// A process answered a request with what is worth telling, or not at all.
-    pub(super) fn asked(&mut self, pid: u32, id: ExchangeId, span: Span, text: Text, status: Option<u16>) {
+    pub(super) fn asked(&mut self, pid: u32, asked: Asked) {
+        let Asked { id, span, text, status, by_proxy, forwards } = asked;
         let process = self.process(pid, span.to);
         if let Some(known) = process.requests.iter_mut().rev().find(|known| known.id == id) {
-            *known = Request { id, span, text, status, explained: known.explained };
+            *known = Request { id, span, text, status, by_proxy, forwards, explained: known.explained };
             return;
         }
         if process.requests.len() >= KEPT_OF_EACH
@@ -181,7 +245,7 @@ impl Causes {
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.from);
         }
-        process.requests.push_back(Request { id, span, text, status, explained: false });
+        process.requests.push_back(Request { id, span, text, status, by_proxy, forwards, explained: false });
     }
 
     /// Whether a process has answered a server's error for a request of its own that took this time.
@@ -189,8 +253,16 @@ impl Causes {
         let Some(process) = self.processes.get(&pid) else { return false };
         process.requests.iter().any(|request| {
             let failed = request.status.is_some_and(|status| status >= 500);
-            failed && request.span.contains(span) && request.text.fits(text)
+            failed && request.span.contains(span, CAUSE_SLACK) && request.text.fits(text)
         })
+    }
+
+    /// Whether anything fits a request that a gateway answered for; true of other requests.
+    pub(super) fn may_explain(&self, pid: u32, id: ExchangeId) -> bool {
+        let process = self.processes.get(&pid);
+        let request = process.and_then(|process| process.requests.iter().rev().find(|request| request.id == id));
+        let Some((process, request)) = process.zip(request) else { return true };
+        !request.is_gateway_error() || !process.pool(request).is_empty()
     }
 
     /// The cause of a request's failure, if exactly one fits. It is taken: it explains no other.
@@ -233,6 +305,9 @@ impl Causes {
         while process.failed.front().is_some_and(|failed| failed.span.to < kept) {
             process.failed.pop_front();
         }
+        while process.connected.front().is_some_and(|time| *time < kept) {
+            process.connected.pop_front();
+        }
         while process.requests.front().is_some_and(|request| request.span.to < kept) {
             process.requests.pop_front();
         }
@@ -246,7 +321,7 @@ impl Process {
     fn pool(&self, request: &Request) -> Vec<usize> {
         let within = |fits: &dyn Fn(usize, &Failed) -> bool| -> Vec<usize> {
             let all = self.failed.iter().enumerate();
-            let open = all.filter(|(_, failed)| !failed.claimed && request.span.contains(failed.span));
+            let open = all.filter(|(_, failed)| !failed.claimed && failed.is_part_of(request));
             open.filter(|(at, failed)| fits(*at, failed)).map(|(at, _)| at).collect()
         };
         let relayed = within(&|at, _| self.relays(request, at));
@@ -256,15 +331,27 @@ impl Process {
         if !request.may_come_of_attempt() {
             return Vec::new();
         }
-        let same = within(&|_, failed| failed.text.as_ref().is_some_and(|text| text.fits(&request.text)));
+        let fits = |failed: &Failed| failed.text.as_ref().is_some_and(|text| text.fits(&request.text));
+        let same = within(&|_, failed| fits(failed) && failed.failure.may_cause(request));
         if !same.is_empty() {
             return same;
         }
-        let mut attempts = within(&|_, failed| failed.text.is_none());
+        let mut attempts = within(&|_, failed| {
+            failed.text.is_none() && failed.failure.may_cause(request) && !self.connected_elsewhere(failed, request)
+        });
         if attempts.iter().any(|at| self.is_expected(request.status, *at)) {
             attempts.retain(|at| self.is_expected(request.status, *at));
         }
         attempts
+    }
+
+    /// Whether the process connected after this failure and before it answered: perhaps in its stead. Had an
+    /// HTTP proxy's request failed there too, that would be known of the request itself.
+    fn connected_elsewhere(&self, failed: &Failed, request: &Request) -> bool {
+        if request.by_proxy && request.forwards && request.is_gateway_error() {
+            return false;
+        }
+        self.connected.iter().any(|time| *time >= failed.span.to && *time <= request.span.to)
     }
 
     /// Whether this was the answer that the request got in the end.
@@ -302,7 +389,7 @@ impl Process {
     /// Other unexplained requests whose candidates share some with these: their statuses and those.
     fn rivals(&self, request: &Request, pool: &[usize]) -> Vec<(Option<u16>, Vec<usize>)> {
         let shares = |other: &&Request| {
-            let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| other.span.contains(failed.span));
+            let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| failed.is_part_of(other));
             other.id != request.id && !other.explained && pool.iter().any(overlaps)
         };
         let pools = self.requests.iter().filter(shares).map(|other| (other.status, self.pool(other)));

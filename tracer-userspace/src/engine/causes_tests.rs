@@ -58,6 +58,52 @@ fn a_504_names_what_took_so_long() {
 }
 
 #[test]
+fn a_proxy_that_gives_up_early_says_so_itself() {
+    let short = |end| script().at(20).connects(50, NGINX, UPSTREAM).to("10.9.3.3:9090").at(end).closed(0);
+    let drop = "security-group-drop outbound likely 504 or firewall-drop firewall-reject remote-down return-path-drop";
+    let answer = |status| format!("app-status inbound certain {status} by proxy");
+    for status in [503, 504] {
+        let chain = asked(short(320), 1, 10, 321, "/a", status);
+        check(chain, &[&format!("{} <- {drop}", answer(status))]);
+    }
+    // it is no gateway's error, or no proxy's
+    check(asked(short(320), 1, 10, 321, "/a", 500), &[&answer(500)]);
+    let app = short(320).usual_ends().at(10).inbound(1).owned_by(NGINX, "node").get("/a").at(321).answers(503);
+    check(app, &["app-status inbound certain 503"]);
+    // given up for another reason
+    check(asked(short(30), 1, 10, 321, "/a", 504), &["app-status inbound certain 504"]);
+}
+
+#[test]
+fn a_connect_that_sent_nothing_is_waited_for() {
+    // it came back at once; that is found out later
+    let unsent = script().at(12).connects(50, NGINX, UPSTREAM).to("10.9.3.3:9090").at(1100).unsent(101);
+    let chain = asked(unsent, 1, 10, 13, "/a", 502);
+    let no_route = "no-route outbound certain 502";
+    let out = check(chain, &[&format!("app-status inbound certain 502 by proxy <- {no_route}")]);
+    assert_eq!(verdicts(&out)[0].cause.as_ref().unwrap().remote.unwrap().to_string(), "10.9.3.3:9090");
+    // of another request
+    let unsent = script().at(500).connects(50, NGINX, UPSTREAM).to("10.9.3.3:9090").at(1600).unsent(101);
+    check(asked(unsent, 1, 10, 13, "/a", 502), &["app-status inbound certain 502 by proxy"]);
+}
+
+#[test]
+fn a_hop_that_nobody_watches_is_only_a_cause() {
+    let worker = 77;
+    let mut server = script().at(12).inbound(50).owned_by(worker, "python3").flags(flag::CHAINED).get("/a");
+    server.flow.tuple.src_port = UPSTREAM;
+    let server = server.at(13).answers(503);
+    let mut chain = passed_on(server, 50, 12, "/a").at(13).answers(503);
+    chain = chain.at(12).connects(60, worker, 5432).at(13).reset_received().closed(111).usual_ends();
+    let out = check(
+        asked(chain, 1, 10, 14, "/a", 503),
+        &[&format!("app-status inbound certain 503 by upstream <- app-status inbound certain 503 <- {DOWN}")],
+    );
+    let next = &verdicts(&out)[0].next;
+    assert_eq!(next.matches("Follow the cause: ").count(), 1, "{next}");
+}
+
+#[test]
 fn a_relayed_answer_is_the_upstreams() {
     let relayed = passed_on(script(), 50, 12, "/a").at(13).answers(503);
     let chain = asked(relayed, 1, 10, 14, "/a", 503);
@@ -134,6 +180,39 @@ fn a_retry_that_succeeded_elsewhere_is_no_cause() {
         asked(then, 1, 10, 16, "/a", 502),
         &["app-status inbound certain 502 by upstream <- app-status outbound certain 502"],
     );
+}
+
+#[test]
+fn who_connected_after_all_did_not_fail_of_it() {
+    let connects = |s: Script, n, at| s.at(at).connects(n, NGINX, UPSTREAM).at(at).connected().usual_ends();
+    // it tried another one, which took it, and then failed for a reason of its own
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    check(asked(s, 1, 10, 16, "/a", 500), &["app-status inbound certain 500 by proxy"]);
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    check(asked(s, 1, 10, 16, "/a", 502), &["app-status inbound certain 502 by proxy"]);
+    // of a request that it had passed on something would be known
+    let s = connects(refused(script(), 50, 12, 13), 51, 14);
+    let s = s.at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::FORWARDS).get("/a").at(16).answers(502);
+    check(s, &[&format!("app-status inbound certain 502 by proxy <- {DOWN}")]);
+    // before, or when it had answered: that was for something else
+    let explained = format!("app-status inbound certain 502 by proxy <- {DOWN}");
+    let s = connects(refused(connects(script(), 51, 11), 50, 12, 13), 52, 17);
+    check(asked(s, 1, 10, 16, "/a", 502), &[&explained]);
+}
+
+#[test]
+fn a_proxy_does_not_make_one_failure_of_another() {
+    // a time-out is no refusal
+    check(asked(refused(script(), 50, 12, 13), 1, 10, 2021, "/a", 504), &["app-status inbound certain 504 by proxy"]);
+    // another request for the same path got the upstream's own error, while this one's connect failed
+    let s = refused(passed_on(script(), 50, 12, "/a").at(13).answers(500), 51, 12, 14);
+    let s = asked(asked(s, 1, 10, 15, "/a", 502), 2, 10, 15, "/a", 500);
+    let upstream = "app-status inbound certain 500 by upstream <- app-status outbound certain 500";
+    check(s, &[&format!("app-status inbound certain 502 by proxy <- {DOWN}"), upstream]);
+    // an app may make one of another
+    let s = passed_on(script(), 50, 12, "/a").owned_by(APP, "node").at(13).answers(500);
+    let s = s.usual_ends().at(10).inbound(1).owned_by(APP, "node").get("/a").at(14).answers(502);
+    check(s, &["app-status inbound certain 502 by proxy <- app-status outbound certain 500"]);
 }
 
 #[test]

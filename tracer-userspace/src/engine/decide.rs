@@ -82,7 +82,8 @@ impl Engine {
         let case = Case { attempt, world: &self.world, now: self.now };
         // at a port that is not watched it can only be the cause of something, and has to be somebody's
         let nobodys = attempt.port.is_none() && attempt.own.as_ref().is_none_or(|own| own.task.is_none());
-        let finding = if nobodys || is_abandoned(&case) { None } else { rules::decide(&case) };
+        let weak = is_given_up_by_server(&case);
+        let finding = if nobodys || (is_abandoned(&case) && !weak) { None } else { rules::decide(&case) };
         let Some(finding) = finding else {
             if attempt.own.is_none() || attempt.port.is_none() {
                 self.attempts.forget(id);
@@ -105,9 +106,13 @@ impl Engine {
             self.say(&attempt, &finding, out);
         }
         if let Some(task) = attempt.own.as_ref().and_then(|own| own.task) {
-            let to = attempt.closed().map_or(finding.time, |closed| closed.min(finding.time));
+            let given_up = attempt.first_answer().is_none();
+            let closed = || attempt.closed().map_or(finding.time, |closed| closed.min(finding.time));
+            // connect() had come back by then, though it was found out later
+            let to = if unsent(&attempt).is_some() { attempt.started } else { closed() };
             let span = Span { from: attempt.started, to };
-            self.causes.failed(task.pid, span, None, Failure::Attempt(attempt, Box::new(finding)));
+            let failure = Failure::Attempt { attempt, finding: Box::new(finding), weak };
+            self.causes.failed(task.pid, span, None, failure, given_up);
         }
     }
 
@@ -139,6 +144,15 @@ fn is_abandoned(case: &Case<'_>) -> bool {
     }
     let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
     silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()
+}
+
+/// Whether a process that serves a watched port gave this up itself, early: a proxy with a short time-out
+/// does, if nothing answers.
+fn is_given_up_by_server(case: &Case<'_>) -> bool {
+    let (attempt, own) = (case.attempt, case.attempt.own.as_ref());
+    let started = own.filter(|_| attempt.port.is_none()).and_then(|own| own.started);
+    let lasted = started.and_then(|started| attempt.closed().map(|closed| closed.since(started)));
+    !attempt.was_long_enough() && lasted.is_some_and(|lasted| lasted >= timing::PROXY_PATIENCE_MIN)
 }
 
 /// When connect() came back without a SYN, if it did.

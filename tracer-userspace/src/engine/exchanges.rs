@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Engine;
-use super::causes::{Failure, Found, Span, Text};
+use super::causes::{Asked, Failure, Found, Span, Text};
 use super::decide::{self, with_losses};
 use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
@@ -16,7 +16,7 @@ use super::fold::Brief;
 use super::output::Output;
 use super::rules::{self, Words};
 use super::summary::EXCHANGES_EVICTED;
-use super::timing::{ANSWER_WAIT, CAUSE_WAIT, EXIT_WAIT};
+use super::timing::{ANSWER_WAIT, CAUSE_WAIT, EXIT_WAIT, UNSENT_CAUSE_WAIT};
 use crate::record::{BootTime, FlowRecord, PacketRecord, flow_event, flow_flag, packet_flag};
 use crate::verdict::{Confidence, Event, Evidence, Role, Slug, Verdict};
 
@@ -56,7 +56,9 @@ impl Engine {
         let to = response.map_or_else(|| time(record), |head| moment(head.response_start_ns).unwrap_or(time(head)));
         let span = Span { from: exchange.started(), to };
         let (text, status) = (Text::of(exchange.heads.as_deref()), response.map(|head| head.status));
-        self.causes.asked(pid, id, span, text, status);
+        let by_proxy = end.latest(|record| (record.pid != 0).then(|| is_proxy(record))).unwrap_or(false);
+        let forwards = end.has(flow_flag::FORWARDS);
+        self.causes.asked(pid, Asked { id, span, text, status, by_proxy, forwards });
     }
 
     /// When this record's exchange is to be looked at because of it; never, if what follows decides.
@@ -108,7 +110,8 @@ impl Engine {
             return;
         }
         let Some((_, exchange)) = self.flows.pending(id) else { return };
-        if let Some(hold) = held_until(exchange).filter(|hold| *hold > self.now) {
+        let hold = held_until(exchange).map(|hold| hold.max(self.unexplained_until(id, exchange).unwrap_or(hold)));
+        if let Some(hold) = hold.filter(|hold| *hold > self.now) {
             if self.flows.schedule(id, hold) {
                 self.exchange_timers.insert(hold, id);
             }
@@ -117,6 +120,14 @@ impl Engine {
         self.decide_exchange(id, out);
         let flows = &self.flows;
         self.exchange_timers.compact(flows.pending_count(), |time, id| flows.is_current(time, id));
+    }
+
+    /// Until when a gateway's own error, of which nothing fits as the cause, is held.
+    fn unexplained_until(&self, id: ExchangeId, exchange: &Exchange) -> Option<BootTime> {
+        let response = exchange.inbound.as_ref()?.of(flow_event::RESPONSE)?;
+        let forwards = response.flags & flow_flag::FORWARDS != 0 || is_proxy(response);
+        let open = forwards && !self.causes.may_explain(self.flows.owner(id, response), id);
+        open.then(|| time(response).after(UNSENT_CAUSE_WAIT))
     }
 
     /// The stream ended: what has happened decides, what is held for what would follow is undecided.
@@ -197,7 +208,8 @@ impl Engine {
             self.fold.add(key, brief, || verdict.clone(), out);
         }
         let text = Text::of(exchange.heads.as_deref());
-        self.causes.failed(initiator, span(exchange), Some(text), Failure::Exchange(Box::new(verdict)));
+        let given_up = is_given_up(exchange);
+        self.causes.failed(initiator, span(exchange), Some(text), Failure::Exchange(Box::new(verdict)), given_up);
     }
 
     /// Who answered, and why so.
@@ -211,7 +223,7 @@ impl Engine {
         let origin = origin(finding, &found);
         let cause = found.cause.map(|failure| match failure {
             Failure::Exchange(verdict) => verdict.clone(),
-            Failure::Attempt(attempt, finding) => {
+            Failure::Attempt { attempt, finding, .. } => {
                 let case = rules::Case { attempt, world: &self.world, now: self.now };
                 Box::new(decide::verdict(&case, finding, finding.flow.responder.port))
             }
@@ -271,21 +283,31 @@ const PROXIES: [&[u8]; 12] = [
     b"angie",
 ];
 
+/// Whether the record's process is of such a program.
+fn is_proxy(record: &FlowRecord) -> bool {
+    PROXIES.contains(&record.comm.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
 /// Who answered: the upstream, the proxy itself, or an app.
 fn origin(finding: &Finding, found: &Found<'_>) -> Option<&'static str> {
     let record = &finding.record;
     if !matches!(finding.slug, Slug::AppStatus | Slug::HealthCheckFailed) {
         return None;
     }
-    let comm = record.comm.split(|byte| *byte == 0).next().unwrap_or_default();
     let forwards = found.asks_others || record.flags & flow_flag::FORWARDS != 0;
     let gateway = matches!(record.status, 502 | 504);
     Some(match found {
         Found { relayed: true, .. } => "upstream",
         Found { passed_on: true, .. } => "proxy",
-        _ if forwards && (gateway || PROXIES.contains(&comm)) => "proxy",
+        _ if forwards && (gateway || is_proxy(record)) => "proxy",
         _ => "app",
     })
+}
+
+/// Whether the process that asked ended it, not its peer.
+fn is_given_up(exchange: &Exchange) -> bool {
+    let ends = [flow_event::RESPONSE, flow_event::FIN_RECEIVED, flow_event::RESET_RECEIVED, flow_event::TIMED_OUT];
+    exchange.outbound.as_ref().is_none_or(|end| end.first_of(&ends).is_none())
 }
 
 /// From when to when it was worked on.
@@ -332,7 +354,9 @@ fn verdict(case: &Case<'_>, finding: &Finding, answer: Answer) -> Verdict {
     let Words { mut evidence, mut process, summary, mut next } = (finding.words)(case, finding);
     evidence.extend(answer.equals);
     if let Some(cause) = &answer.cause {
-        next = format!("Follow the cause: {}", cause.next);
+        // of a cause that has one itself that is what it says already
+        let follow = if cause.cause.is_some() { "" } else { "Follow the cause: " };
+        next = format!("{follow}{}", cause.next);
     }
     let mut http = flow_text::http(case.exchange, &finding.record);
     http.origin = answer.origin.map(str::to_owned);

@@ -1,7 +1,7 @@
 //! The tests' language, its words about established connections, exchanges and processes.
 
 use super::evidence::address_bytes;
-use super::script::{CLIENT, NETFILTER_DROP, OTHER, SERVER, Script, comm};
+use super::script::{CLIENT, NETFILTER_DROP, OTHER, PORT, SERVER, Script, comm};
 use crate::record::{
     BODY_CHUNKED, BODY_UNKNOWN, Exchange, FlowRecord, HostBody, ProcessRecord, Record, flow_event, flow_flag, kind,
     packet_flag, process_flag, stage, tcp_flag, tcp_state,
@@ -62,12 +62,14 @@ impl Script {
         let mut script = self.attempt(n).in_ns(SERVER).to(&format!("127.0.0.1:{port}"));
         script.client.set_ip("127.0.0.1".parse().unwrap());
         script.pid = pid;
+        script.chained = port != PORT;
         script
     }
 
     /// Back to what the script began with.
     pub(super) fn usual_ends(mut self) -> Self {
         self.client = "10.9.1.2:40000".parse().unwrap();
+        self.chained = false;
         self.to("10.9.2.2:8080")
     }
 

@@ -135,7 +135,10 @@ fn beginnings(case: &Case<'_>, record: &FlowRecord) -> Vec<Evidence> {
         add(moment(record.idle_since_ns), Event::Idle, detail);
     }
     if has(record, flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER) {
-        add(moment(record.request_start_ns), Event::ProtocolSeen, format!("the client began with {}", spoken(record)));
+        let named = case.exchange.heads.as_ref().and_then(|heads| heads.proxied_for.as_deref());
+        let client = named.map_or_else(String::new, |client| format!(", which names the client {client}"));
+        let detail = format!("the client began with {}{client}", spoken(record));
+        add(moment(record.request_start_ns), Event::ProtocolSeen, detail);
     }
     add(moment(record.request_start_ns), Event::RequestStarted, request(case.exchange));
     if has(record, flow_flag::REQUEST_COMPLETE) {

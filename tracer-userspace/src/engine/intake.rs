@@ -1,7 +1,7 @@
 //! Records in: each becomes a fact of its attempt, or of the world around.
 
 use super::Engine;
-use super::attempt::{Task, errno};
+use super::attempt::errno;
 use super::attempts::{Evicted, Found, Id, Outcome};
 use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
@@ -10,7 +10,7 @@ use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
     BootTime, ExchangeCount, HandshakeRecord, HostBody, HostRecord, IcmpRecord, PacketRecord, PortCount, Record,
-    SocketRecord, handshake_flag, kind, packet_flag, tcp_flag, tcp_state,
+    SocketRecord, handshake_flag, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
 };
 
 impl Engine {
@@ -83,7 +83,7 @@ impl Engine {
             _ => return,
         };
         let flow = Flow::from_initiator(&record.tuple);
-        if !self.world.watches(flow.responder.port) && Task::of(record).is_none() {
+        if !self.world.watches(flow.responder.port) && record.flags & socket_flag::CHAINED == 0 {
             return;
         }
         let inode = if record.header.kind == kind::CONNECT_UNSENT { 0 } else { record.inode };
@@ -108,6 +108,7 @@ impl Engine {
         let flow = if outbound { Flow::from_initiator(&record.tuple) } else { Flow::from_responder(&record.tuple) };
         if outbound && record.pid != 0 {
             self.world.connected(record.pid, flow.responder, time);
+            self.causes.connected(record.pid, time);
         }
         let inode = if outbound { record.inode } else { 0 };
         let Some(id) = self.attempts.find(record.isn, &flow, inode, None) else { return };
@@ -133,7 +134,7 @@ impl Engine {
 
     fn handshake(&mut self, record: &HandshakeRecord) {
         let flow = Flow::from_responder(&record.tuple);
-        if !self.world.watches(flow.responder.port) {
+        if !self.world.watches(flow.responder.port) && record.flags & handshake_flag::CHAINED == 0 {
             return;
         }
         let flag = |bit: u32| record.flags & bit != 0;

@@ -46,6 +46,8 @@ pub(super) struct Script {
     pub(super) syns_sent: u32,
     pub(super) pid: u32,
     with_reasons: bool,
+    /// The port is not watched: who connects serves one that is.
+    pub(super) chained: bool,
     /// The connection that what follows is about, as its next record has it.
     pub(super) flow: FlowRecord,
     /// What was read of its exchange's heads.
@@ -80,6 +82,7 @@ pub(super) fn script() -> Script {
         syns_sent: 1,
         pid: 77,
         with_reasons: true,
+        chained: false,
         flow: FlowRecord::default(),
         heads: None,
     };
@@ -445,7 +448,7 @@ impl Script {
             error,
             syns_sent: self.syns_sent,
             retransmits: self.retransmits,
-            flags: socket_flag::HAS_TASK,
+            flags: socket_flag::HAS_TASK | if self.chained { socket_flag::CHAINED } else { 0 },
             pid: self.pid,
             comm: comm("curl"),
             old_state,

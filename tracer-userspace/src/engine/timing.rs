@@ -79,6 +79,13 @@ pub(super) const EXIT_BEFORE: Duration = Duration::from_secs(5);
 /// connection a little after it answered.
 pub(super) const CAUSE_WAIT: Duration = Duration::from_millis(500);
 
+/// A connect() that came back without a SYN is found out within a second and a little: so long a gateway's
+/// error waits for it where nothing else fits.
+pub(super) const UNSENT_CAUSE_WAIT: Duration = Duration::from_secs(2);
+
+/// What a proxy gave up sooner than this says nothing of the way to its upstream.
+pub(super) const PROXY_PATIENCE_MIN: Duration = Duration::from_millis(50);
+
 /// A proxy may close the connection to its upstream so much later than it answers for it.
 pub(super) const CAUSE_SLACK: Duration = Duration::from_millis(150);
 
@@ -135,7 +142,8 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
         (None, None) => {}
     }
     if let Some(time) = attempt.first(|what| matches!(what, What::ConnectUnsent { .. })) {
-        return time.after(UNSENT_HOLD);
+        // a server's own: what else it may connect to does not matter here
+        return time.after(if attempt.port.is_none() { PATH_WAIT } else { UNSENT_HOLD });
     }
     if let Some(time) = syn_acks_unanswered(attempt) {
         return time.after(SYN_ACK_WAIT);

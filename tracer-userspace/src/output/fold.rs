@@ -1,6 +1,8 @@
 //! Folding: of many verdicts that say the same within one second, the first is printed at once and
 //! the rest become one counting line when the second is over.
 
+use std::net::SocketAddr;
+
 use crate::verdict::{Process, Role, Slug, Verdict};
 
 /// What two verdicts share that say the same.
@@ -12,6 +14,8 @@ pub(super) struct Signature {
     port: u16,
     program: Option<Program>,
     status: Option<u16>,
+    /// Each cause and where it was, the nearest first.
+    causes: Vec<(Slug, Option<SocketAddr>)>,
 }
 
 /// Processes of one program: whoever forks for each connection gets one line all the same.
@@ -29,6 +33,16 @@ impl Program {
     }
 }
 
+/// A verdict's cause, that one's cause, and so on.
+pub(super) fn causes(verdict: &Verdict) -> impl Iterator<Item = &Verdict> {
+    std::iter::successors(verdict.cause.as_deref(), |cause| cause.cause.as_deref())
+}
+
+/// The end that was connected to.
+pub(super) fn server_end(verdict: &Verdict) -> Option<SocketAddr> {
+    if verdict.role == Role::Outbound { verdict.remote } else { verdict.local }
+}
+
 impl Signature {
     pub(super) fn of(verdict: &Verdict) -> Self {
         Self {
@@ -38,6 +52,7 @@ impl Signature {
             port: verdict.port,
             program: verdict.process.as_ref().map(Program::of),
             status: verdict.http.status,
+            causes: causes(verdict).map(|cause| (cause.slug, server_end(cause))).collect(),
         }
     }
 }
@@ -128,6 +143,7 @@ mod tests {
         check(Verdict { netns: 1, ..same.clone() }, false);
         check(Verdict { port: 1, ..same.clone() }, false);
         check(Verdict { process: None, ..same.clone() }, false);
+        check(Verdict { cause: Some(Box::new(samples::security_group_drop())), ..same.clone() }, false);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anstyle::Style;
 
-use super::fold::{Fold, Repeats};
+use super::fold::{Fold, Repeats, causes, server_end};
 use super::json::address;
 use super::style::{Styles, paint};
 use super::summary;
@@ -181,8 +181,12 @@ impl Human {
         if verdict.count > 1 {
             parts.push(format!("({} times)", verdict.count));
         }
-        if let Some(cause) = &verdict.cause {
-            parts.push(format!("<- {}: {}", self.named(cause), plain(cause.summary.trim_end_matches('.'))));
+        for cause in causes(verdict) {
+            parts.push(match server_end(cause) {
+                // what is between is only named
+                Some(end) if cause.cause.is_some() => format!("<- {} {end}", self.named(cause)),
+                _ => format!("<- {}: {}", self.named(cause), plain(cause.summary.trim_end_matches('.'))),
+            });
         }
         if verdict.confidence == Confidence::Likely {
             parts.push(paint(self.styles.dim, likely(&verdict.alternatives)));

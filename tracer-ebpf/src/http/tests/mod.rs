@@ -222,3 +222,125 @@ fn a_body_that_looks_like_a_head_comes_byte_by_byte() {
     assert_eq!(connection.heard.answered, [200, 200]);
     assert!(connection.heard.told.is_empty());
 }
+
+#[test]
+fn what_ends_http_on_a_connection() {
+    let upgraded = exchange(&[
+        "GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 500 No\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 500 No\r\n\r\n",
+    ]);
+    assert_eq!(upgraded.heard.answered, [101]);
+    assert_eq!(upgraded.http.response_flags & flow_flag::UPGRADED, flow_flag::UPGRADED);
+    let tunnel =
+        exchange(&["CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n\x16\x03\x01", "\x16\x03"]);
+    assert_eq!(tunnel.heard.answered, [200]);
+    assert_eq!(tunnel.http.response_flags & flow_flag::UPGRADED, flow_flag::UPGRADED);
+    // a tunnel that was refused is none
+    let refused = exchange(&[
+        "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+        "HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno",
+        "GET / HTTP/1.1\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\n\r\n",
+    ]);
+    assert_eq!(refused.heard.answered, [407, 204]);
+}
+
+#[test]
+fn heads_in_any_pieces() {
+    let request = b"POST /a HTTP/1.1\r\nHost: a\r\ncontent-LENGTH: \t 3\r\nX: y\r\n\r\nabc";
+    let response = b"HTTP/1.1 200 OK\r\nTRANSFER-encoding:   chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for pieces in [64, 7, 3, 2, 1] {
+        let mut connection = Connection::new();
+        for _ in 0..3 {
+            request.chunks(pieces).for_each(|piece| connection.send(REQUEST, piece));
+            response.chunks(pieces).for_each(|piece| connection.send(RESPONSE, piece));
+        }
+        assert_eq!(connection.heard.answered, [200; 3], "{pieces}");
+        assert_eq!((connection.http.begun, connection.http.ended), (3, 3), "{pieces}");
+    }
+}
+
+#[test]
+fn long_lines_hide_nothing_behind_them() {
+    let url = "x".repeat(20_000);
+    let cookie = "c".repeat(9_000);
+    for end in ["\r\n", "\n"] {
+        let request = format!("GET /{url} HTTP/1.1{end}Cookie: {cookie}{end}Content-Length: 5{end}{end}hello");
+        let mut connection = Connection::new();
+        for _ in 0..2 {
+            request.as_bytes().chunks(1448).for_each(|piece| connection.send(REQUEST, piece));
+            connection.send_text(RESPONSE, "HTTP/1.1 204 No Content\r\n\r\n");
+        }
+        assert_eq!(connection.heard.answered, [204, 204]);
+        assert_eq!((connection.http.begun, connection.http.ended), (2, 2));
+    }
+}
+
+#[test]
+fn what_a_connection_begins_with() {
+    let began = |first: &[u8]| {
+        let mut connection = Connection::new();
+        connection.send(REQUEST, first);
+        connection.http.request_flags
+    };
+    assert_eq!(began(b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29"), flow_flag::TLS);
+    assert_eq!(began(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), flow_flag::HTTP2);
+    assert_eq!(began(b"SSH-2.0-OpenSSH_9.6\r\n"), flow_flag::NOT_HTTP);
+    assert_eq!(began(b"GET / XTTP/1.1\r\n\r\n"), flow_flag::NOT_HTTP);
+    let v1 = b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 443\r\nGET / HTTP/1.1\r\n\r\n";
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x08\x10\xe1\x01\xbbGET / HTTP/1.1\r\n\r\n";
+    assert_eq!(began(v1), flow_flag::PROXY_HEADER | flow_flag::HTTP);
+    assert_eq!(began(v2), flow_flag::PROXY_HEADER | flow_flag::HTTP);
+    // in two segments, and what follows is read as ever
+    for whole in [&v1[..], &v2[..]] {
+        for cut in 1..whole.len() {
+            let mut connection = Connection::new();
+            connection.send(REQUEST, &whole[..cut]);
+            connection.send(REQUEST, &whole[cut..]);
+            connection.send_text(RESPONSE, "HTTP/1.1 204 No Content\r\n\r\n");
+            assert_eq!(connection.heard.answered, [204], "{cut}");
+        }
+    }
+    // an error that answers what is no HTTP is told, and belongs to no exchange
+    let mut tls = Connection::new();
+    tls.send(REQUEST, b"\x16\x03\x01\x00\x2d\x01\x00\x00\x29");
+    tls.send_text(RESPONSE, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    assert_eq!(tls.heard.told, [(flow_event::RESPONSE, 1, 400)]);
+    assert!(tls.heard.answered.is_empty());
+}
+
+#[test]
+fn what_comes_twice_or_out_of_order_changes_nothing() {
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    let start = connection.directions[1].next;
+    let head = b"HTTP/1.1 503 No\r\nContent-Length: 20\r\n\r\n";
+    let head_len = u32::try_from(head.len()).unwrap();
+    connection.send(RESPONSE, head);
+    connection.segment(RESPONSE, start, head);
+    // a gap in the body, and what was in it afterwards
+    connection.segment(RESPONSE, start.wrapping_add(head_len + 8), b"12345678");
+    connection.segment(RESPONSE, start.wrapping_add(head_len), b"HTTP/1.1");
+    assert!(connection.heard.answered.is_empty());
+    connection.segment(RESPONSE, start.wrapping_add(head_len + 16), b"1234");
+    connection.segment(RESPONSE, start.wrapping_add(head_len + 16), b"1234");
+    assert_eq!((connection.heard.told, connection.heard.answered), (vec![(flow_event::RESPONSE, 1, 503)], vec![503]));
+}
+
+#[test]
+fn a_gap_where_a_head_is_due_invents_nothing() {
+    let mut connection = exchange(&["GET / HTTP/1.1\r\nHost: a\r\n\r\n"]);
+    let start = connection.directions[1].next;
+    connection.segment(RESPONSE, start.wrapping_add(5), b".1 500 No\r\n\r\nHTTP/1.1 500 No\r\n\r\n");
+    connection.send_text(RESPONSE, "HTTP/1.1 500 No\r\n\r\n");
+    assert_eq!(connection.directions[1].phase, phase::LOST);
+    assert!(connection.heard.answered.is_empty() && connection.heard.told.is_empty());
+}
+
+#[test]
+fn a_response_to_nothing_is_none() {
+    let mut connection = Connection::new();
+    connection.send_text(RESPONSE, "HTTP/1.1 500 No\r\n\r\n");
+    assert!(connection.heard.answered.is_empty() && connection.heard.told.is_empty());
+}

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::IcmpFamilies;
-use super::layout::knows_tasks;
-use crate::capture::facts::{Capability, Facts, Kallsyms};
+use super::layout::{knows_flows, knows_tasks};
+use crate::capture::facts::{Capability, Facts, Kallsyms, Support};
 
 /// Kind of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,12 +105,17 @@ const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"),
 /// Stands in for the kprobes on the functions that netfilter answers with a RST in.
 pub const RESET_FALLBACK: &str = "net_dev_queue";
 
-/// Chooses the hooks, in a fixed order, and the raw sockets.
-pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
+/// Feature of [`Facts::bpf`]: the verifier takes the programs that read HTTP heads. Found out by loading
+/// them; absent until they were refused.
+pub const HTTP_HEADS: &str = "program/http_heads";
+
+/// Chooses the hooks, in a fixed order, the raw sockets, and whether HTTP heads are read.
+pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies, bool) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
     hooks.extend(TASK_TRACEPOINTS.iter().map(|(name, parameters)| task_tracepoint(facts, name, parameters)));
     let cgroup = cgroup_hooks(facts);
+    let heads = cgroup.iter().take(2).all(|hook| hook.used() && hook.why.is_empty());
     let ingress = cgroup.iter().any(|hook| hook.kind == HookKind::CgroupIngress && hook.used());
     hooks.extend(cgroup);
     let raw = ingress && facts.capabilities.contains(&Capability::CapNetRaw);
@@ -119,7 +124,7 @@ pub(super) fn choose(facts: &Facts) -> (Vec<HookPlan>, IcmpFamilies) {
     let sockets = IcmpFamilies { v4: raw && !v4.used(), v6: raw && !v6.used() };
     hooks.extend([v4, v6]);
     hooks.extend(netfilter_resets(facts));
-    (hooks, sockets)
+    (hooks, sockets, heads)
 }
 
 fn hook(kind: HookKind, target: &'static str, program: &'static str) -> HookPlan {
@@ -165,12 +170,32 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
             HookPlan { required: true, ..hook }
         }
     };
+    let (ingress, egress, why) = match no_heads(facts) {
+        None => ("cgroup_ingress", "cgroup_egress", String::new()),
+        Some(why) => ("cgroup_ingress_plain", "cgroup_egress_plain", why),
+    };
+    let packets = |kind, program| {
+        let hook = choose(kind, program, "program/cgroup_skb");
+        if hook.used() { HookPlan { why: why.clone(), ..hook } } else { hook }
+    };
     [
-        choose(HookKind::CgroupIngress, "cgroup_ingress", "program/cgroup_skb"),
-        choose(HookKind::CgroupEgress, "cgroup_egress", "program/cgroup_skb"),
+        packets(HookKind::CgroupIngress, ingress),
+        packets(HookKind::CgroupEgress, egress),
         choose(HookKind::CgroupConnect4, "connect4", "program/cgroup_sock_addr"),
         choose(HookKind::CgroupConnect6, "connect6", "program/cgroup_sock_addr"),
     ]
+}
+
+/// Why no HTTP heads are read; `None` if they are.
+fn no_heads(facts: &Facts) -> Option<String> {
+    match facts.bpf.get(HTTP_HEADS) {
+        Some(Support::Refused(why)) => Some(format!("without HTTP: the kernel refuses what reads it: {why}")),
+        Some(Support::No) => Some("without HTTP, as was asked for".to_owned()),
+        Some(Support::Yes) | None => {
+            let known = facts.types.as_ref().is_some_and(knows_flows);
+            (!known).then(|| "without HTTP: BTF does not tell where sockets keep what that takes".to_owned())
+        }
+    }
 }
 
 fn kprobes(facts: &Facts) -> bool {

@@ -110,7 +110,6 @@ pub(super) fn knows_flows(types: &TypeFacts) -> bool {
 fn flows(types: &TypeFacts, layout: &mut Layout) {
     let known = knows_flows(types);
     let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
-    layout.follows_flows = u32::from(known);
     layout.tcp_snd_nxt = at("tcp_sock.snd_nxt");
     layout.tcp_write_seq = at("tcp_sock.write_seq");
     layout.tcp_copied_seq = at("tcp_sock.copied_seq");

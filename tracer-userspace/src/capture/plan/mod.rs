@@ -13,7 +13,7 @@ mod tests;
 use serde::Serialize;
 use tracer_ebpf::Layout;
 
-pub use hooks::{HookKind, HookPlan, HookState, RESET_FALLBACK};
+pub use hooks::{HTTP_HEADS, HookKind, HookPlan, HookState, RESET_FALLBACK};
 pub use layout::LayoutError;
 pub use obstacle::Obstacle;
 pub use outlook::{Outlook, Sight};
@@ -51,17 +51,18 @@ pub struct Plan {
 
 /// Makes the plan. Pure: the same facts give the same plan.
 pub fn plan(facts: &Facts) -> Plan {
-    let (hooks, icmp_sockets) = hooks::choose(facts);
+    let (hooks, icmp_sockets, heads) = hooks::choose(facts);
     let (layout, layout_error) = match facts.types.as_ref().map(layout::layout) {
         Some(Ok(mut layout)) => {
             layout.connect_has_retval = u32::from(facts.has("helper/get_retval"));
+            layout.follows_flows = u32::from(heads);
             (Some(layout), None)
         }
         Some(Err(error)) => (None, Some(error)),
         None => (None, None),
     };
     let obstacles = obstacle::find(facts, &hooks, layout_error);
-    let outlook = outlook::judge(facts, &hooks, icmp_sockets);
+    let outlook = outlook::judge(facts, &hooks, icmp_sockets, heads);
     Plan { hooks, layout, icmp_sockets, outlook, obstacles, lacks: obstacle::lacks(facts, icmp_sockets) }
 }
 

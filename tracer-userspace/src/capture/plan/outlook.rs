@@ -65,6 +65,10 @@ struct Senses {
     icmp_received: bool,
     /// Netfilter's RSTs.
     netfilter_resets: ResetSight,
+    /// Connections are followed, and HTTP heads read on them.
+    heads: bool,
+    /// How processes end.
+    exits: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +106,8 @@ const NO_CGROUP: &str = "packets that leave this host are not seen: no cgroup v2
 const GIVE_CGROUP: &str = "a kernel with cgroup v2 (CONFIG_CGROUP_BPF=y)";
 const OTHER_END: &str = "a recording on the other host as well";
 const GIVE_ICMP: &str = "kprobes in the kernel, or CAP_NET_RAW";
+const NO_HTTP: &str = "no HTTP is read, and no request known to be unanswered";
+const GIVE_HTTP: &str = "a kernel with cgroup v2 and BTF of its own TCP (CONFIG_DEBUG_INFO_BTF=y); no --no-http";
 const PLACE: &str = "by the kernel's function that dropped the packet (nf_hook_slow)";
 
 /// A verdict in a role, and how it is judged.
@@ -162,7 +168,42 @@ const ROWS: &[Row] = &[
         }
         (false, false) => blind("neither refused connect() calls nor received ICMP errors are seen", GIVE_CGROUP),
     }),
+    (Slug::ProcessCrashed, Role::Inbound, |senses| {
+        let how = if senses.exits { "" } else { "but how the process ended is not told: BTF lacks members of a task" };
+        exchange(senses, certain(how))
+    }),
+    (Slug::AppReset, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::AppReset, Role::Outbound, |senses| {
+        exchange(senses, inferred("the peer's RST does not say who sent it, nor why", OTHER_END))
+    }),
+    (Slug::PrematureClose, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::PrematureClose, Role::Outbound, |senses| exchange(senses, certain(""))),
+    (Slug::IncompleteResponse, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::IncompleteResponse, Role::Outbound, |senses| exchange(senses, certain(""))),
+    (Slug::KeepaliveRace, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::KeepaliveRace, Role::Outbound, |senses| exchange(senses, certain(""))),
+    (Slug::IdleFlowExpired, Role::Inbound, silence_after_idling),
+    (Slug::IdleFlowExpired, Role::Outbound, silence_after_idling),
+    (Slug::AppTimeout, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::AppTimeout, Role::Outbound, |senses| exchange(senses, certain(""))),
+    (Slug::ClientAbort, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::PeerVanished, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::PeerVanished, Role::Outbound, |senses| exchange(senses, certain(""))),
+    (Slug::MalformedResponse, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::ProtocolMismatch, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::HealthCheckFailed, Role::Inbound, |senses| exchange(senses, certain(""))),
+    (Slug::AppStatus, Role::Inbound, |senses| exchange(senses, certain("not where TLS or HTTP/2 is spoken"))),
+    (Slug::AppStatus, Role::Outbound, |senses| exchange(senses, certain("not where TLS or HTTP/2 is spoken"))),
 ];
+
+/// What needs to know that a request is unanswered.
+fn exchange(senses: &Senses, judgement: Judgement) -> Judgement {
+    if senses.heads { judgement } else { blind(NO_HTTP, GIVE_HTTP) }
+}
+
+fn silence_after_idling(senses: &Senses) -> Judgement {
+    exchange(senses, inferred("by the answer to the first data after a long silence", OTHER_END))
+}
 
 /// The SYN met no socket.
 fn no_socket(senses: &Senses) -> Judgement {
@@ -229,8 +270,8 @@ fn rejected_by_peer(senses: &Senses) -> Judgement {
 }
 
 /// Judges every verdict.
-pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Vec<Outlook> {
-    let senses = senses(facts, hooks, sockets);
+pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies, heads: bool) -> Vec<Outlook> {
+    let senses = senses(facts, hooks, sockets, heads);
     ROWS.iter()
         .map(|(slug, role, judge)| {
             let Judgement { sight, why, change } = judge(&senses);
@@ -240,7 +281,7 @@ pub(super) fn judge(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) ->
         .collect()
 }
 
-fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
+fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies, heads: bool) -> Senses {
     let used = |program: &str| hooks.iter().any(|hook| hook.program == program && hook.used());
     let attaches = |kind: HookKind| hooks.iter().any(|hook| hook.kind == kind && hook.used());
     let named = facts.types.as_ref().is_some_and(|types| {
@@ -269,5 +310,7 @@ fn senses(facts: &Facts, hooks: &[HookPlan], sockets: IcmpFamilies) -> Senses {
         connects: attaches(HookKind::CgroupConnect4) && attaches(HookKind::CgroupConnect6),
         icmp_received: (used("tcp_v4_err") || sockets.v4) && (used("tcp_v6_err") || sockets.v6),
         netfilter_resets,
+        heads,
+        exits: used("sched_process_exit"),
     }
 }

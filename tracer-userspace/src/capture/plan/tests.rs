@@ -31,8 +31,10 @@ const ON_PROCESSES: [&str; 4] = ["sched_process_exit", "sched_process_exec", "sc
 /// What differs from "everything is attached at the start and certain".
 fn exceptions(plan: &Plan) -> String {
     let mut text = String::new();
-    // the hooks on processes have a test of their own: the dumps of before them lack their members
-    for hook in plan.hooks.iter().filter(|hook| !ON_PROCESSES.contains(&hook.program)) {
+    let processes = ON_PROCESSES.iter().any(|program| plan.hook(program).is_some_and(HookPlan::used));
+    let exchanges = ON_EXCHANGES.iter().any(|slug| !plan.blind().contains(slug));
+    let folded = |hook: &HookPlan| !processes && ON_PROCESSES.contains(&hook.program);
+    for hook in plan.hooks.iter().filter(|hook| !folded(hook)) {
         match &hook.state {
             HookState::Attach => {}
             HookState::WhenLoaded(modules) => writeln!(text, "{}: with {}", hook.program, modules.join(", ")).unwrap(),
@@ -43,17 +45,46 @@ fn exceptions(plan: &Plan) -> String {
     if plan.icmp_sockets != IcmpFamilies::default() {
         writeln!(text, "sockets: v4 {}, v6 {}", plan.icmp_sockets.v4, plan.icmp_sockets.v6).unwrap();
     }
-    for outlook in plan.outlook.iter().filter(|outlook| outlook.sight != Sight::Certain) {
-        // these two are inferred on every kernel
-        let always = [(Slug::ProcessDown, Role::Outbound), (Slug::SecurityGroupDrop, Role::Outbound)];
+    let folded = |outlook: &Outlook| !exchanges && ON_EXCHANGES.contains(&outlook.slug);
+    for outlook in plan.outlook.iter().filter(|outlook| outlook.sight != Sight::Certain && !folded(outlook)) {
+        // these are inferred on every kernel
+        let always = [
+            (Slug::ProcessDown, Role::Outbound),
+            (Slug::SecurityGroupDrop, Role::Outbound),
+            (Slug::AppReset, Role::Outbound),
+            (Slug::IdleFlowExpired, Role::Inbound),
+            (Slug::IdleFlowExpired, Role::Outbound),
+        ];
         if outlook.sight == Sight::Blind || !always.contains(&(outlook.slug, outlook.role)) {
             let role = if outlook.role == Role::Inbound { "inbound" } else { "outbound" };
             let sight = if outlook.sight == Sight::Blind { "blind" } else { "inferred" };
             writeln!(text, "{} {role}: {sight}", outlook.slug).unwrap();
         }
     }
+    text.push_str(if processes { "" } else { NO_PROCESSES });
+    text.push_str(if exchanges { "" } else { NO_EXCHANGES });
     text
 }
+
+const NO_PROCESSES: &str = "how processes end: unseen\n";
+const NO_EXCHANGES: &str = "exchanges: blind\n";
+
+/// What needs HTTP heads, or to know that a request is unanswered.
+const ON_EXCHANGES: [Slug; 13] = [
+    Slug::ProcessCrashed,
+    Slug::AppReset,
+    Slug::PrematureClose,
+    Slug::IncompleteResponse,
+    Slug::KeepaliveRace,
+    Slug::IdleFlowExpired,
+    Slug::AppTimeout,
+    Slug::ClientAbort,
+    Slug::PeerVanished,
+    Slug::MalformedResponse,
+    Slug::ProtocolMismatch,
+    Slug::HealthCheckFailed,
+    Slug::AppStatus,
+];
 
 /// With kprobes and modules that have BTF: the kprobes wait for netfilter's reject modules.
 const MODERN: &str = "\
@@ -81,9 +112,9 @@ nf_send_reset: unavailable
 nf_send_reset6: unavailable
 ",
     ),
-    ("debian-6.1.176-x86_64", MODERN),
-    ("debian-6.1.176-x86_64-reject-loaded", "net_dev_queue: unneeded\n"),
-    ("debian-6.12.107-x86_64", MODERN),
+    ("debian-6.1.0-56-x86_64", MODERN),
+    ("debian-6.1.0-56-x86_64-reject-loaded", "net_dev_queue: unneeded\n"),
+    ("debian-6.12.117-x86_64", MODERN),
     ("debian-6.18.15-x86_64", MODERN),
     ("debian-7.2.13-x86_64", MODERN),
     ("debian-7.3.4-x86_64", MODERN),
@@ -146,10 +177,18 @@ fn every_recorded_kernel_is_planned_for_as_written_here() {
     let there: BTreeSet<String> =
         fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(known, there, "recorded facts without an expectation, or the other way round");
-    for (name, expected) in DUMPS.iter().chain(TABLES) {
+    for (name, expected) in DUMPS {
         let plan = plan(&recorded(name));
         assert_eq!(exceptions(&plan), *expected, "{name}");
         assert!(plan.blind().is_empty(), "{name}");
+        assert!(plan.lacks.is_empty(), "{name}: {:?}", plan.lacks);
+        assert_eq!(plan.layout.unwrap().follows_flows, 1, "{name}");
+    }
+    for (name, expected) in TABLES {
+        let plan = plan(&recorded(name));
+        // they list few members of tasks and connections
+        assert_eq!(exceptions(&plan), format!("{expected}{NO_PROCESSES}{NO_EXCHANGES}"), "{name}");
+        assert_eq!(plan.blind(), ON_EXCHANGES, "{name}");
         assert!(plan.lacks.is_empty(), "{name}: {:?}", plan.lacks);
     }
 }
@@ -180,7 +219,7 @@ fn tables_lack_only_what_tables_lack() {
 
 /// A good kernel's facts with what the hooks on processes need, and `victim` for the OOM killer's tracepoint.
 fn with_tasks(victim: &[&str]) -> Facts {
-    let mut facts = recorded("debian-6.12.107-x86_64");
+    let mut facts = recorded("debian-6.12.117-x86_64");
     let types = facts.types.as_mut().unwrap();
     for (wanted, offset) in TASK_FIELDS.iter().zip(100_u32..) {
         types.fields.insert(wanted.name.to_owned(), Field { offset, size: wanted.size, ..Field::default() });
@@ -227,7 +266,7 @@ fn numbers_are_this_kernel_s_own() {
     let old = layout("debian-5.10.262-x86_64");
     assert_eq!((old.kfree_has_reason, old.reset_has_reason), (0, 0));
     assert_eq!((old.sk_err, old.net_inum, old.tcp_snd_una), (568, 144, 1468));
-    let middle = layout("debian-6.1.176-x86_64-reject-loaded");
+    let middle = layout("debian-6.1.0-56-x86_64-reject-loaded");
     assert_eq!((middle.kfree_has_reason, middle.reset_has_reason), (1, 0));
     assert_eq!((middle.reason_netfilter_drop, middle.reason_no_socket), (7, 2));
     let new = layout("debian-7.3.4-x86_64");
@@ -241,7 +280,7 @@ fn the_packet_among_the_arguments_of_a_late_probe_is_told_by_btf() {
     let packet = |name, function| recorded(name).types.unwrap().parameter(function, "struct sk_buff *");
     for function in ["nf_send_reset", "nf_send_reset6"] {
         assert_eq!(packet("debian-5.10.262-x86_64", function), None, "modules have no BTF there");
-        assert_eq!(packet("debian-6.1.176-x86_64-reject-loaded", function), Some(2));
+        assert_eq!(packet("debian-6.1.0-56-x86_64-reject-loaded", function), Some(2));
     }
 }
 
@@ -254,7 +293,7 @@ fn changed(name: &str, change: impl FnOnce(&mut Facts)) -> (String, Option<Strin
 }
 
 fn obstacle(change: impl FnOnce(&mut Facts)) -> String {
-    changed("debian-6.12.107-x86_64", change).1.unwrap()
+    changed("debian-6.12.117-x86_64", change).1.unwrap()
 }
 
 fn remove(facts: &mut Facts, member: &str) {
@@ -272,7 +311,7 @@ fn an_old_kernel_is_told_by_what_it_lacks() {
     });
     assert_eq!(text, "recording needs Linux 5.10 or newer: this kernel (4.19.0-27-amd64) has no BPF ring buffer");
     // backports have the features whatever their version says
-    let (_, none) = changed("debian-6.12.107-x86_64", |facts| facts.kernel = "4.18.0-553.el8".to_owned());
+    let (_, none) = changed("debian-6.12.117-x86_64", |facts| facts.kernel = "4.18.0-553.el8".to_owned());
     assert_eq!(none, None);
 }
 
@@ -313,7 +352,7 @@ fn missing_capabilities_are_named_and_nothing_else() {
     let text = obstacle(|facts| facts.capabilities.retain(|capability| *capability != Capability::CapNetAdmin));
     assert!(text.contains("needs CAP_NET_ADMIN (") && text.ends_with("grant it"), "{text}");
     // CAP_SYS_ADMIN includes them
-    let (_, none) = changed("debian-6.12.107-x86_64", |facts| {
+    let (_, none) = changed("debian-6.12.117-x86_64", |facts| {
         facts.capabilities.retain(|capability| !matches!(capability, Capability::CapBpf | Capability::CapPerfmon));
     });
     assert_eq!(none, None);
@@ -345,7 +384,7 @@ fn a_required_tracepoint_that_is_gone_or_changed_stops_the_recording() {
 
 #[test]
 fn without_a_control_group_much_is_still_seen() {
-    let (exceptions, none) = changed("debian-6.1.176-x86_64-reject-loaded", |facts| facts.cgroup = None);
+    let (exceptions, none) = changed("debian-6.1.0-56-x86_64-reject-loaded", |facts| facts.cgroup = None);
     assert_eq!(none, None);
     assert_eq!(
         exceptions,
@@ -360,11 +399,41 @@ firewall-drop outbound: inferred
 security-group-drop outbound: blind
 accept-queue-full inbound: blind
 no-route outbound: inferred
+exchanges: blind
 "
     );
-    let mut facts = recorded("debian-6.1.176-x86_64");
+    let mut facts = recorded("debian-6.1.0-56-x86_64");
     facts.cgroup = None;
-    assert_eq!(plan(&facts).blind(), [Slug::SecurityGroupDrop, Slug::AcceptQueueFull]);
+    let blind = [&[Slug::SecurityGroupDrop, Slug::AcceptQueueFull][..], &ON_EXCHANGES].concat();
+    assert_eq!(plan(&facts).blind(), blind);
+}
+
+#[test]
+fn where_http_is_not_read_connections_are_still_told() {
+    for (support, why) in [
+        (Support::No, "without HTTP, as was asked for"),
+        (Support::Refused("too many".to_owned()), "without HTTP: the kernel refuses what reads it: too many"),
+    ] {
+        let mut facts = recorded("debian-6.1.0-56-x86_64-reject-loaded");
+        facts.bpf.insert(HTTP_HEADS.to_owned(), support);
+        let plan = plan(&facts);
+        assert_eq!(exceptions(&plan), "net_dev_queue: unneeded\nexchanges: blind\n");
+        assert_eq!(plan.ready().unwrap().follows_flows, 0);
+        for (program, full) in [("cgroup_ingress_plain", "cgroup_ingress"), ("cgroup_egress_plain", "cgroup_egress")] {
+            let hook = plan.hook(program).unwrap();
+            assert_eq!((hook.used(), hook.required, hook.why.as_str()), (true, true, why));
+            assert_eq!(plan.hook(full), None);
+        }
+    }
+}
+
+#[test]
+fn every_verdict_of_connections_and_exchanges_has_an_outlook() {
+    let plan = plan(&recorded("debian-6.12.117-x86_64"));
+    let absent = |slug: &&Slug| !plan.outlook.iter().any(|outlook| outlook.slug == **slug);
+    let absent: Vec<&Slug> = Slug::ALL.iter().filter(absent).collect();
+    // the last is no verdict, only an alternative
+    assert_eq!(absent, [&Slug::InboundSilence, &Slug::UpstreamSocketMissing, &Slug::RemoteDown]);
 }
 
 #[test]
@@ -399,7 +468,7 @@ fn reject_modules_without_btf_bring_the_stand_in() {
     });
     assert!(!exceptions.contains("net_dev_queue"), "{exceptions}");
     // no kprobes at all, modules not loaded: it waits
-    let (exceptions, _) = changed("debian-6.1.176-x86_64", |facts| facts.kprobes = false);
+    let (exceptions, _) = changed("debian-6.1.0-56-x86_64", |facts| facts.kprobes = false);
     assert!(exceptions.contains("net_dev_queue: with nf_reject_ipv4, nf_reject_ipv6"), "{exceptions}");
 }
 

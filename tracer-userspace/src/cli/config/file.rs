@@ -17,6 +17,7 @@ use crate::trace::MinFree;
 /// What a file may say: one key for each flag of `record`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct FileConfig {
     #[serde(default, deserialize_with = "list")]
     port: Option<Vec<PortList>>,
@@ -48,6 +49,8 @@ pub(super) struct FileConfig {
     #[serde(default)]
     quiet: bool,
     #[serde(default)]
+    no_http: bool,
+    #[serde(default)]
     verbose: bool,
 }
 
@@ -65,6 +68,7 @@ impl FileConfig {
         capture.slow = capture.slow.or(self.slow);
         capture.status = capture.status.take().or(self.status);
         capture.client_header = capture.client_header.take().or(self.client_header);
+        capture.no_http |= self.no_http;
         capture.verbose |= self.verbose;
         args.out = args.out.take().or(self.out);
         let rotation = &mut args.rotation;

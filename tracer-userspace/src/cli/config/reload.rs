@@ -50,6 +50,7 @@ fn later(begun: &RecordArgs, now: &RecordArgs) -> Vec<&'static str> {
         ("slow", before.slow != after.slow),
         ("status", before.status != after.status),
         ("client-header", before.client_header != after.client_header),
+        ("no-http", before.no_http != after.no_http),
         ("verbose", before.verbose != after.verbose),
         ("out", begun.out != now.out),
         ("metrics", begun.metrics != now.metrics),

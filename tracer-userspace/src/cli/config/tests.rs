@@ -80,7 +80,7 @@ fn single_values_need_no_list_and_an_empty_file_says_nothing() {
 #[test]
 fn mistakes_name_file_line_and_key() {
     insta::assert_snapshot!(said("port = 8080\n\nprot = 1\n"), @"wherefore: FILE:3: unknown key prot: a similar one exists: port");
-    insta::assert_snapshot!(said("colour = true"), @"wherefore: FILE:1: unknown key colour: the keys are port, netns, duration, slow, status, client-header, out, rotate-size, rotate-age, keep-size, keep-age, min-free, metrics, json, quiet, verbose");
+    insta::assert_snapshot!(said("colour = true"), @"wherefore: FILE:1: unknown key colour: the keys are port, netns, duration, slow, status, client-header, out, rotate-size, rotate-age, keep-size, keep-age, min-free, metrics, json, quiet, no-http, verbose");
     insta::assert_snapshot!(said("# ports\nport = 0\n"), @r#"wherefore: FILE:2: port: "0" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
     insta::assert_snapshot!(said("json = true\nport = [80, \"x\"]\n"), @r#"wherefore: FILE:2: port: "x" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
     insta::assert_snapshot!(said("slow = \"10\""), @r#"wherefore: FILE:1: slow: this is no span of time: give numbers with units, as in 500ms, 10s, 1m30s or 2h"#);

@@ -173,3 +173,12 @@ fn of_an_exchange_what_is_known() {
     let cut = format!("GET /{}...", "ä".repeat(99));
     check(Http { method: some("GET"), path: Some(long), ..Http::default() }, Some(&cut));
 }
+
+#[test]
+fn of_a_chain_what_is_between_is_only_named() {
+    let hop = Verdict { cause: Some(Box::new(samples::security_group_drop())), ..samples::app_status() };
+    let text = plainly(vec![Verdict { cause: Some(Box::new(hop)), ..samples::app_status() }]);
+    let chain = "[nginx pid 900] <- app-status 10.9.2.2:8080 <- security-group-drop: The SYN left this \
+                 host 3 times and nothing came back";
+    assert!(text.contains(chain), "{text}");
+}
