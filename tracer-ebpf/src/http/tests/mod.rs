@@ -38,7 +38,7 @@ impl Window for Buffer<'_> {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Heard {
     /// Status of each whole exchange.
     answered: Vec<u16>,

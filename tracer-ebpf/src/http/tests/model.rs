@@ -175,7 +175,14 @@ fn send(connection: &mut Connection, way: u32, bytes: &[u8], cuts: &[usize], aga
 }
 
 /// What must be the same whichever way was taken.
-fn state(connection: &Connection) -> (Http, [Direction; 2], Vec<u16>, Vec<(u8, u32, u16)>) {
+#[derive(Debug, PartialEq)]
+struct State {
+    http: Http,
+    directions: [Direction; 2],
+    heard: Heard,
+}
+
+fn state(connection: &Connection) -> State {
     let mut http = connection.http;
     let mut directions = connection.directions;
     // of no meaning between two loads, and where no length was told
@@ -185,7 +192,7 @@ fn state(connection: &Connection) -> (Http, [Direction; 2], Vec<u16>, Vec<(u8, u
             direction.left = 0;
         }
     }
-    (http, directions, connection.heard.answered.clone(), connection.heard.told.clone())
+    State { http, directions, heard: connection.heard.clone() }
 }
 
 proptest! {
