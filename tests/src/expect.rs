@@ -337,13 +337,6 @@ impl Want {
         self
     }
 
-    /// About an exchange whose request is no longer known here.
-    #[must_use]
-    pub fn answered_unread(mut self, status: u64) -> Self {
-        self.http = Some(Http { request: None, status: Some(status) });
-        self
-    }
-
     /// Answered by one of these.
     #[must_use]
     pub fn origin(mut self, origins: &'static [&'static str]) -> Self {

@@ -77,6 +77,8 @@ pub struct PortTotals {
 pub const FLOWS: u32 = 131_072;
 /// Most exchanges under way whose heads are kept.
 pub const TEXTS: u32 = 8192;
+/// How many of these buffers stay with their connection, whether it is idle or not.
+pub const TEXTS_KEPT: u32 = TEXTS / 2;
 /// Status codes that can be told of: elements of `TOLD_STATUSES`.
 pub const STATUSES: u32 = 1000;
 /// Columns of the array of exchanges by status.

@@ -24,7 +24,7 @@ const SEVEN: u64 = 0x00ff_ffff_ffff_ffff;
 /// Most blanks before a length.
 const MOST_BLANKS: u32 = 4;
 
-/// Reads the header line at `at`. Returns the `flow_flag` bits it sets.
+/// Reads the header line that the direction is at. Returns the `flow_flag` bits it sets.
 #[inline(always)]
 pub(super) fn header(direction: &mut Direction, window: &impl Window, base: u32) -> u32 {
     let at = base + u32::from(get(&direction.at));
@@ -34,21 +34,45 @@ pub(super) fn header(direction: &mut Direction, window: &impl Window, base: u32)
     let flags = get(&direction.flags) & !head_flag::LINE_START;
     put!(direction.flags, flags);
     if key == name::CONTENT {
-        if second & SEVEN == LENGTH {
+        if is_length(second) {
             content_length(direction, window, at + 15);
         }
     } else if key == name::USER_AGENT {
-        if second & THREE == AGENT {
+        if is_agent(second) {
             return user_agent(window, at + 11);
         }
     } else if key == name::CONNECTION {
-        if second & THREE == ON {
+        if is_connection(second) {
             words(direction, window, at + 11);
         }
-    } else if second == ENCODING {
+    } else if is_encoding(second) {
         words(direction, window, at + 17);
     }
     0
+}
+
+/// Whether `Content-Length:` goes on so.
+#[inline(always)]
+pub(super) fn is_length(second: u64) -> bool {
+    (second | LOWER) & SEVEN == LENGTH
+}
+
+/// Whether `Connection:` goes on so.
+#[inline(always)]
+pub(super) fn is_connection(second: u64) -> bool {
+    (second | LOWER) & THREE == ON
+}
+
+/// Whether `User-Agent:` goes on so.
+#[inline(always)]
+pub(super) fn is_agent(second: u64) -> bool {
+    (second | LOWER) & THREE == AGENT
+}
+
+/// Whether `Transfer-Encoding:` goes on so. (The colon is 9 bytes behind `transfer`: it is not looked at.)
+#[inline(always)]
+pub(super) fn is_encoding(second: u64) -> bool {
+    second | LOWER == ENCODING
 }
 
 #[inline(always)]
@@ -88,7 +112,7 @@ fn value(digits: u64) -> u64 {
 
 /// `Content-Length`: a second one that differs, or one that is no number, cannot be right.
 #[inline(always)]
-fn content_length(direction: &mut Direction, window: &impl Window, from: u32) {
+pub(super) fn content_length(direction: &mut Direction, window: &impl Window, from: u32) {
     let mut at = from;
     let mut step = 0;
     while step < MOST_BLANKS && is_blank(window.word(at) as u8) {
@@ -127,10 +151,43 @@ fn set(direction: &mut Direction, flags: u16) {
     put!(direction.flags, flags);
 }
 
-/// The words of `Connection` and `Transfer-Encoding` that matter. Not a loop, for the verifier's sake
-/// (see `lines::search`).
+/// The words of `Connection` and `Transfer-Encoding` that matter, which begin at `at`.
 #[inline(always)]
-fn words(direction: &mut Direction, window: &impl Window, at: u32) {
+pub(super) fn words(direction: &mut Direction, window: &impl Window, at: u32) {
+    if !single_word(direction, window, at) {
+        each_word(direction, window, at);
+    }
+}
+
+/// The line's only word, if it is one of the usual ones.
+#[inline(always)]
+fn single_word(direction: &mut Direction, window: &impl Window, at: u32) -> bool {
+    let at = at + u32::from(is_blank(window.word(at) as u8));
+    let word = window.word(at);
+    let low = word | LOWER;
+    let (flag, behind) = if low == KEEP_ALIVE {
+        let rest = window.word(at + 8);
+        if (rest | LOWER) & 0xffff != u64::from(u16::from_le_bytes(*b"ve")) {
+            return false;
+        }
+        (head_flag::KEEP_ALIVE, rest >> 16)
+    } else if low & FIVE == CLOSE {
+        (head_flag::CLOSE, word >> 40)
+    } else if low & SEVEN == CHUNKED {
+        (head_flag::CHUNKED, word >> 56)
+    } else {
+        return false;
+    };
+    let alone = behind as u8 == b'\r' || behind as u8 == b'\n';
+    if alone {
+        set(direction, flag);
+    }
+    alone
+}
+
+/// Not a loop, for the verifier's sake (see `lines::search`).
+#[inline(always)]
+fn each_word(direction: &mut Direction, window: &impl Window, at: u32) {
     macro_rules! steps {
         ($($step:literal)*) => {$(
             let word = window.word(at + $step);
@@ -153,7 +210,7 @@ fn words(direction: &mut Direction, window: &impl Window, at: u32) {
 }
 
 #[inline(always)]
-fn user_agent(window: &impl Window, at: u32) -> u32 {
+pub(super) fn user_agent(window: &impl Window, at: u32) -> u32 {
     let blank = u32::from(is_blank(window.word(at) as u8));
     let low = window.word(at + blank) | LOWER;
     if low == CHECKERS[0] || low == CHECKERS[1] || low == CHECKERS[2] { flow_flag::HEALTH_CHECK } else { 0 }

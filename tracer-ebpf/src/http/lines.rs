@@ -32,6 +32,13 @@ pub(super) mod name {
     pub(crate) const USER_AGENT: u64 = u64::from_le_bytes(*b"user-age");
 }
 
+/// Whether a newline is in a word.
+#[inline(always)]
+pub(super) fn has_newline(word: u64) -> bool {
+    let other = word ^ NEWLINES;
+    other.wrapping_sub(ONES) & !other & HIGHS != 0
+}
+
 /// Index of the first newline in a word; 8 if there is none.
 #[inline(always)]
 pub(super) fn newline(word: u64) -> u32 {
@@ -65,8 +72,8 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
             put!(direction.at, (at + newline + 1) as u16);
             return found::EMPTY_LINE;
         }
-        // a name is seen whole or waited for
-        if newline == 8 && fill - at < 8 {
+        // a name is seen whole or waited for; a newline behind the fill is an older one
+        if fill - at < 8 && at + newline >= fill {
             return found::NOTHING;
         }
         let key = word | LOWER;

@@ -22,10 +22,12 @@ mod start;
 mod state;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use read::{Sink, read};
 pub use start::is_request;
 pub use state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, phase};
+pub use whole::pass;
 
 /// Where the bytes of heads are looked at: a buffer that belongs to one exchange. A request's begin at
 /// 0, a response's at [`RESPONSE_AT`]. What is kept of a head stays where it is; longer ones go on behind
@@ -33,6 +35,10 @@ pub use state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, phase};
 pub trait Window {
     /// The 8 bytes at `at`, the first one lowest. Behind the buffer's end they are anything.
     fn word(&self, at: u32) -> u64;
+
+    /// The word that is `ahead` bytes behind `base + at`, with `at` less than [`LOAD_BYTES`], `ahead` at most 8. In
+    /// one pass through many words it costs less than [`Window::word`].
+    fn peek(&self, base: u32, at: u32, ahead: u32) -> u64;
 
     /// Replaces the 8 bytes at `at`.
     fn put(&mut self, at: u32, word: u64);
@@ -50,7 +56,7 @@ pub const RESPONSE_AT: u32 = 1280;
 /// Bytes of a [`Window`].
 pub const WINDOW_BYTES: u32 = 2048;
 /// Most bytes loaded at a time.
-pub const LOAD_BYTES: u32 = 512;
+pub const LOAD_BYTES: u32 = 1024;
 /// A line's name and value are looked for in this many bytes of it.
 pub(crate) const LINE_BYTES: u32 = 64;
 /// A longer head makes its direction lose step.

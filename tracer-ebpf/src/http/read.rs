@@ -20,8 +20,8 @@ const CHUNK_DIGITS: u32 = 15;
 
 /// Who is told what was found.
 pub trait Sink {
-    /// Whether the exchange whose final response head is there must be told.
-    fn wants(&self, http: &Http, now: u64) -> bool;
+    /// Whether the present exchange must be told, whose final response has this status.
+    fn wants(&self, http: &Http, status: u16, now: u64) -> bool;
 
     /// An exchange is whole; `http.answered` is its number.
     fn answered(&mut self, http: &Http);
@@ -30,22 +30,29 @@ pub trait Sink {
     fn tell(&mut self, http: &Http, event: u8, number: u32);
 }
 
-/// A segment's place in the stream.
+/// A direction's part of the window.
 #[derive(Clone, Copy)]
-pub(crate) struct Span {
-    /// Where in the window the direction's bytes are.
-    base: u32,
+pub(super) struct Span {
+    /// Where in the window its bytes are.
+    pub(super) base: u32,
     /// Bytes of text that are kept.
-    keep: u32,
-    /// Bytes of the direction's part of the window.
+    pub(super) keep: u32,
+    /// Bytes of it.
     capacity: u32,
+}
+
+impl Span {
+    #[inline(always)]
+    pub(super) fn of(way: u32) -> Self {
+        Self { base: way * RESPONSE_AT, keep: 1024 - way * 640, capacity: 1280 - way * 512 }
+    }
 }
 
 /// What one step came to.
 #[derive(Clone, Copy, Default)]
-struct Step {
+pub(super) struct Step {
     /// The message is whole.
-    whole: bool,
+    pub(super) whole: bool,
     /// [`flow_event`], or 0.
     event: u8,
     /// More bytes are needed.
@@ -71,7 +78,7 @@ pub fn read<W: Window, S: Sink>(
     (seq, len): (u32, u32),
     now: u64,
 ) -> bool {
-    let span = Span { base: way * RESPONSE_AT, keep: 1024 - way * 640, capacity: 1280 - way * 512 };
+    let span = Span::of(way);
     if other == phase::LOST {
         put!(direction.phase, phase::LOST);
     }
@@ -132,14 +139,14 @@ fn step<W: Window, S: Sink>(
             sink.answered(http);
         }
     }
-    if step.event != 0 && (step.event != flow_event::RESPONSE || sink.wants(http, now)) {
+    if step.event != 0 && (step.event != flow_event::RESPONSE || sink.wants(http, http.status, now)) {
         sink.tell(http, step.event, number);
     }
 }
 
 /// Sets the window to where this phase's lines go.
 #[inline(always)]
-fn begin_window(direction: &mut Direction, keep: u32) {
+pub(super) fn begin_window(direction: &mut Direction, keep: u32) {
     let at = if get(&direction.phase) <= phase::HEAD || get(&direction.phase) == phase::PROXY_LINE {
         0
     } else {
@@ -153,7 +160,7 @@ fn begin_window(direction: &mut Direction, keep: u32) {
 
 /// Bytes that nobody looks at.
 #[inline(always)]
-fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at: u32, len: u32) -> Step {
+pub(super) fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at: u32, len: u32) -> Step {
     let available = u64::from(len.wrapping_sub(at));
     let left = get(&direction.left);
     let taken = if available < left { available } else { left };
@@ -450,7 +457,7 @@ fn is_line_end(first: u64) -> bool {
 }
 
 #[inline(always)]
-fn begin_request(http: &mut Http, kind: u64, now: u64) {
+pub(super) fn begin_request(http: &mut Http, kind: u64, now: u64) {
     const OF_ONE: u32 = flow_flag::HEALTH_CHECK | flow_flag::CLOSE_ANNOUNCED;
     http.set_method(kind);
     if http.outstanding() == 0 {
@@ -513,6 +520,13 @@ fn response_begins<W: Window>(http: &mut Http, direction: &mut Direction, other:
         put!(direction.flags, get(&direction.flags) | head_flag::INTERIM);
         return Step::default();
     }
+    final_begins(http, status, now);
+    Step::default()
+}
+
+/// A final response begins.
+#[inline(always)]
+pub(super) fn final_begins(http: &mut Http, status: u16, now: u64) {
     // a pipelined request's own times were not kept
     if http.status != 0 {
         http.request_start_ns = http.request_end_ns;
@@ -520,5 +534,4 @@ fn response_begins<W: Window>(http: &mut Http, direction: &mut Direction, other:
     }
     http.status = status;
     http.response_start_ns = now;
-    Step::default()
 }

@@ -101,7 +101,9 @@ pub struct Direction {
     /// 1 if the present segment is not read to its end yet.
     pub(crate) unfinished: u8,
     /// Zero.
-    pub(crate) pad: [u8; 7],
+    pub(crate) pad: [u8; 3],
+    /// Zero too, which nobody knows who reads it with [`get`]: what it is added to is forgotten.
+    pub(crate) zero: u32,
 }
 
 impl Direction {
@@ -126,7 +128,8 @@ impl Direction {
             phase: phase::HEAD_DUE,
             more: 0,
             unfinished: 0,
-            pad: [0; 7],
+            pad: [0; 3],
+            zero: 0,
         }
     }
 }

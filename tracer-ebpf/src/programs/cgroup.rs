@@ -3,7 +3,6 @@
 //! These two run for every packet of every socket, so they leave as early as they can.
 
 use aya_ebpf::bindings::bpf_sock;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::cgroup_skb;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::{kind, tcp_flag, tcp_state};
@@ -13,15 +12,16 @@ use super::closed;
 use super::early;
 use super::flow;
 use super::handshake;
+use super::heads;
 use super::icmp;
-use super::kernel::Sock;
+use super::kernel::{Sock, number_of};
 use super::maps::ATTEMPTS;
 use super::packet::{self, ContextBytes, Tcp};
 use super::ports::{Slot, watched};
 use super::traffic;
 
 /// Always let the packet pass.
-const PASS: i32 = 1;
+pub(super) const PASS: i32 = 1;
 
 /// Packets on their way to a socket.
 #[cgroup_skb(ingress)]
@@ -56,11 +56,8 @@ fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::LISTEN => {
-                if !HEADS || !is_begun(ctx) {
-                    let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
-                    return PASS;
-                }
-                true
+                let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                false
             }
             tcp_state::CLOSE => {
                 let _not_ours = address(pointer).and_then(|sock| icmp_error(ctx, sock, kind::ICMP_RECEIVED));
@@ -115,7 +112,7 @@ fn state_of(pointer: *mut bpf_sock) -> u32 {
 
 /// The packet's socket and its state.
 #[inline(always)]
-fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
+pub(super) fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
     // SAFETY: the context is this program's own; the verifier checks both loads
     unsafe {
         let pointer = (*ctx.skb.skb).__bindgen_anon_2.sk;
@@ -123,27 +120,10 @@ fn socket_of(ctx: &SkBuffContext) -> Option<(*mut bpf_sock, u32)> {
     }
 }
 
-/// The socket as a number: the verifier refuses arithmetic on the pointer itself.
+/// The socket as a number.
 #[inline(always)]
 fn address(pointer: *mut bpf_sock) -> Option<Sock> {
-    let on_stack = pointer as u64;
-    // SAFETY: reads this program's own stack
-    let address = unsafe { bpf_probe_read_kernel(&raw const on_stack) }.ok()?;
-    Sock::new(address)
-}
-
-/// Whether this run goes on with data that has reached a listener: what it takes to find that out, and to
-/// read it, is too much for the verifier in one run.
-#[inline(always)]
-fn is_begun(ctx: &SkBuffContext) -> bool {
-    // SAFETY: the context is this program's own; the kernel clears the field before the first run
-    unsafe { (*ctx.skb.skb).cb[0] != 0 }
-}
-
-#[inline(always)]
-fn mark_begun(ctx: &SkBuffContext) {
-    // SAFETY: as above
-    unsafe { (*ctx.skb.skb).cb[0] = 1 };
+    Sock::new(number_of(pointer))
 }
 
 #[inline(always)]
@@ -183,8 +163,7 @@ fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()>
         _ => return None,
     };
     if HEADS && carries && early::begin(isn, tcp.src_port, slot) {
-        mark_begun(ctx);
-        traffic::enter_again(ctx);
+        heads::enter(ctx, 0);
     }
     Some(())
 }

@@ -30,7 +30,7 @@ static TOLD_STATUSES: Array<u32> = Array::with_max_entries(STATUSES, 0);
 
 /// Whether answers of this status are told.
 #[inline(always)]
-pub(super) fn is_told(status: u16) -> bool {
+fn is_told(status: u16) -> bool {
     TOLD_STATUSES.get(u32::from(status)).is_some_and(|told| *told != 0)
 }
 
@@ -86,10 +86,17 @@ pub(super) fn lost_step(slot: u16) {
     count(slot, |totals| totals.lost_step += 1);
 }
 
+/// Whether an answer of this status must be told.
+#[inline(always)]
+pub(super) fn is_wanted(http: &Http, status: u16, now: u64) -> bool {
+    const NOT_PLAIN: u32 = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER;
+    is_told(status) || fails_health_check(http, status, now) || (status >= 400 && http.request_flags & NOT_PLAIN != 0)
+}
+
 /// Whether an answer to a health check fails it.
 #[inline(always)]
-pub(super) fn fails_health_check(http: &Http, now: u64) -> bool {
+fn fails_health_check(http: &Http, status: u16, now: u64) -> bool {
     const LATE_NS: u64 = 5_000_000_000;
     http.request_flags & flow_flag::HEALTH_CHECK != 0
-        && (http.status / 100 != 2 || now.saturating_sub(http.request_end_ns) > LATE_NS)
+        && (status / 100 != 2 || now.saturating_sub(http.request_end_ns) > LATE_NS)
 }

@@ -171,6 +171,33 @@ impl Flow {
             && self.all_flags() & (flow_flag::CLOSE_ANNOUNCED | flow_flag::UPGRADED) == 0
     }
 
+    /// The way that a packet takes: `egress` is 1 on its way out, else 0. The compiler shall not know that there
+    /// are two.
+    #[inline(always)]
+    pub(super) fn way(&self, egress: u32) -> u32 {
+        core::hint::black_box(egress ^ (self.flags & flow_flag::INBOUND) ^ 1) & 1
+    }
+
+    /// The direction of this way, which is 0 or 1.
+    #[inline(always)]
+    pub(super) fn direction(&mut self, way: u32) -> &mut Direction {
+        // SAFETY: a part of this
+        unsafe { &mut *self.direction_ptr(way) }
+    }
+
+    /// As [`Flow::direction`], beside other parts.
+    #[inline(always)]
+    pub(super) fn direction_ptr(&mut self, way: u32) -> *mut Direction {
+        // SAFETY: there are two
+        unsafe { (&raw mut self.directions).cast::<Direction>().add((way & 1) as usize) }
+    }
+
+    /// Whether what passes is HTTP no more.
+    #[inline(always)]
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.directions[0].phase == phase::OPAQUE && self.http.response_flags & flow_flag::UPGRADED != 0
+    }
+
     /// `flow_flag` bits as they are now.
     #[inline(always)]
     pub(super) fn all_flags(&self) -> u32 {

@@ -23,7 +23,7 @@ pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
     match (old, new) {
         (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
         (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => {
-            closes(sock, new)
+            closes(sock, new);
         }
         (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
         (tcp_state::LISTEN | tcp_state::CLOSE, _) | (_, tcp_state::SYN_SENT) => {}

@@ -1,5 +1,7 @@
 //! Reads of kernel memory through the offsets of [`Layout`](tracer_ebpf::Layout).
 
+use core::sync::atomic::AtomicU64;
+
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
 use tracer_ebpf::Tuple;
 
@@ -58,6 +60,30 @@ fn v4_place(address: &mut [u8; 16]) -> *mut u8 {
         words.add(2).write_volatile(0xffff_0000_u32.to_le());
         words.add(3).cast()
     }
+}
+
+/// Its own address, once [`number_of`] has put it there.
+#[unsafe(no_mangle)]
+static ANCHOR: AtomicU64 = AtomicU64::new(0);
+
+/// A pointer as a number. The verifier lets nobody calculate with a socket's pointer, but pointers may be
+/// subtracted from each other, and stored: what lies between this one and a place whose address is stored
+/// there is a number. (A look at the stack through a helper would do as well, at ten times the cost.)
+#[inline(always)]
+pub(super) fn number_of<T>(pointer: *mut T) -> u64 {
+    let anchor = ANCHOR.as_ptr();
+    // SAFETY: the static lives as long as the program; whoever writes it writes the same
+    let mut number = unsafe { anchor.read_volatile() };
+    if number == 0 {
+        // SAFETY: as above
+        unsafe {
+            anchor.write_volatile(anchor as u64);
+            number = anchor.read_volatile();
+        }
+    }
+    // nobody shall calculate with the anchor first
+    let distance = core::hint::black_box((pointer as u64).wrapping_sub(anchor as u64));
+    distance.wrapping_add(number)
 }
 
 /// `struct sock`.

@@ -14,6 +14,7 @@ mod flow;
 mod flow_end;
 mod flow_record;
 mod handshake;
+mod heads;
 mod icmp;
 mod kernel;
 mod maps;

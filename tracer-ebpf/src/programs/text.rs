@@ -1,16 +1,16 @@
 //! Buffers for the heads of exchanges. One belongs to a connection from its request's first byte to its
-//! response's last: no two ever write the same, and as they are handed out in turn, one that was given
-//! back lies idle for long.
+//! response's last, or until the connection ends: no two ever write the same, and as they are handed out
+//! in turn, one that was given back lies idle for long.
 
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::http::{LOAD_BYTES, REQUEST, WINDOW_BYTES, Window};
-use tracer_ebpf::{OpenExchange, TEXTS, loss};
+use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
-use super::ports::{boot_ns, lost};
+use super::ports::lost;
 
 /// What is known of one exchange's heads.
 #[repr(C)]
@@ -24,13 +24,20 @@ pub(super) struct Text {
     pub(super) proxy_len: u32,
 }
 
+const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 16) as usize);
+
 /// The buffers.
 #[map]
 static TEXTS_MAP: Array<Text> = Array::with_max_entries(TEXTS, 0);
 
-/// Numbers of the free ones; user space puts them in.
+/// Numbers of the free ones, from [`TEXTS_KEPT`] on; user space puts them in.
 #[map]
-static FREE_TEXTS: Queue<u32> = Queue::with_max_entries(TEXTS, 0);
+static FREE_TEXTS: Queue<u32> = Queue::with_max_entries(TEXTS - TEXTS_KEPT, 0);
+
+/// Numbers of the free ones below: taken first, and kept until the connection ends. That spares most
+/// exchanges the way to the queue and back.
+#[map]
+static FREE_KEPT_TEXTS: Queue<u32> = Queue::with_max_entries(TEXTS_KEPT, 0);
 
 /// Whose they are: what user space looks through for requests that wait.
 #[map]
@@ -43,15 +50,19 @@ pub(super) fn of(flow: &Flow) -> Option<*mut Text> {
 }
 
 #[inline(always)]
-fn claim(flow: &mut Flow, key: u64) -> bool {
-    let Ok(Some(free)) = FREE_TEXTS.pop() else {
+fn claim(flow: &mut Flow) -> bool {
+    let free = if let Ok(Some(free)) = FREE_KEPT_TEXTS.pop() {
+        free
+    } else if let Ok(Some(free)) = FREE_TEXTS.pop() {
+        free
+    } else {
         lost(loss::HEADS_FULL);
         return false;
     };
     flow.text = free.wrapping_add(1);
-    if let Some(open) = OPEN_EXCHANGES.get_ptr_mut(free) {
+    if let Some(text) = of(flow) {
         // SAFETY: the buffer is this connection's alone
-        unsafe { *open = OpenExchange { sock: key, since_ns: boot_ns() } };
+        unsafe { (*text).number = 0 };
     }
     true
 }
@@ -67,6 +78,25 @@ pub(super) fn belongs_to(flow: &Flow, key: u64) {
     }
 }
 
+/// Says since when a buffer's exchange is under way; none is with `sock` 0.
+#[inline(always)]
+fn open(number: u32, sock: u64, since_ns: u64) {
+    if let Some(open) = OPEN_EXCHANGES.get_ptr_mut(number) {
+        // SAFETY: the buffer is one connection's alone
+        unsafe { *open = OpenExchange { sock, since_ns } };
+    }
+}
+
+/// No exchange of the connection is under way.
+#[inline(always)]
+pub(super) fn rest(flow: &mut Flow) {
+    if flow.text > TEXTS_KEPT {
+        release(flow);
+    } else if flow.text != 0 {
+        open(flow.text - 1, 0, 0);
+    }
+}
+
 /// Gives the connection's buffer back.
 #[inline(always)]
 pub(super) fn release(flow: &mut Flow) {
@@ -75,12 +105,10 @@ pub(super) fn release(flow: &mut Flow) {
     }
     let number = flow.text - 1;
     flow.text = 0;
-    if let Some(open) = OPEN_EXCHANGES.get_ptr_mut(number) {
-        // SAFETY: the buffer is still this connection's alone
-        unsafe { *open = OpenExchange { sock: 0, since_ns: 0 } };
-    }
+    open(number, 0, 0);
+    let free = if number < TEXTS_KEPT { &FREE_KEPT_TEXTS } else { &FREE_TEXTS };
     // it came out of the queue, so there is room
-    let _always_room = FREE_TEXTS.push(number, 0);
+    let _always_room = free.push(number, 0);
 }
 
 /// The bytes of one segment, and where they are looked at.
@@ -94,6 +122,7 @@ pub(super) struct SegmentWindow<'a> {
     /// Where the payload begins in the packet.
     pub(super) payload: u32,
     pub(super) way: u32,
+    pub(super) now: u64,
 }
 
 /// Keeps the compiler from knowing what an index is: what it can prove, the verifier cannot.
@@ -112,6 +141,17 @@ impl Window for SegmentWindow<'_> {
         // SAFETY: the index is less than WINDOW_BYTES, and 8 bytes more are there. Loads of the eBPF
         // machine need no alignment
         unsafe { (&raw const (*text).bytes).cast::<u8>().add(index(at)).cast::<u64>().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn peek(&self, base: u32, at: u32, ahead: u32) -> u64 {
+        let text = self.text;
+        if text.is_null() {
+            return 0;
+        }
+        let (base, at) = ((base & (WINDOW_BYTES - 1)) as usize, (at & (LOAD_BYTES - 1)) as usize);
+        // SAFETY: what is added is less than the element's size, by the assertion below
+        unsafe { text.cast::<u8>().add(base).add(at).add(ahead as usize).cast::<u64>().read_volatile() }
     }
 
     #[inline(always)]
@@ -143,7 +183,7 @@ impl Window for SegmentWindow<'_> {
     fn begin(&mut self, number: u32) -> bool {
         // SAFETY: the map's element; two directions do not claim at once, since a response follows its request
         let flow = unsafe { &mut *self.flow };
-        if flow.text == 0 && !claim(flow, self.key) {
+        if flow.text == 0 && !claim(flow) {
             return false;
         }
         let Some(text) = of(flow) else { return false };
@@ -151,6 +191,11 @@ impl Window for SegmentWindow<'_> {
         if self.way == REQUEST {
             // SAFETY: the buffer is this connection's alone
             unsafe { (*text).number = number };
+            let buffer = flow.text.wrapping_sub(1);
+            // SAFETY: as above
+            if OPEN_EXCHANGES.get_ptr(buffer).is_some_and(|open| unsafe { (*open).sock } == 0) {
+                open(buffer, self.key, self.now);
+            }
         }
         true
     }

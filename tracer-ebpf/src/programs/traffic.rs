@@ -1,52 +1,33 @@
 //! Packets of connections: what a segment is, and what it means for its connection. This runs for every
-//! packet of every socket: what carries nothing is let pass after a look at its headers.
+//! packet of every socket: what carries nothing is let pass after a look at its headers, and the usual
+//! exchange is read here; what takes more is left to `heads`.
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
-use aya_ebpf::macros::map;
-use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
-use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
+use tracer_ebpf::{tcp_flag, tcp_state};
 
 use super::chained;
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
-use super::flow_record::{Event, tell};
-use super::kernel::{AF_INET, Sock};
+use super::kernel::{AF_INET, Sock, number_of};
 use super::maps::SERVERS_CONNECT;
 use super::ports::{boot_ns, watched};
 use super::text::{self, SegmentWindow};
-use super::{early, exchanges};
+use super::{early, exchanges, heads};
 
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
 
-/// The programs at cgroup_skb, to be entered again where a segment takes more steps than the verifier
-/// follows in one run; user space puts them in.
-#[map]
-static INGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
-#[map]
-static EGRESS_AGAIN: ProgramArray = ProgramArray::with_max_entries(1, 0);
-
-/// Runs the program at ingress once more for this packet. Comes back if it has run too often, or user space
-/// could not fill the array.
-#[inline(always)]
-pub(super) fn enter_again(ctx: &SkBuffContext) {
-    // SAFETY: the array holds that very program
-    unsafe { INGRESS_AGAIN.tail_call(ctx, 0) };
-}
-
 /// A TCP segment that carries something.
 #[derive(Clone, Copy)]
-struct Segment {
+pub(super) struct Segment {
     /// Where its payload begins in the packet.
-    payload: u32,
+    pub(super) payload: u32,
     /// Bytes of payload.
-    len: u32,
-    seq: u32,
-    ack: u32,
-    flags: u8,
+    pub(super) len: u32,
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) flags: u8,
 }
 
 /// A packet of a connected socket: `egress` is 1 on its way out, else 0.
@@ -54,54 +35,38 @@ struct Segment {
 pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, egress: u32) {
     let Some(segment) = segment(ctx.skb.skb) else { return };
     let Some(place) = place(pointer) else { return };
-    // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
-    let on_stack = pointer as u64;
-    // SAFETY: reads this program's own stack
-    let Ok(key) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
-    // of what reaches a listener there is no connection yet
-    let element = if state == u32::from(tcp_state::LISTEN) { early::key() } else { key };
-    let Some(flow) = followed(element, place, segment) else { return };
-    let Some(sock) = Sock::new(key) else { return };
+    let key = number_of(pointer);
+    let Some(flow) = followed(element(key, state), place, segment) else { return };
     // SAFETY: elements stay where they are; each direction writes what is its own
-    let inbound = unsafe { (*flow).flags } & flow_flag::INBOUND;
-    let way = core::hint::black_box(egress ^ inbound ^ 1) & 1;
+    let flow = unsafe { &mut *flow };
+    let way = flow.way(egress);
     if segment.flags & tcp_flag::RST != 0 && egress == 0 {
-        // SAFETY: as above
-        unsafe { (*flow).seen |= seen::RESET };
+        flow.seen |= seen::RESET;
         return;
     }
-    if segment.flags & tcp_flag::SYN != 0 && egress == 1 {
-        // SAFETY: as above
-        let directions = unsafe { &mut (*flow).directions };
-        if directions[0].phase == phase::LOST {
-            *directions = [Direction::starts(segment.seq), Direction::starts(0)];
-        }
+    if segment.flags & tcp_flag::SYN != 0 && egress == 1 && flow.directions[0].phase == phase::LOST {
+        flow.directions = [Direction::starts(segment.seq), Direction::starts(0)];
     }
-    if segment.len != 0 && !payload(ctx, flow, sock, segment, way, state, egress) {
-        // SAFETY: the array holds these very programs
-        unsafe {
-            if egress == 1 {
-                EGRESS_AGAIN.tail_call(ctx, 0);
-            } else {
-                INGRESS_AGAIN.tail_call(ctx, 0);
-            }
-        }
-        // called too often, or user space could not fill the array
-        // SAFETY: as above
-        unsafe {
-            (*(&raw mut (*flow).directions).cast::<Direction>().add(way as usize)).lose(segment.seq, segment.len);
-            exchanges::lost_step((*flow).slot);
-        }
+    let late = egress == 0 && way == REQUEST && may_be_late(flow, state);
+    let through = segment.len == 0 || (!late && payload(ctx, flow, key, segment, way));
+    if through && (segment.flags & tcp_flag::FIN == 0 || egress == 0 || fin_leaves(flow, way)) {
+        return;
     }
-    if segment.flags & tcp_flag::FIN != 0 && egress == 1 {
-        // SAFETY: as above
-        fin_leaves(unsafe { &mut *flow }, sock, state, way);
-    }
+    heads::enter(ctx, egress);
+    // user space could not fill the array
+    flow.direction(way).lose(segment.seq, segment.len);
+    exchanges::lost_step(flow.slot);
+}
+
+/// Key of what is remembered of a packet's connection. Of what reaches a listener there is none yet.
+#[inline(always)]
+pub(super) fn element(key: u64, state: u32) -> u64 {
+    if state == u32::from(tcp_state::LISTEN) { early::key() } else { key }
 }
 
 /// The segment, unless it is a mere acknowledgement.
 #[inline(always)]
-fn segment(skb: *mut __sk_buff) -> Option<Segment> {
+pub(super) fn segment(skb: *mut __sk_buff) -> Option<Segment> {
     const TCP: u8 = 6;
     // SAFETY: the context is this program's own; the verifier checks each access against data_end
     unsafe {
@@ -200,110 +165,90 @@ fn followed(key: u64, place: Place, segment: Segment) -> Option<*mut Flow> {
     flow::met(key, slot, place.inbound)
 }
 
-/// Tells of exchanges as they are read.
-struct Report {
-    flow: *mut Flow,
-    sock: Sock,
-    state: u8,
+/// Counts exchanges. Those that are worth telling are left to `heads`.
+struct Count {
+    slot: u16,
 }
 
-impl Sink for Report {
+impl Sink for Count {
     #[inline(always)]
-    fn wants(&self, http: &Http, now: u64) -> bool {
-        const NOT_PLAIN: u32 = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER;
-        exchanges::is_told(http.status)
-            || exchanges::fails_health_check(http, now)
-            || (http.status >= 400 && http.request_flags & NOT_PLAIN != 0)
+    fn wants(&self, http: &Http, status: u16, now: u64) -> bool {
+        exchanges::is_wanted(http, status, now)
     }
 
     #[inline(always)]
     fn answered(&mut self, http: &Http) {
-        // SAFETY: written once, when the connection began
-        exchanges::answered(unsafe { (*self.flow).slot }, http);
+        exchanges::answered(self.slot, http);
     }
 
     #[inline(always)]
-    fn tell(&mut self, http: &Http, event: u8, number: u32) {
-        // to what is no HTTP belongs no exchange
-        let number = if http.begun == 0 { 0 } else { number };
-        // SAFETY: elements stay where they are
-        tell(unsafe { &*self.flow }, self.sock, Event { event, state: self.state, flags: 0, number });
-    }
+    fn tell(&mut self, _http: &Http, _event: u8, _number: u32) {}
 }
 
+/// Reads a segment's payload. False if `heads` must go on with it.
 #[inline(always)]
-fn payload(
-    ctx: &SkBuffContext,
-    flow: *mut Flow,
-    sock: Sock,
-    segment: Segment,
-    way: u32,
-    state: u32,
-    egress: u32,
-) -> bool {
+fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way: u32) -> bool {
     let now = boot_ns();
-    // SAFETY: the map's element: the other direction writes other fields
-    let flow_ref = unsafe { &mut *flow };
-    // SAFETY: `way` is 0 or 1, and there are two
-    let direction = unsafe { &mut *(&raw mut (*flow).directions).cast::<Direction>().add(way as usize) };
-    if direction.phase == phase::LOST && way == REQUEST {
-        find_step(ctx, flow_ref, segment, now);
+    if finds_step(flow, segment, way, now) {
+        return false;
     }
-    if flow_ref.directions[0].phase == phase::OPAQUE && flow_ref.http.response_flags & flow_flag::UPGRADED != 0 {
+    if flow.is_upgraded() {
         return true;
     }
-    // SAFETY: as above
-    let other = unsafe { (*(&raw const (*flow).directions).cast::<Direction>().add((way ^ 1) as usize)).phase };
+    let pointer = &raw mut *flow;
+    let other = flow.direction(way ^ 1).phase;
+    // SAFETY: a part of the element
+    let direction = unsafe { &mut *flow.direction_ptr(way) };
     let was_lost = direction.phase == phase::LOST || other == phase::LOST;
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
-    if egress == 0 && way == REQUEST {
-        is_late(flow_ref, state);
-    }
-    let requests = flow_ref.http.begun;
-    let mut window = SegmentWindow {
-        ctx,
-        flow,
-        text: text::of(flow_ref).unwrap_or(core::ptr::null_mut()),
-        key: sock.0.0,
-        payload: segment.payload,
-        way,
-    };
-    let mut report = Report { flow, sock, state: state as u8 };
-    let known = flow_ref.http.request_flags;
+    let text = text::of(flow).unwrap_or(core::ptr::null_mut());
+    let mut window = SegmentWindow { ctx, flow: pointer, text, key, payload: segment.payload, way, now };
+    let begun = flow.http.begun;
+    let mut count = Count { slot: flow.slot };
     let bytes = (segment.seq, segment.len);
-    let done = read(&mut flow_ref.http, direction, way, other, &mut window, &mut report, bytes, now);
+    let through = pass(&mut flow.http, direction, way, other, &mut window, &mut count, bytes, now);
     if !was_lost && direction.phase == phase::LOST {
-        exchanges::lost_step(flow_ref.slot);
+        exchanges::lost_step(flow.slot);
     }
-    times(flow_ref, direction.phase, way, now);
-    if done && egress == 0 && way == REQUEST {
-        late(flow_ref, sock, state);
+    if flow.http.begun != begun {
+        chained::requests(flow);
+        exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_add(1));
     }
-    let began = flow_ref.http.begun.wrapping_sub(requests);
-    let opened = flow_ref.http.request_flags & !known;
-    if way == REQUEST && (began != 0 || opened != 0) {
-        chained::requests(flow_ref);
-        exchanges::count(flow_ref.slot, |totals| {
-            totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);
-            totals.tls += u64::from(opened & flow_flag::TLS != 0);
-            totals.http2 += u64::from(opened & flow_flag::HTTP2 != 0);
-            totals.not_http += u64::from(opened & flow_flag::NOT_HTTP != 0);
-        });
+    if through {
+        times(flow, direction.phase, way, now);
+        text_rests(flow);
     }
-    if flow_ref.text != 0 && flow_ref.http.outstanding() == 0 {
-        let request = &flow_ref.directions[0];
-        if request.phase >= phase::UNTIL_CLOSE || (request.phase <= phase::HEAD_DUE && request.fill == 0) {
-            text::release(flow_ref);
-        }
+    through
+}
+
+/// Whether a direction that is out of step may find it here.
+#[inline(always)]
+pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> bool {
+    if flow.directions[0].phase != phase::LOST || way != REQUEST || segment.len < 8 {
+        return false;
     }
-    done
+    let fresh = flow.http.begun == 0 && flow.http.response_end_ns >= flow.http.request_end_ns;
+    fresh || now.wrapping_sub(flow.http.last_payload_ns()) > QUIET_NS
+}
+
+/// Whether data from the initiator may have come to a connection that this end closed while it was idle.
+#[inline(always)]
+fn may_be_late(flow: &Flow, state: u32) -> bool {
+    flow.told & told::END == 0 && (flow.told & told::LATE_DATA != 0 || closed_while_idle(flow, state))
+}
+
+/// Whether this end has closed the connection while it was idle.
+#[inline(always)]
+pub(super) fn closed_while_idle(flow: &Flow, state: u32) -> bool {
+    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
+    closing && flow.closed_while_idle()
 }
 
 /// When payload passed.
 #[inline(always)]
-fn times(flow: &mut Flow, phase_now: u8, way: u32, now: u64) {
+pub(super) fn times(flow: &mut Flow, phase_now: u8, way: u32, now: u64) {
     let http = &mut flow.http;
     let unread = phase_now >= phase::OPAQUE;
     if way == REQUEST {
@@ -322,63 +267,30 @@ fn times(flow: &mut Flow, phase_now: u8, way: u32, now: u64) {
     }
 }
 
-/// A connection that is out of step is in step again at a request that follows silence.
+/// Between two exchanges no text is needed.
 #[inline(always)]
-fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment, now: u64) {
-    let last = flow.http.last_payload_ns();
-    let fresh = flow.http.begun == 0 && flow.http.response_end_ns >= flow.http.request_end_ns;
-    if segment.len < 8 || !(fresh || now.wrapping_sub(last) > QUIET_NS) {
+pub(super) fn text_rests(flow: &mut Flow) {
+    if flow.text == 0 || flow.http.outstanding() != 0 {
         return;
     }
-    let mut first = 0_u64;
-    // SAFETY: 8 bytes of the stack
-    let read = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), segment.payload, (&raw mut first).cast(), 8) };
-    if read != 0 || !is_request(first) {
-        return;
-    }
-    let pending = flow.http.outstanding();
-    if pending != 0 {
-        exchanges::abandoned(flow.slot, flow.http.status, pending);
-        flow.http.answered = flow.http.begun;
-        flow.http.ended = flow.http.begun;
-    }
-    text::release(flow);
-    flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
-}
-
-/// Data comes to a connection which this end closed while it was idle: told once it is read.
-#[inline(always)]
-fn is_late(flow: &mut Flow, state: u32) {
-    let closing = state == u32::from(tcp_state::FIN_WAIT1) || state == u32::from(tcp_state::FIN_WAIT2);
-    if closing && flow.closed_while_idle() {
-        flow.told |= told::LATE_DATA;
+    let request = &flow.directions[0];
+    if request.phase >= phase::UNTIL_CLOSE || (request.phase <= phase::HEAD_DUE && request.fill == 0) {
+        text::rest(flow);
     }
 }
 
+/// This end's FIN leaves, behind all that was sent. False if that may have to be told.
 #[inline(always)]
-fn late(flow: &mut Flow, sock: Sock, state: u32) {
-    if flow.told & (told::LATE_DATA | told::END) != told::LATE_DATA {
-        return;
-    }
-    flow.told |= told::END;
-    // its request is the next one, if it is one
-    let number = if flow.http.outstanding() == 0 { 0 } else { flow.http.begun };
-    tell(flow, sock, Event { event: flow_event::LATE_DATA, state: state as u8, flags: 0, number });
-}
-
-/// This end's FIN leaves, behind all that was sent.
-#[inline(always)]
-fn fin_leaves(flow: &mut Flow, sock: Sock, state: u32, way: u32) {
+fn fin_leaves(flow: &mut Flow, way: u32) -> bool {
     if flow.seen & seen::FIN != 0 {
-        return;
+        return true;
+    }
+    if flow.told & told::END == 0 && (flow.is_open() || flow.told & told::FIN_RECEIVED != 0) {
+        return false;
     }
     flow.seen |= seen::FIN;
     if way == RESPONSE {
         flow.ends_with_connection();
     }
-    if flow.told & told::END != 0 || !(flow.is_open() || flow.told & told::FIN_RECEIVED != 0) {
-        return;
-    }
-    flow.told |= told::END;
-    tell(flow, sock, Event { event: flow_event::FIN_SENT, state: state as u8, flags: 0, number: flow.number() });
+    true
 }

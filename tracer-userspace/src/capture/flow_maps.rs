@@ -6,7 +6,7 @@ use aya::Ebpf;
 use aya::maps::{Array, HashMap as MapOf, MapData, PerCpuArray, Queue};
 use tracer_ebpf::{
     ClosedFlow, EXCHANGE_STATUSES, Endpoints, ExchangeTotals, LATENCY_BUCKETS, OpenExchange, STATUSES, TEXTS,
-    status_of_index,
+    TEXTS_KEPT, status_of_index,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -50,9 +50,11 @@ impl FlowMaps {
     /// # Errors
     /// [`LoadError`] if the object lacks one, or one cannot be written.
     pub(super) fn take(ebpf: &mut Ebpf, told: &[u16]) -> Result<Self, LoadError> {
-        let mut free: Queue<MapData, u32> = map(ebpf, "FREE_TEXTS")?;
-        for number in 0..TEXTS {
-            free.push(number, 0).map_err(|source| LoadError::Map { name: "FREE_TEXTS", source })?;
+        for (name, numbers) in [("FREE_KEPT_TEXTS", 0..TEXTS_KEPT), ("FREE_TEXTS", TEXTS_KEPT..TEXTS)] {
+            let mut free: Queue<MapData, u32> = map(ebpf, name)?;
+            for number in numbers {
+                free.push(number, 0).map_err(|source| LoadError::Map { name, source })?;
+            }
         }
         let mut told_statuses: Array<MapData, u32> = map(ebpf, "TOLD_STATUSES")?;
         for status in told.iter().map(|status| u32::from(*status)).filter(|status| *status < STATUSES) {

@@ -65,9 +65,9 @@ pub struct Loaded {
     /// Why others are not, by program.
     pub refused: BTreeMap<&'static str, String>,
     cgroup: Option<File>,
-    /// The arrays through which the programs at cgroup_skb enter themselves again: the kernel empties them
-    /// when user space lets go of them.
-    again: Vec<ProgramArray<MapData>>,
+    /// The arrays through which the programs at cgroup_skb enter those that read heads: the kernel empties
+    /// them when user space lets go of them.
+    heads: Vec<ProgramArray<MapData>>,
 }
 
 /// Loads the object and attaches the plan's hooks. A hook that is not required and that the kernel
@@ -83,7 +83,7 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
         .map_err(refused)?;
-    let mut loaded = Loaded { again: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
+    let mut loaded = Loaded { heads: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
     for hook in hooks {
         match hook.state {
             HookState::Attach => loaded.attach(hook)?,
@@ -115,11 +115,11 @@ impl Loaded {
     /// # Errors
     /// [`LoadError`] if a required hook is refused, or the object has no such program.
     pub fn attach(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
+        let heads = self.load_heads(hook)?;
         let (program, cgroup) = self.program(hook)?;
-        match load_program(program).and_then(|()| attach(program, hook, cgroup)) {
+        match heads.and_then(|()| load_program(program)).and_then(|()| attach(program, hook, cgroup)) {
             Ok(()) => {
                 self.attached.insert(hook.program);
-                self.enter_again(hook)?;
             }
             refused => self.judge(hook, refused)?,
         }
@@ -187,21 +187,24 @@ impl Loaded {
         program.test_run(options).map(|_result| ())
     }
 
-    /// Lets a program that reads heads enter itself again.
-    fn enter_again(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
-        let name = match hook.program {
-            "cgroup_ingress" => "INGRESS_AGAIN",
-            "cgroup_egress" => "EGRESS_AGAIN",
-            _ => return Ok(()),
+    /// Loads the program that reads heads for this hook's, if it has one, and lets both enter it. The inner
+    /// result is the kernel's refusal.
+    fn load_heads(&mut self, hook: &HookPlan) -> Result<Result<(), ProgramError>, LoadError> {
+        let (name, array_name) = match hook.program {
+            "cgroup_ingress" => ("ingress_heads", "INGRESS_HEADS"),
+            "cgroup_egress" => ("egress_heads", "EGRESS_HEADS"),
+            _ => return Ok(Ok(())),
         };
-        let mut array: ProgramArray<MapData> = map(&mut self.ebpf, name)?;
-        let program: Option<&CgroupSkb> = self.ebpf.program(hook.program).and_then(|program| program.try_into().ok());
-        let Some(fd) = program.and_then(|program| program.fd().ok()) else {
-            return Err(LoadError::Missing(format!("program {}", hook.program)));
+        let mut array: ProgramArray<MapData> = map(&mut self.ebpf, array_name)?;
+        let program: Option<&mut CgroupSkb> = self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
+        let program = program.ok_or_else(|| LoadError::Missing(format!("program {name}")))?;
+        let fd = match program.load().and_then(|()| program.fd()) {
+            Ok(fd) => fd,
+            Err(refused) => return Ok(Err(refused)),
         };
-        array.set(0, fd, 0).map_err(|source| LoadError::Map { name, source })?;
-        self.again.push(array);
-        Ok(())
+        array.set(0, fd, 0).map_err(|source| LoadError::Map { name: array_name, source })?;
+        self.heads.push(array);
+        Ok(Ok(()))
     }
 }
 

@@ -61,8 +61,8 @@ fn lost(family: Family) -> Vec<Scenario> {
                 Step::Nft(Place::Router, cut),
             ],
             seen(
-                // the response was whole, for all that the server knew: its request was let go of
-                vec![inbound("peer-vanished", Grade::certain(504)).answered_unread(200)],
+                // the response was whole, for all that the server knew
+                vec![inbound("peer-vanished", Grade::certain(504)).answered("GET", "/slow/600", 200)],
                 // the client only waits
                 vec![],
             ),

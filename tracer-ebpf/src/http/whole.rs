@@ -1,0 +1,330 @@
+//! The usual segment, in one pass: a head that lies whole in it, and what there is of a body. All else is
+//! left to [`read`](super::read()), which goes on where this ends; both come to the same.
+
+use super::head::{self, request_follows, response_follows};
+use super::lines::{self, LOWER, name};
+use super::read::{Sink, Span, begin_request, begin_window, final_begins, pass_over};
+use super::start::{self, NO_METHOD};
+use super::state::{Direction, Http, MAX_OUTSTANDING, REQUEST, get, head_flag, phase, put};
+use super::{LOAD_BYTES, Window};
+
+/// Bytes of a response's head that are looked at: what follows is body.
+const RESPONSE_BYTES: u32 = 512;
+/// Shorter, nothing is whole: what a request's and a response's first line take at least.
+const SHORTEST: u32 = 16;
+
+/// Takes what is new in a segment as [`read`](super::read()) does. False if that must go on.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a struct of them would have to live on the kernel's small stack")]
+pub fn pass<W: Window, S: Sink>(
+    http: &mut Http,
+    direction: &mut Direction,
+    way: u32,
+    other: u8,
+    window: &mut W,
+    sink: &mut S,
+    (seq, len): (u32, u32),
+    now: u64,
+) -> bool {
+    let span = Span::of(way);
+    if other == phase::LOST {
+        direction.phase = phase::LOST;
+    }
+    let mut whole = false;
+    let at = direction.next.wrapping_sub(seq);
+    if direction.phase <= phase::HEAD_DUE {
+        let bytes = (at, len.wrapping_sub(at));
+        match message(http, direction, way, other, span, window, sink, bytes, now) {
+            Message::Odd => {
+                direction.unfinished = 1;
+                return false;
+            }
+            Message::Head => {}
+            Message::Whole => whole = true,
+        }
+    }
+    let left = len.wrapping_sub(direction.next.wrapping_sub(seq));
+    if direction.phase >= phase::UNTIL_CLOSE {
+        if direction.phase == phase::UNTIL_CLOSE {
+            http.body_seen = http.body_seen.wrapping_add(u64::from(left));
+        }
+        direction.next = seq.wrapping_add(len);
+    } else if (direction.phase == phase::BODY || direction.phase == phase::CHUNK) && direction.left >= u64::from(left) {
+        let step = pass_over(http, direction, way, len.wrapping_sub(left), len);
+        whole |= step.whole;
+        if direction.left == 0 {
+            begin_window(direction, span.keep);
+        }
+    }
+    if whole {
+        if way == REQUEST {
+            http.ended = http.ended.wrapping_add(1);
+        } else {
+            http.answered = http.answered.wrapping_add(1);
+            sink.answered(http);
+        }
+    }
+    let through = direction.next == seq.wrapping_add(len);
+    direction.more = 1;
+    direction.unfinished = u8::from(!through);
+    through
+}
+
+/// What a message's beginning is.
+enum Message {
+    /// Something that is not told here. Nothing has changed.
+    Odd,
+    /// A head, and a body is to come.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+/// Reads a head where one is due, if it begins at `at` and lies whole in the bytes that are left.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a struct of them would have to live on the kernel's small stack")]
+fn message<W: Window, S: Sink>(
+    http: &mut Http,
+    direction: &mut Direction,
+    way: u32,
+    other: u8,
+    span: Span,
+    window: &mut W,
+    sink: &S,
+    (at, left): (u32, u32),
+    now: u64,
+) -> Message {
+    let most = if way == REQUEST { LOAD_BYTES } else { RESPONSE_BYTES };
+    let loaded = if left < most { left } else { most };
+    let number = if way == REQUEST { http.begun } else { http.answered };
+    if direction.fill != 0 || loaded < SHORTEST || !window.begin(number.wrapping_add(1)) {
+        return Message::Odd;
+    }
+    if !window.load(at, span.base, loaded) {
+        return Message::Odd;
+    }
+    let first = window.word(span.base);
+    let second = window.word(span.base + 8);
+    let kind = start::request(first);
+    let status = start::status(second);
+    let expected = if way == REQUEST {
+        kind != NO_METHOD && http.outstanding() < MAX_OUTSTANDING
+    } else {
+        start::is_response(first)
+            && status >= 200
+            && other != phase::OPAQUE
+            && http.outstanding() != 0
+            && !sink.wants(http, status, now)
+    };
+    if !expected {
+        return Message::Odd;
+    }
+    let mut search = Search::new(direction, span.base, loaded);
+    let second_line = search.second_line(window);
+    let old = if way == REQUEST { version(window, second_line) } else { Some(start::is_old(first)) };
+    let end = if second_line != 0 && old.is_some() { search.end(window) } else { 0 };
+    let (marks, twice) = (get(&direction.left), get(&direction.head));
+    put!(direction.left, 0);
+    let whole = end != 0 && end <= loaded && twice == 0;
+    let (Some(old), true) = (old, whole) else {
+        begin_window(direction, span.keep);
+        return Message::Odd;
+    };
+    if way == REQUEST {
+        begin_request(http, kind, now);
+    } else {
+        final_begins(http, status, now);
+    }
+    put!(direction.flags, if old { head_flag::OLD } else { 0 });
+    let flags = headers(direction, window, span.base, marks);
+    let kept = if end < span.keep { end } else { span.keep };
+    http.text[(way & 1) as usize] = kept as u16;
+    direction.next = direction.next.wrapping_add(end);
+    direction.phase = if way == REQUEST {
+        http.request_flags |= flags;
+        request_follows(http, direction)
+    } else {
+        response_follows(http, direction)
+    };
+    let whole = direction.phase == phase::HEAD_DUE || (way != REQUEST && direction.phase == phase::OPAQUE);
+    begin_window(direction, span.keep);
+    if whole { Message::Whole } else { Message::Head }
+}
+
+/// Whether a request line that ends before `end` is HTTP/1.0's; `None` if no version of HTTP/1 is there.
+#[inline(always)]
+fn version(window: &impl Window, end: u32) -> Option<bool> {
+    if end < SHORTEST - 2 {
+        return None;
+    }
+    let back = if window.word(end - 2) as u8 == b'\r' { 10 } else { 9 };
+    let version = window.word(end - back);
+    if start::is_version(version) { Some(start::is_old(version)) } else { None }
+}
+
+/// Numbers of the names of lines that say something about the message's end.
+const LENGTH: u32 = 0;
+const CONNECTION: u32 = 1;
+const AGENT: u32 = 2;
+const ENCODING: u32 = 3;
+
+/// A head in the window while its lines are looked for. All that changes meanwhile is in memory, in fields
+/// of the direction that mean nothing yet: so every way that leads to a place is the same for the verifier.
+struct Search<'a> {
+    direction: &'a mut Direction,
+    base: u32,
+    /// Bytes that are there.
+    fill: u32,
+}
+
+/// What a look at the next bytes comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// No newline.
+    None,
+    /// A line begins.
+    Line,
+    /// There are no more bytes.
+    End,
+}
+
+impl<'a> Search<'a> {
+    #[inline(always)]
+    fn new(direction: &'a mut Direction, base: u32, loaded: u32) -> Self {
+        // what the compiler knows of these, the verifier would not
+        let zero = get(&direction.zero);
+        put!(direction.at, 0);
+        put!(direction.left, 0);
+        put!(direction.head, 0);
+        Self { direction, base: base.wrapping_add(zero), fill: loaded.wrapping_add(zero) }
+    }
+
+    /// How far it is searched.
+    #[inline(always)]
+    fn at(&self) -> u32 {
+        u32::from(get(&self.direction.at)) & (LOAD_BYTES - 1)
+    }
+
+    /// Where a head's second line begins; 0 if that is not in sight.
+    ///
+    /// This and [`Search::end`] are no loops: in a loop the verifier does not see that ways meet.
+    #[inline(always)]
+    fn second_line(&mut self, window: &impl Window) -> u32 {
+        macro_rules! steps {
+            ($($step:literal)*) => {$(
+                let _: u8 = $step;
+                match self.look(window) {
+                    Sight::None => {}
+                    Sight::Line => return self.at(),
+                    Sight::End => return 0,
+                }
+            )*};
+        }
+        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+        0
+    }
+
+    /// Finds the other lines, and says where the head ends; 0 if that is not in sight.
+    #[inline(always)]
+    fn end(&mut self, window: &impl Window) -> u32 {
+        macro_rules! steps {
+            ($($step:literal)*) => {$(
+                let _: u8 = $step;
+                match self.look(window) {
+                    Sight::None => {}
+                    Sight::Line => {
+                        let end = self.line(window);
+                        if end != 0 {
+                            return end;
+                        }
+                    }
+                    Sight::End => return 0,
+                }
+            )*};
+        }
+        let end = self.line(window);
+        if end != 0 {
+            return end;
+        }
+        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
+        0
+    }
+
+    /// Looks at 16 bytes, or goes to the line that begins in them.
+    #[inline(always)]
+    fn look(&mut self, window: &impl Window) -> Sight {
+        let at = self.at();
+        let mut ahead = 0;
+        let mut word = window.peek(self.base, at, 0);
+        if !lines::has_newline(word) {
+            word = window.peek(self.base, at, 8);
+            ahead = 8;
+            if !lines::has_newline(word) {
+                return if self.go_to(at + 16) { Sight::None } else { Sight::End };
+            }
+        }
+        if self.go_to(at + ahead + lines::newline(word) + 1) { Sight::Line } else { Sight::End }
+    }
+
+    /// False if there are no bytes.
+    #[inline(always)]
+    fn go_to(&mut self, at: u32) -> bool {
+        put!(self.direction.at, at as u16);
+        at < self.fill
+    }
+
+    /// Looks at a line's beginning. Returns where the head ends if this is the empty line, else 0.
+    #[inline(always)]
+    fn line(&mut self, window: &impl Window) -> u32 {
+        let at = self.at();
+        let line = window.peek(self.base, at, 0);
+        if line as u8 == b'\n' {
+            return at + 1;
+        }
+        if line as u16 == u16::from_le_bytes(*b"\r\n") {
+            return at + 2;
+        }
+        let key = line | LOWER;
+        let name = match key as u8 {
+            b'c' if key == name::CONNECTION => CONNECTION,
+            b'c' if key == name::CONTENT && head::is_length(window.peek(self.base, at, 8)) => LENGTH,
+            b't' if key == name::TRANSFER => ENCODING,
+            b'u' if key == name::USER_AGENT => AGENT,
+            _ => return 0,
+        };
+        // 16 bits for each name, and a note of those that are there twice
+        let mark = 16 * name;
+        let marks = get(&self.direction.left);
+        let twice = get(&self.direction.head) | ((marks >> mark) as u32 & 0xffff);
+        put!(self.direction.head, twice);
+        put!(self.direction.left, marks | u64::from(at) << mark);
+        0
+    }
+}
+
+/// Reads the marked lines. Returns the `flow_flag` bits that they set.
+#[inline(always)]
+fn headers(direction: &mut Direction, window: &impl Window, base: u32, marks: u64) -> u32 {
+    let at = |name: u32| match (marks >> (16 * name)) as u32 & 0xffff {
+        0 => None,
+        at => Some(base.wrapping_add(at)),
+    };
+    if let Some(at) = at(LENGTH) {
+        head::content_length(direction, window, at + 15);
+    }
+    if let Some(at) = at(CONNECTION)
+        && head::is_connection(window.word(at + 8))
+    {
+        head::words(direction, window, at + 11);
+    }
+    if let Some(at) = at(ENCODING)
+        && head::is_encoding(window.word(at + 8))
+    {
+        head::words(direction, window, at + 17);
+    }
+    match at(AGENT) {
+        Some(at) if head::is_agent(window.word(at + 8)) => head::user_agent(window, at + 11),
+        _ => 0,
+    }
+}
