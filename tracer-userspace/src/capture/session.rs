@@ -53,6 +53,7 @@ const HOOK_LATE: &str = "hook-late";
 
 /// What to record.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct SessionConfig {
     /// Watched ports, ascending.
     pub ports: Vec<u16>,

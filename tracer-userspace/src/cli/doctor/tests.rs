@@ -29,6 +29,7 @@ fn text(report: &Report) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the page as it is printed")]
 fn an_old_but_good_kernel() {
     insta::assert_snapshot!(text(&report("debian-5.10.262-x86_64.json")), @r"
 wherefore 0.1.0 can record on that kernel.
