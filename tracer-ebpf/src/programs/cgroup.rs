@@ -27,32 +27,46 @@ pub(super) const PASS: i32 = 1;
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
-    ingress::<true>(&ctx)
+    ingress::<true, true>(&ctx)
+}
+
+/// The same for a verifier that refuses to follow it: each head is read the long way, which costs more.
+#[cgroup_skb(ingress)]
+#[inline(always)]
+pub(crate) fn cgroup_ingress_long(ctx: SkBuffContext) -> i32 {
+    ingress::<true, false>(&ctx)
 }
 
 /// The same without HTTP: for who wants it so, and for a verifier that refuses the reader of heads.
 #[cgroup_skb(ingress)]
 #[inline(always)]
 pub(crate) fn cgroup_ingress_plain(ctx: SkBuffContext) -> i32 {
-    ingress::<false>(&ctx)
+    ingress::<false, false>(&ctx)
 }
 
 /// Packets on their way out, behind the OUTPUT and POSTROUTING chains.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress(ctx: SkBuffContext) -> i32 {
-    egress::<true>(&ctx)
+    egress::<true, true>(&ctx)
+}
+
+/// The same, each head read the long way.
+#[cgroup_skb(egress)]
+#[inline(always)]
+pub(crate) fn cgroup_egress_long(ctx: SkBuffContext) -> i32 {
+    egress::<true, false>(&ctx)
 }
 
 /// The same without HTTP.
 #[cgroup_skb(egress)]
 #[inline(always)]
 pub(crate) fn cgroup_egress_plain(ctx: SkBuffContext) -> i32 {
-    egress::<false>(&ctx)
+    egress::<false, false>(&ctx)
 }
 
 #[inline(always)]
-fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+fn ingress<const HEADS: bool, const QUICK: bool>(ctx: &SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::LISTEN => {
@@ -67,14 +81,14 @@ fn ingress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
             _ => true,
         };
         if HEADS && carries {
-            traffic::packet(ctx, pointer, state_of(pointer), 0);
+            traffic::packet::<QUICK>(ctx, pointer, state_of(pointer), 0);
         }
     }
     PASS
 }
 
 #[inline(always)]
-fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
+fn egress<const HEADS: bool, const QUICK: bool>(ctx: &SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::SYN_SENT => {
@@ -97,7 +111,7 @@ fn egress<const HEADS: bool>(ctx: &SkBuffContext) -> i32 {
             _ => true,
         };
         if HEADS && carries {
-            traffic::packet(ctx, pointer, state_of(pointer), 1);
+            traffic::packet::<QUICK>(ctx, pointer, state_of(pointer), 1);
         }
     }
     PASS

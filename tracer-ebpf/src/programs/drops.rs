@@ -68,7 +68,7 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         record.tcp_flags = tcp.flags;
         record.socket_state = sock.map_or(0, Sock::state);
         record.payload_len = ip.len_from(&bytes, ip.payload + tcp.len);
-        record.ifindex = device.and_then(|device| device.read(layout!(dev_ifindex))).unwrap_or(0);
+        record.ifindex = device.map_or(0, |device| device.value(layout!(dev_ifindex)));
     });
     Some(())
 }

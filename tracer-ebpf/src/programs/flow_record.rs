@@ -138,10 +138,10 @@ pub(super) fn task_is_exiting() -> bool {
     const GROUP_EXIT: u32 = 0x4;
     // SAFETY: the helper takes nothing and cannot fail
     let Some(task) = Kernel::new(unsafe { bpf_get_current_task() }) else { return false };
-    let flags: u32 = task.read(layout!(task_flags)).unwrap_or(0);
+    let flags: u32 = task.value(layout!(task_flags));
     if flags & EXITING != 0 {
         return true;
     }
-    let group: u32 = task.follow(layout!(task_signal)).and_then(|s| s.read(layout!(signal_flags))).unwrap_or(0);
+    let group: u32 = task.follow(layout!(task_signal)).map_or(0, |s| s.value(layout!(signal_flags)));
     group & GROUP_EXIT != 0
 }

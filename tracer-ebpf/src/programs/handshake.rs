@@ -50,11 +50,11 @@ impl Queues {
 
 #[inline(always)]
 fn queues(sock: Sock) -> Queues {
-    let backlog = sock.0.read(layout!(sk_ack_backlog)).unwrap_or(0);
+    let backlog = sock.0.value(layout!(sk_ack_backlog));
     let limit: u32 = sock.0.read(layout!(sk_max_ack_backlog)).unwrap_or(u32::MAX);
     let mut flags = 0;
     if layout!(csk_requests) != ABSENT && layout!(net_syncookies) != ABSENT {
-        let requests: u32 = sock.0.read(layout!(csk_requests)).unwrap_or(0);
+        let requests: u32 = sock.0.value(layout!(csk_requests));
         let net = sock.0.follow(layout!(sk_net));
         let cookies = net.and_then(|net| net.read::<u8>(layout!(net_syncookies))).unwrap_or(1);
         if cookies != 0 {
@@ -125,7 +125,7 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
     queues.flags |= handshake_flag::LAST_ACK;
     if layout!(net_abort_on_overflow) != ABSENT
         && let Some(net) = sock.0.follow(layout!(sk_net))
-        && net.read::<u8>(layout!(net_abort_on_overflow)).unwrap_or(0) != 0
+        && net.value::<u8>(layout!(net_abort_on_overflow)) != 0
     {
         queues.flags |= handshake_flag::ABORT_ON_OVERFLOW;
     }
@@ -256,9 +256,9 @@ fn retransmissions(request: Kernel) -> (u32, u32) {
     if layout!(req_num_retrans) == ABSENT || layout!(req_num_timeout) == ABSENT {
         return (0, 0);
     }
-    let sent = u32::from(request.read::<u8>(layout!(req_num_retrans)).unwrap_or(0));
+    let sent = u32::from(request.value::<u8>(layout!(req_num_retrans)));
     let mask = layout!(req_num_timeout_mask);
-    let timeouts = u32::from(request.read::<u8>(layout!(req_num_timeout)).unwrap_or(0)) & mask;
+    let timeouts = u32::from(request.value::<u8>(layout!(req_num_timeout))) & mask;
     // the mask's lowest bit is the unit
     let unit = mask & mask.wrapping_neg();
     (sent, if unit == 0 { timeouts } else { timeouts / unit })
@@ -267,6 +267,5 @@ fn retransmissions(request: Kernel) -> (u32, u32) {
 /// Whether the peer's last ACK has come (`inet_request_sock.acked`).
 #[inline(always)]
 fn acknowledged(request: Kernel) -> bool {
-    layout!(req_acked) != ABSENT
-        && u32::from(request.read::<u8>(layout!(req_acked)).unwrap_or(0)) & layout!(req_acked_mask) != 0
+    layout!(req_acked) != ABSENT && u32::from(request.value::<u8>(layout!(req_acked))) & layout!(req_acked_mask) != 0
 }

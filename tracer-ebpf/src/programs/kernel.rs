@@ -1,5 +1,6 @@
 //! Reads of kernel memory through the offsets of [`Layout`](tracer_ebpf::Layout).
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
@@ -29,6 +30,20 @@ impl Kernel {
         unsafe { bpf_probe_read_kernel((self.0 + u64::from(offset)) as *const T) }.ok()
     }
 
+    /// What is at `offset`; zero where that cannot be read, for the helper leaves zeros then
+    /// (Linux 5.5 to 7.3, kernel/trace/bpf_trace.c, `bpf_probe_read_kernel_common`). Without a look at what
+    /// the helper returns there is one way less for the verifier to follow.
+    #[inline(always)]
+    pub(super) fn value<T: Copy>(self, offset: u32) -> T {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper writes all of it whatever it returns; T is an integer
+        unsafe {
+            let from = (self.0 + u64::from(offset)) as *const _;
+            generated::bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, from);
+            value.assume_init()
+        }
+    }
+
     /// Copies `len` bytes from `offset` to where that many fit; zeros if they cannot be read.
     #[inline(always)]
     fn copy_to(self, offset: u32, to: *mut u8, len: u32) {
@@ -39,7 +54,7 @@ impl Kernel {
     /// Follows the pointer at `offset`; `None` if it is null.
     #[inline(always)]
     pub(super) fn follow(self, offset: u32) -> Option<Self> {
-        Self::new(self.read::<u64>(offset)?)
+        Self::new(self.value(offset))
     }
 }
 
@@ -98,106 +113,106 @@ impl Sock {
 
     #[inline(always)]
     pub(super) fn state(self) -> u8 {
-        self.0.read(layout!(sk_state)).unwrap_or(0)
+        self.0.value(layout!(sk_state))
     }
 
     #[inline(always)]
     pub(super) fn family(self) -> u16 {
-        self.0.read(layout!(sk_family)).unwrap_or(0)
+        self.0.value(layout!(sk_family))
     }
 
     /// Own port from `inet_sport`: `skc_num` is already 0 when a socket reaches CLOSE.
     #[inline(always)]
     pub(super) fn local_port(self) -> u16 {
-        u16::from_be(self.0.read(layout!(inet_sport)).unwrap_or(0))
+        u16::from_be(self.0.value(layout!(inet_sport)))
     }
 
     #[inline(always)]
     pub(super) fn remote_port(self) -> u16 {
-        u16::from_be(self.0.read(layout!(sk_dport)).unwrap_or(0))
+        u16::from_be(self.0.value(layout!(sk_dport)))
     }
 
     #[inline(always)]
     pub(super) fn is_tcp(self) -> bool {
         const IPPROTO_TCP: u16 = 6;
         let protocol = if layout!(sk_protocol_size) == 1 {
-            u16::from(self.0.read::<u8>(layout!(sk_protocol)).unwrap_or(0))
+            u16::from(self.0.value::<u8>(layout!(sk_protocol)))
         } else {
-            self.0.read::<u16>(layout!(sk_protocol)).unwrap_or(0)
+            self.0.value::<u16>(layout!(sk_protocol))
         };
         protocol == IPPROTO_TCP
     }
 
     #[inline(always)]
     pub(super) fn netns(self) -> u32 {
-        self.0.follow(layout!(sk_net)).and_then(|net| net.read(layout!(net_inum))).unwrap_or(0)
+        self.0.follow(layout!(sk_net)).map_or(0, |net| net.value(layout!(net_inum)))
     }
 
     #[inline(always)]
     pub(super) fn v6_only(self) -> bool {
-        u32::from(self.0.read::<u8>(layout!(sk_ipv6only)).unwrap_or(0)) & layout!(sk_ipv6only_mask) != 0
+        u32::from(self.0.value::<u8>(layout!(sk_ipv6only))) & layout!(sk_ipv6only_mask) != 0
     }
 
     #[inline(always)]
     pub(super) fn error(self) -> u32 {
-        self.0.read(layout!(sk_err)).unwrap_or(0)
+        self.0.value(layout!(sk_err))
     }
 
     #[inline(always)]
     pub(super) fn soft_error(self) -> u32 {
-        self.0.read(layout!(sk_err_soft)).unwrap_or(0)
+        self.0.value(layout!(sk_err_soft))
     }
 
     /// The ISN of a socket that connected: what was acknowledged, the SYN included, counts from there.
     #[inline(always)]
     pub(super) fn own_isn(self) -> u32 {
-        let unacknowledged: u32 = self.0.read(layout!(tcp_snd_una)).unwrap_or(0);
-        let acknowledged: u64 = self.0.read(layout!(tcp_bytes_acked)).unwrap_or(0);
+        let unacknowledged: u32 = self.0.value(layout!(tcp_snd_una));
+        let acknowledged: u64 = self.0.value(layout!(tcp_bytes_acked));
         unacknowledged.wrapping_sub(acknowledged as u32)
     }
 
     /// The initiator's ISN as its peer knows it: what came in since counts from there.
     #[inline(always)]
     pub(super) fn isn_of_peer(self) -> u32 {
-        let next: u32 = self.0.read(layout!(tcp_rcv_nxt)).unwrap_or(0);
-        let received: u64 = self.0.read(layout!(tcp_bytes_received)).unwrap_or(0);
+        let next: u32 = self.0.value(layout!(tcp_rcv_nxt));
+        let received: u64 = self.0.value(layout!(tcp_bytes_received));
         next.wrapping_sub(received as u32).wrapping_sub(1)
     }
 
     #[inline(always)]
     pub(super) fn receive_next(self) -> u32 {
-        self.0.read(layout!(tcp_rcv_nxt)).unwrap_or(0)
+        self.0.value(layout!(tcp_rcv_nxt))
     }
 
     #[inline(always)]
     pub(super) fn send_next(self) -> u32 {
-        self.0.read(layout!(tcp_snd_nxt)).unwrap_or(0)
+        self.0.value(layout!(tcp_snd_nxt))
     }
 
     /// How far the app has read.
     #[inline(always)]
     pub(super) fn copied(self) -> u32 {
-        self.0.read(layout!(tcp_copied_seq)).unwrap_or(0)
+        self.0.value(layout!(tcp_copied_seq))
     }
 
     /// Whether there is data that has not been sent once.
     #[inline(always)]
     pub(super) fn unsent(self) -> bool {
-        let written: u32 = self.0.read(layout!(tcp_write_seq)).unwrap_or(0);
+        let written: u32 = self.0.value(layout!(tcp_write_seq));
         written.wrapping_sub(self.send_next()) as i32 > 0
     }
 
     /// Payload bytes that came in order, and the peer's FIN.
     #[inline(always)]
     pub(super) fn bytes_received(self) -> u64 {
-        self.0.read(layout!(tcp_bytes_received)).unwrap_or(0)
+        self.0.value(layout!(tcp_bytes_received))
     }
 
     /// Bytes that were sent: payload, the FIN, and the SYN of a socket that connected.
     #[inline(always)]
     pub(super) fn bytes_sent(self) -> u64 {
-        let unacknowledged: u32 = self.0.read(layout!(tcp_snd_una)).unwrap_or(0);
-        let acknowledged: u64 = self.0.read(layout!(tcp_bytes_acked)).unwrap_or(0);
+        let unacknowledged: u32 = self.0.value(layout!(tcp_snd_una));
+        let acknowledged: u64 = self.0.value(layout!(tcp_bytes_acked));
         acknowledged.wrapping_add(u64::from(self.send_next().wrapping_sub(unacknowledged)))
     }
 
@@ -210,13 +225,13 @@ impl Sock {
     /// Time-outs in a row.
     #[inline(always)]
     pub(super) fn timeouts(self) -> u8 {
-        self.0.read(layout!(icsk_retransmits)).unwrap_or(0)
+        self.0.value(layout!(icsk_retransmits))
     }
 
     /// Inode of the socket file; 0 for a socket no file holds (yet, or any more).
     #[inline(always)]
     pub(super) fn inode(self) -> u64 {
-        self.0.follow(layout!(sk_socket)).and_then(|socket| socket.read(layout!(socket_ino))).unwrap_or(0)
+        self.0.follow(layout!(sk_socket)).map_or(0, |socket| socket.value(layout!(socket_ino)))
     }
 
     /// As [`Sock::tuple`], straight into a record: the stack has no room for it everywhere.
@@ -248,11 +263,11 @@ impl Sock {
     #[inline(always)]
     pub(super) fn peer_is_own(self) -> bool {
         if self.family() == AF_INET {
-            let own: u32 = self.0.read(layout!(sk_rcv_saddr)).unwrap_or(0);
-            let peer: u32 = self.0.read(layout!(sk_daddr)).unwrap_or(0);
+            let own: u32 = self.0.value(layout!(sk_rcv_saddr));
+            let peer: u32 = self.0.value(layout!(sk_daddr));
             return own == peer || u32::from_be(peer) >> 24 == 127;
         }
-        let half = |offset: u32| self.0.read::<u64>(offset).unwrap_or(0);
+        let half = |offset: u32| self.0.value::<u64>(offset);
         let (own_high, own_low) = (half(layout!(sk_v6_rcv_saddr)), half(layout!(sk_v6_rcv_saddr) + 8));
         let (high, low) = (half(layout!(sk_v6_daddr)), half(layout!(sk_v6_daddr) + 8));
         let mapped = high == 0 && u64::from_be(low) >> 24 == 0xff_ff7f;
@@ -280,5 +295,5 @@ impl Sock {
 /// Namespace of the device that `dev` points to.
 #[inline(always)]
 pub(super) fn netns_of_device(device: Kernel) -> u32 {
-    device.follow(layout!(dev_net)).and_then(|net| net.read(layout!(net_inum))).unwrap_or(0)
+    device.follow(layout!(dev_net)).map_or(0, |net| net.value(layout!(net_inum)))
 }

@@ -1,5 +1,7 @@
 //! RSTs that netfilter makes: they pass no tracepoint of TCP's.
 
+use core::hint::black_box;
+
 use aya_ebpf::macros::{kprobe, raw_tracepoint};
 use aya_ebpf::programs::{ProbeContext, RawTracePointContext};
 use tracer_ebpf::{PacketRecord, kind, tcp_flag};
@@ -32,11 +34,19 @@ pub(crate) fn nf_send_reset6(ctx: ProbeContext) -> u32 {
 /// The packet among the function's arguments: its place differs between kernels.
 #[inline(always)]
 fn argument(ctx: &ProbeContext, function: u32) -> Option<Kernel> {
+    // each is read by itself: of reads that wait for their number the compiler makes one at a computed
+    // place, which the verifier refuses
+    let arguments = (
+        black_box(ctx.arg::<u64>(0)?),
+        black_box(ctx.arg::<u64>(1)?),
+        black_box(ctx.arg::<u64>(2)?),
+        black_box(ctx.arg::<u64>(3)?),
+    );
     Kernel::new(match *NETFILTER_RESET_PACKET.get(function)? {
-        0 => ctx.arg::<u64>(0)?,
-        1 => ctx.arg::<u64>(1)?,
-        2 => ctx.arg::<u64>(2)?,
-        3 => ctx.arg::<u64>(3)?,
+        0 => arguments.0,
+        1 => arguments.1,
+        2 => arguments.2,
+        3 => arguments.3,
         _ => return None,
     })
 }

@@ -30,12 +30,12 @@ impl Task {
     /// Thread group id in the root pid namespace.
     #[inline(always)]
     fn tgid(self) -> u32 {
-        self.0.read(layout!(task_tgid)).unwrap_or(0)
+        self.0.value(layout!(task_tgid))
     }
 
     #[inline(always)]
     fn exit_code(self) -> u32 {
-        self.0.read(layout!(task_exit_code)).unwrap_or(0)
+        self.0.value(layout!(task_exit_code))
     }
 
     #[inline(always)]

@@ -30,9 +30,10 @@ pub(super) struct Segment {
     pub(super) flags: u8,
 }
 
-/// A packet of a connected socket: `egress` is 1 on its way out, else 0.
+/// A packet of a connected socket: `egress` is 1 on its way out, else 0. Unless `QUICK`, all payload is left
+/// to `heads`.
 #[inline(always)]
-pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, egress: u32) {
+pub(super) fn packet<const QUICK: bool>(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, egress: u32) {
     let Some(segment) = segment(ctx.skb.skb) else { return };
     let Some(place) = place(pointer) else { return };
     let key = number_of(pointer);
@@ -48,7 +49,7 @@ pub(super) fn packet(ctx: &SkBuffContext, pointer: *mut bpf_sock, state: u32, eg
         flow.directions = [Direction::starts(segment.seq), Direction::starts(0)];
     }
     let late = egress == 0 && way == REQUEST && may_be_late(flow, state);
-    let through = segment.len == 0 || (!late && payload(ctx, flow, key, segment, way));
+    let through = segment.len == 0 || (QUICK && !late && payload(ctx, flow, key, segment, way));
     if through && (segment.flags & tcp_flag::FIN == 0 || egress == 0 || fin_leaves(flow, way)) {
         return;
     }

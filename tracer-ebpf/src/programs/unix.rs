@@ -71,5 +71,5 @@ fn own_netns() -> u32 {
     let task = unsafe { bpf_get_current_task() };
     let namespaces = Kernel::new(task).and_then(|task| task.follow(layout!(task_nsproxy)));
     let net = namespaces.and_then(|namespaces| namespaces.follow(layout!(nsproxy_net)));
-    net.and_then(|net| net.read(layout!(net_inum))).unwrap_or(0)
+    net.map_or(0, |net| net.value(layout!(net_inum)))
 }

@@ -191,8 +191,8 @@ impl Loaded {
     /// result is the kernel's refusal.
     fn load_heads(&mut self, hook: &HookPlan) -> Result<Result<(), ProgramError>, LoadError> {
         let (name, array_name) = match hook.program {
-            "cgroup_ingress" => ("ingress_heads", "INGRESS_HEADS"),
-            "cgroup_egress" => ("egress_heads", "EGRESS_HEADS"),
+            "cgroup_ingress" | "cgroup_ingress_long" => ("ingress_heads", "INGRESS_HEADS"),
+            "cgroup_egress" | "cgroup_egress_long" => ("egress_heads", "EGRESS_HEADS"),
             _ => return Ok(Ok(())),
         };
         let mut array: ProgramArray<MapData> = map(&mut self.ebpf, array_name)?;

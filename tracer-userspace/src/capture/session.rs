@@ -24,7 +24,9 @@ use super::load::{LoadError, Loaded, load};
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
 use super::modules::{ModuleEvents, is_loaded};
-use super::plan::{Asked, HTTP_HEADS, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan_for};
+use super::plan::{
+    Asked, HTTP_HEADS, HTTP_QUICK, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan_for,
+};
 use super::polled::readable;
 use super::privileges::Needs;
 use super::published::Published;
@@ -147,16 +149,7 @@ impl Session {
         if config.no_http {
             facts.bpf.insert(HTTP_HEADS.to_owned(), Support::No);
         }
-        let (mut plan, mut loaded) = match load_as_planned(&facts, config, !netns.is_empty()) {
-            Err(SessionError::Load(LoadError::Hook { hook, source })) if reads_heads(&hook, &source) => {
-                log::warn!(
-                    "this kernel refuses the programs that read HTTP: connections are recorded, statuses are not"
-                );
-                facts.bpf.insert(HTTP_HEADS.to_owned(), Support::Refused(source.to_string()));
-                load_as_planned(&facts, config, !netns.is_empty())?
-            }
-            other => other?,
-        };
+        let (mut plan, mut loaded) = load_what_is_taken(&mut facts, config, !netns.is_empty())?;
         if facts.kprobes && plan.hooks.iter().any(|hook| is_refused_kprobe(hook, &loaded)) {
             log::info!("this kernel refuses a kprobe that it offers: planning without kprobes");
             facts.kprobes = false;
@@ -543,6 +536,25 @@ fn rule_finder(facts: &Facts) -> RuleFinder {
     let types = facts.types.as_ref();
     let built_in = types.is_some_and(|types| types.functions.contains_key(NFT_FUNCTION));
     RuleFinder::new(built_in, types.and_then(|types| types.drop_reason("NETFILTER_DROP")))
+}
+
+/// Loads the best of the programs that read HTTP that this kernel's verifier takes.
+fn load_what_is_taken(
+    facts: &mut Facts,
+    config: &SessionConfig,
+    netns_filter: bool,
+) -> Result<(Plan, Loaded), SessionError> {
+    for feature in [HTTP_QUICK, HTTP_HEADS] {
+        match load_as_planned(facts, config, netns_filter) {
+            Err(SessionError::Load(LoadError::Hook { hook, source })) if reads_heads(&hook, &source) => {
+                log::info!("{hook}: this kernel refuses {feature}: {source}");
+                facts.bpf.insert(feature.to_owned(), Support::Refused(source.to_string()));
+            }
+            other => return other,
+        }
+    }
+    log::warn!("this kernel refuses the programs that read HTTP: connections are recorded, statuses are not");
+    load_as_planned(facts, config, netns_filter)
 }
 
 /// Whether it was the verifier that refused, and a program that there is a plain one for.

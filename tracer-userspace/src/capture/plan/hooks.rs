@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::layout::{knows_calls, knows_flows, knows_tasks};
 use super::{Asked, IcmpFamilies};
-use crate::capture::facts::{Capability, Facts, Kallsyms, Support};
+use crate::capture::facts::{Capability, Facts, Kallsyms, PRECISE_VERIFIER, Support};
 
 /// Kind of a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -109,6 +109,10 @@ pub const RESET_FALLBACK: &str = "net_dev_queue";
 /// them; absent until they were refused.
 pub const HTTP_HEADS: &str = "program/http_heads";
 
+/// Feature of [`Facts::bpf`]: the verifier takes the programs that read a whole head in one run. As with
+/// [`HTTP_HEADS`]; without it heads are read in more steps, which costs more and comes to the same.
+pub const HTTP_QUICK: &str = "program/http_quick";
+
 /// Chooses the hooks, in a fixed order, the raw sockets, and whether HTTP heads are read.
 pub(super) fn choose(facts: &Facts, asked: Asked) -> (Vec<HookPlan>, IcmpFamilies, bool) {
     let mut hooks: Vec<HookPlan> =
@@ -190,7 +194,8 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
         }
     };
     let (ingress, egress, why) = match no_heads(facts) {
-        None => ("cgroup_ingress", "cgroup_egress", String::new()),
+        None if is_quick(facts) => ("cgroup_ingress", "cgroup_egress", String::new()),
+        None => ("cgroup_ingress_long", "cgroup_egress_long", String::new()),
         Some(why) => ("cgroup_ingress_plain", "cgroup_egress_plain", why),
     };
     let packets = |kind, program| {
@@ -203,6 +208,12 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
         choose(HookKind::CgroupConnect4, "connect4", "program/cgroup_sock_addr"),
         choose(HookKind::CgroupConnect6, "connect6", "program/cgroup_sock_addr"),
     ]
+}
+
+/// Whether heads are read in one run where that is possible.
+fn is_quick(facts: &Facts) -> bool {
+    let precise = facts.types.as_ref().is_some_and(|types| types.fields.contains_key(PRECISE_VERIFIER));
+    precise && !matches!(facts.bpf.get(HTTP_QUICK), Some(Support::Refused(_)))
 }
 
 /// Why no HTTP heads are read; `None` if they are.

@@ -429,6 +429,25 @@ fn where_http_is_not_read_connections_are_still_told() {
 }
 
 #[test]
+fn a_head_is_read_in_one_run_where_the_verifier_can_follow_that() {
+    let program = |facts: &Facts| {
+        let plan = plan(facts);
+        assert_eq!(plan.ready().unwrap().follows_flows, 1);
+        assert_eq!(plan.blind(), []);
+        let hooks = plan.hooks.iter().filter(|hook| hook.kind == HookKind::CgroupIngress);
+        hooks.map(|hook| hook.program).collect::<Vec<_>>()
+    };
+    assert_eq!(program(&recorded("debian-5.10.262-x86_64")), ["cgroup_ingress_long"]);
+    assert_eq!(program(&recorded("debian-6.1.0-56-x86_64")), ["cgroup_ingress_long"]);
+    for name in ["debian-6.12.117-x86_64", "firecracker-6.18.44-x86_64", "debian-7.3.4-x86_64"] {
+        let mut facts = recorded(name);
+        assert_eq!(program(&facts), ["cgroup_ingress"], "{name}");
+        facts.bpf.insert(HTTP_QUICK.to_owned(), Support::Refused("too many".to_owned()));
+        assert_eq!(program(&facts), ["cgroup_ingress_long"], "{name}");
+    }
+}
+
+#[test]
 fn every_verdict_of_connections_and_exchanges_has_an_outlook() {
     let plan = plan(&recorded("debian-6.12.117-x86_64"));
     let absent = |slug: &&Slug| !plan.outlook.iter().any(|outlook| outlook.slug == **slug);
