@@ -53,7 +53,7 @@ fn connection_over(flow: &Flow, sock: Sock) {
         // SAFETY: the map's values are Checkers; of two checks at once one may be lost, which changes nothing
         let known = unsafe { &mut *known };
         let (since, usual) = (flow.established_ns.wrapping_sub(known.last_ns), known.period_ns);
-        let apart = if since > usual { since - usual } else { usual - since };
+        let apart = since.abs_diff(usual);
         known.steady = if apart <= usual / 4 { known.steady + 1 } else { 0 };
         // the longest of late: one peer may check in several rhythms
         known.period_ns = if since > usual { since } else { usual - apart / 8 };

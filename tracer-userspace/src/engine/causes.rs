@@ -3,6 +3,8 @@
 //! A wrong cause is worse than none. A failed exchange fits a request if it has the same method and
 //! path, or the same trace id; a failed attempt to connect says nothing of what it was for, and fits
 //! only if nothing fits better. Whatever fits must lie within the time that the request took.
+//!
+//! long: one search: who fits a request, and which of them
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

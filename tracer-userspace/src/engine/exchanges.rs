@@ -1,4 +1,6 @@
 //! Exchanges: records of established connections in, and what is decided of them out.
+//!
+//! long: one order of steps, from a record to a verdict or to none
 
 use std::net::SocketAddr;
 

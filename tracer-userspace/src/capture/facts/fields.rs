@@ -82,13 +82,14 @@ pub const OPTIONAL_FIELDS: &[FieldPath] = &[
     field("request_sock.num_timeout", 0),
     field("tcp_request_sock.rcv_isn", 4),
     field("inet_request_sock.acked", 0),
-    field(PRECISE_VERIFIER, 4),
+    field(PRECISE_VERIFIER[0], 4),
+    field(PRECISE_VERIFIER[1], 4),
 ];
 
-/// A member of the verifier's own: it came with precision that is tracked through stack slots (Linux 6.8,
-/// kernel/bpf/verifier.c, `push_jmp_history`). Without that the programs that read a whole HTTP head in one
+/// A member of the verifier's own, under its names (the second is that of 6.12 to 6.14): it came with precision
+/// that is tracked through stack slots (Linux 6.8, kernel/bpf/verifier.c, `push_jmp_history`). Without that the programs that read a whole HTTP head in one
 /// run take over a million instructions to verify, and are refused after seconds.
-pub const PRECISE_VERIFIER: &str = "bpf_jmp_history_entry.idx";
+pub const PRECISE_VERIFIER: [&str; 2] = ["bpf_jmp_history_entry.idx", "bpf_insn_hist_entry.idx"];
 
 /// Members that only the hooks on processes need: where one is missing, those are not attached.
 pub const TASK_FIELDS: &[FieldPath] = &[

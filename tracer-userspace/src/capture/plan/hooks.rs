@@ -212,7 +212,8 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
 
 /// Whether heads are read in one run where that is possible.
 fn is_quick(facts: &Facts) -> bool {
-    let precise = facts.types.as_ref().is_some_and(|types| types.fields.contains_key(PRECISE_VERIFIER));
+    let has = |name: &&str| facts.types.as_ref().is_some_and(|types| types.fields.contains_key(*name));
+    let precise = PRECISE_VERIFIER.iter().any(has);
     precise && !matches!(facts.bpf.get(HTTP_QUICK), Some(Support::Refused(_)))
 }
 
