@@ -1,16 +1,16 @@
-//! The lab's small set on other kernels, in VMs: part of every test run.
+//! The lab: every scenario on this kernel, the small set on others, in VMs. Parts of every test run.
 
 use std::{
     collections::BTreeMap,
     env,
-    io::{BufRead as _, BufReader},
-    process::{Command, Stdio},
+    io::{BufRead as _, BufReader, Read},
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
 
 use super::tally::Tally;
-use crate::console;
+use crate::{console, process, workspace};
 
 /// What became of one scenario on one kernel.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,31 +20,58 @@ enum Outcome {
     Skipped(String),
 }
 
+/// Runs every scenario of the lab on this kernel, many with one recorder, and counts.
+pub(super) fn share(tally: &mut Tally) -> Result<()> {
+    process::run(process::cargo().args(["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"]))?;
+    let mut command = process::as_root(workspace::target().join("debug/wherefore-lab"));
+    command.args(["run", "--share", "12", "--jobs", "4", "--wherefore"]).arg(workspace::program(true));
+    // the lab says on standard output what came of each
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
+    let said = child.stdout.take().context("no pipe to the lab")?;
+    let outcomes = outcomes(said, |line| format!("[lab] {line}"))?;
+    count(&mut child, outcomes, "the lab", tally)
+}
+
 /// Runs `kernels --ci` as a process of its own, shows what it says, and counts.
 pub(super) fn run(tally: &mut Tally) -> Result<()> {
     let mut command = Command::new(env::current_exe().context("no path to this program")?);
     command.args(["kernels", "--ci", "--keep-going"]).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the kernels' tests")?;
     let notes = child.stderr.take().context("no pipe to the kernels' tests")?;
+    let outcomes = outcomes(notes, str::to_owned)?;
+    count(&mut child, outcomes, "the kernels' tests", tally)
+}
+
+type Outcomes = BTreeMap<String, Outcome>;
+
+/// Shows each line, as `label` makes it, and keeps what it says of a scenario.
+fn outcomes(said: impl Read, label: impl Fn(&str) -> String) -> Result<Outcomes> {
     // by kernel and scenario: what a VM that broke had said is said again by the next
     let mut outcomes = BTreeMap::new();
-    for line in BufReader::new(notes).split(b'\n') {
-        let line = line.context("cannot read what the kernels' tests say")?;
-        let line = String::from_utf8_lossy(&line);
+    for line in BufReader::new(said).split(b'\n') {
+        let line = line.context("cannot read what the tests say")?;
+        let line = label(&String::from_utf8_lossy(&line));
         console::note(&line);
         outcomes.extend(outcome(&line));
     }
-    let status = child.wait().context("cannot wait for the kernels' tests")?;
+    Ok(outcomes)
+}
+
+fn count(child: &mut Child, outcomes: Outcomes, what: &str, tally: &mut Tally) -> Result<()> {
+    let status = child.wait().with_context(|| format!("cannot wait for {what}"))?;
+    if outcomes.is_empty() {
+        tally.fail(format!("{what} tested nothing: {status}"));
+    }
     let failed = outcomes.values().filter(|outcome| **outcome == Outcome::Failed).count();
     for (name, outcome) in outcomes {
         match outcome {
             Outcome::Passed => tally.pass(),
-            Outcome::Failed => tally.fail(format!("{name}, on another kernel")),
+            Outcome::Failed => tally.fail(name),
             Outcome::Skipped(reason) => tally.skip(format!("skipped: {name}: {reason}")),
         }
     }
     if !status.success() && failed == 0 {
-        tally.fail(format!("the kernels' tests: {status}"));
+        tally.fail(format!("{what}: {status}"));
     }
     Ok(())
 }

@@ -390,8 +390,8 @@ fn without_a_control_group_much_is_still_seen() {
     assert_eq!(
         exceptions,
         "\
-cgroup_ingress: unavailable
-cgroup_egress: unavailable
+cgroup_ingress_long: unavailable
+cgroup_egress_long: unavailable
 connect4: unavailable
 connect6: unavailable
 net_dev_queue: unneeded
