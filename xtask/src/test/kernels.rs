@@ -24,7 +24,7 @@ enum Outcome {
 pub(super) fn share(tally: &mut Tally) -> Result<()> {
     process::run(process::cargo().args(["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"]))?;
     let mut command = process::as_root(workspace::target().join("debug/wherefore-lab"));
-    command.args(["run", "--share", "12", "--jobs", "4", "--wherefore"]).arg(workspace::program(true));
+    command.args(["run", "--share", "24", "--jobs", "6", "--wherefore"]).arg(workspace::program(true));
     // the lab says on standard output what came of each
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let said = child.stdout.take().context("no pipe to the lab")?;
