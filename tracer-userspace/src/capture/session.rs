@@ -26,6 +26,7 @@ use super::made_records::{hook_records, host_record, start_record, unsent_record
 use super::modules::{ModuleEvents, is_loaded};
 use super::plan::{
     Asked, HTTP_HEADS, HTTP_QUICK, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan_for,
+    reads_in_one_run,
 };
 use super::polled::readable;
 use super::privileges::Needs;
@@ -544,17 +545,24 @@ fn load_what_is_taken(
     config: &SessionConfig,
     netns_filter: bool,
 ) -> Result<(Plan, Loaded), SessionError> {
-    for feature in [HTTP_QUICK, HTTP_HEADS] {
+    loop {
+        // what was refused before is not tried again: to be refused can take the verifier seconds
+        let feature = if reads_in_one_run(facts) { HTTP_QUICK } else { HTTP_HEADS };
         match load_as_planned(facts, config, netns_filter) {
-            Err(SessionError::Load(LoadError::Hook { hook, source })) if reads_heads(&hook, &source) => {
+            Err(SessionError::Load(LoadError::Hook { hook, source }))
+                if reads_heads(&hook, &source) && !facts.bpf.contains_key(HTTP_HEADS) =>
+            {
                 log::info!("{hook}: this kernel refuses {feature}: {source}");
                 facts.bpf.insert(feature.to_owned(), Support::Refused(source.to_string()));
+                if feature == HTTP_HEADS {
+                    log::warn!(
+                        "this kernel refuses the programs that read HTTP: connections are recorded, statuses are not"
+                    );
+                }
             }
             other => return other,
         }
     }
-    log::warn!("this kernel refuses the programs that read HTTP: connections are recorded, statuses are not");
-    load_as_planned(facts, config, netns_filter)
 }
 
 /// Whether it was the verifier that refused, and a program that there is a plain one for.

@@ -194,7 +194,7 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
         }
     };
     let (ingress, egress, why) = match no_heads(facts) {
-        None if is_quick(facts) => ("cgroup_ingress", "cgroup_egress", String::new()),
+        None if reads_in_one_run(facts) => ("cgroup_ingress", "cgroup_egress", String::new()),
         None => ("cgroup_ingress_long", "cgroup_egress_long", String::new()),
         Some(why) => ("cgroup_ingress_plain", "cgroup_egress_plain", why),
     };
@@ -211,7 +211,7 @@ fn cgroup_hooks(facts: &Facts) -> [HookPlan; 4] {
 }
 
 /// Whether heads are read in one run where that is possible.
-fn is_quick(facts: &Facts) -> bool {
+pub fn reads_in_one_run(facts: &Facts) -> bool {
     let has = |name: &&str| facts.types.as_ref().is_some_and(|types| types.fields.contains_key(*name));
     let precise = PRECISE_VERIFIER.iter().any(has);
     precise && !matches!(facts.bpf.get(HTTP_QUICK), Some(Support::Refused(_)))
