@@ -43,7 +43,7 @@ type Ran = (Outcomes, ExitStatus);
 
 fn here() -> Result<Ran> {
     let mut command = process::as_root(workspace::target().join("debug/wherefore-lab"));
-    command.args(["run", "--share", "24", "--jobs", "6", "--wherefore"]).arg(workspace::program(true));
+    command.args(["run", "--share", "32", "--jobs", "8", "--wherefore"]).arg(workspace::program(true));
     // the lab says on standard output what came of each
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let said = child.stdout.take().context("no pipe to the lab")?;
