@@ -439,7 +439,8 @@ fn a_head_is_read_in_one_run_where_the_verifier_can_follow_that() {
     };
     assert_eq!(program(&recorded("debian-5.10.262-x86_64")), ["cgroup_ingress_long"]);
     assert_eq!(program(&recorded("debian-6.1.0-56-x86_64")), ["cgroup_ingress_long"]);
-    for name in ["debian-6.18.15-x86_64", "firecracker-6.18.44-x86_64", "debian-7.3.4-x86_64"] {
+    for name in ["debian-6.12.117-x86_64", "debian-6.18.15-x86_64", "firecracker-6.18.44-x86_64", "debian-7.3.4-x86_64"]
+    {
         let mut facts = recorded(name);
         assert_eq!(program(&facts), ["cgroup_ingress"], "{name}");
         facts.bpf.insert(HTTP_QUICK.to_owned(), Support::Refused("too many".to_owned()));
