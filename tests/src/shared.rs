@@ -43,9 +43,10 @@ pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) ->
     again_alone(tools, scenarios, attempted)
 }
 
-/// Runs scenarios with a recorder each, half as many at once as could share one; one result each, in their order.
+/// Runs scenarios with a recorder each, a quarter as many at once as share one, since to start it takes an emulated machine
+/// seconds of processor time; one result each, in their order.
 pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
-    let jobs = NonZero::new(sharing.jobs.get() / 2).unwrap_or(NonZero::<usize>::MIN);
+    let jobs = NonZero::new(sharing.jobs.get() / 4).unwrap_or(NonZero::<usize>::MIN);
     again_alone(tools, scenarios, each(jobs, scenarios.iter(), |scenario| run(tools, scenario)))
 }
 
