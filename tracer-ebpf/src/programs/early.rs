@@ -10,7 +10,7 @@ use super::flow::{FLOWS_MAP, Flow, UNKNOWN};
 use super::kernel::Sock;
 use super::maps::layout;
 use super::ports::{Slot, lost};
-use super::{exchanges, text};
+use super::{exchanges, proxied, text};
 
 /// Key of this CPU's element: no address of a socket is as low.
 #[inline(always)]
@@ -67,6 +67,7 @@ fn discard(flow: &mut Flow) {
         exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_sub(pending));
     }
     text::release(flow);
+    proxied::forget(flow);
 }
 
 /// Whether something came before this connection.
@@ -90,6 +91,7 @@ pub(super) fn take_over(sock: Sock, flow: &mut Flow) -> bool {
     flow.directions[0] = early.directions[0];
     flow.text = early.text;
     text::belongs_to(flow, sock.0.0);
+    proxied::belongs_to(flow, early.id);
     early.id = 0;
     early.text = 0;
     early.http.begun = early.http.answered;

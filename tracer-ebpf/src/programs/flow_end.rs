@@ -10,7 +10,7 @@ use super::kernel::Sock;
 use super::maps::SERVERS_CONNECT;
 use super::ports::Slot;
 use super::text;
-use super::{closed, exchanges};
+use super::{closed, exchanges, proxied};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -111,6 +111,7 @@ fn ended(sock: Sock, old: u8) {
         exchanges::abandoned(flow.slot, flow.http.status, pending);
     }
     text::release(flow);
+    proxied::forget(flow);
     let _present = FLOWS_MAP.remove(key);
 }
 
