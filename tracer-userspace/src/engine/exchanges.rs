@@ -198,8 +198,8 @@ impl Engine {
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         if is_said {
             self.totals.verdict(finding.slug);
-            let cause = answer.cause.as_deref().map(innermost);
-            let failed = Failed { heads: exchange.heads.as_deref(), origin: answer.origin, cause: cause.as_deref() };
+            let came_of = answer.cause.as_deref().map(innermost);
+            let failed = Failed { heads: exchange.heads.as_deref(), origin: answer.origin, cause: came_of.as_deref() };
             self.totals.top.add(exchange.status().or(finding.expected_status), &failed);
         }
         if initiator == 0 {
