@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tracer_ebpf::http::{
-    Direction, Http, LOAD_BYTES, REQUEST, Sink, WINDOW_BYTES, Window, is_request, part, pass, phase, read,
+    Direction, Http, LOAD_BYTES, Part, REQUEST, Repeated, Sink, WINDOW_BYTES, Window, is_request, part, pass, phase, read,
 };
 use tracer_ebpf::PROXY_HEADER_BYTES;
 
@@ -23,9 +23,9 @@ fuzz_target!(|bytes: &[u8]| {
             continue;
         }
         let way = u32::from(*flags) & 1;
-        // in turn, or up to 64 bytes beside
+        // in turn, or up to 64 bytes beside; requests are received, responses sent
         let shift = if flags & 2 == 0 { 0 } else { i32::from(flags >> 3) * 4 - 64 };
-        let arrived = flags & 4 == 0;
+        let arrived = (way == REQUEST).then_some(flags & 4 == 0);
         for connection in &mut both {
             let next = connection.directions[way as usize].next;
             connection.packet(way, next.wrapping_add_signed(shift), segment, arrived);

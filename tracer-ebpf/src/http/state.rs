@@ -168,8 +168,9 @@ pub struct Part {
 }
 
 impl Direction {
-    /// A segment begins, if none is under way: whether it has new bytes. `len` bytes from sequence number
-    /// `seq` on, which [follow](Self::follows) what was read.
+    /// A segment begins that this end sends, or one that [follows](Self::follows) what was read, if none is under
+    /// way: whether it has new bytes. `len` bytes from sequence number `seq` on. What is missing before it will not
+    /// pass: it is passed over inside a body; where a head may be in it, the direction loses step.
     #[inline(always)]
     pub fn take(&mut self, seq: u32, len: u32) -> bool {
         if self.unfinished != 0 {
@@ -178,10 +179,21 @@ impl Direction {
         }
         self.more = 1;
         let behind = self.next.wrapping_sub(seq) as i32;
-        if behind < 0 {
-            self.next = seq;
+        if behind >= 0 {
+            return (behind as u32) < len;
         }
-        behind < 0 || (behind as u32) < len
+        let gap = u64::from(behind.unsigned_abs());
+        self.next = seq;
+        if self.phase == phase::BODY || self.phase == phase::CHUNK {
+            if self.left > gap {
+                self.left -= gap;
+            } else {
+                self.phase = phase::LOST;
+            }
+        } else if self.phase < phase::UNTIL_CLOSE {
+            self.phase = phase::LOST;
+        }
+        true
     }
 
     /// Whether nothing is missing between what was read and a segment, and nothing has come before its turn; or
@@ -192,7 +204,7 @@ impl Direction {
         in_turn || self.phase >= phase::OPAQUE
     }
 
-    /// What is to be read next, of a segment of `len` bytes from `seq` on or of what is missing before it.
+    /// What is to be read next, of a segment of `len` bytes from `seq` on that is received, or of what is missing before it.
     /// `arrived` says whether all that comes before the segment has passed here, seen or unseen: else it waits.
     #[inline(always)]
     pub fn part(&mut self, seq: u32, len: u32, arrived: bool) -> Part {

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, part, phase, read};
+use tracer_ebpf::http::{Direction, Http, Part, REQUEST, RESPONSE, Sink, is_request, part, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
 use super::cgroup::{PASS, socket_of};
@@ -125,18 +125,14 @@ fn payload(
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
     let was_lost = direction.phase == phase::LOST || other == phase::LOST;
-    let arrived = egress == 1 || direction.follows(segment.seq) || has_arrived(sock, state, segment.seq);
-    let part = direction.part(segment.seq, segment.len, arrived);
-    if part.kind == part::NOTHING {
-        return true;
-    }
+    let Some(part) = next_part(direction, sock, segment, state, egress) else { return true };
     // told once it is read
     if egress == 0 && way == REQUEST && closed_while_idle(flow, state) {
         flow.told |= told::LATE_DATA;
     }
     let requests = flow.http.begun;
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let unseen = part.kind == part::UNSEEN;
+    let unseen = egress == 0 && part.kind == part::UNSEEN;
     let mut window =
         SegmentWindow { ctx, flow: pointer, text, key: sock.0.0, payload: segment.payload, way, now, unseen };
     let mut report = Report { flow: pointer, sock, state: state as u8 };
@@ -145,7 +141,7 @@ fn payload(
     if !done {
         let bytes = (part.seq, part.len);
         done = read(&mut flow.http, direction, way, other, &mut window, &mut report, bytes, now);
-        if unseen || !direction.follows(segment.seq) {
+        if egress == 0 && (unseen || !direction.follows(segment.seq)) {
             direction.goes_on();
             done = false;
         }
@@ -170,6 +166,18 @@ fn payload(
     }
     text_rests(flow);
     done
+}
+
+/// What of a segment is read in this run. What is sent passes in order; what is received, as the network brings it.
+#[inline(always)]
+fn next_part(direction: &mut Direction, sock: Sock, segment: Segment, state: u32, egress: u32) -> Option<Part> {
+    let Segment { seq, len, .. } = segment;
+    if egress == 1 {
+        return if direction.take(seq, len) { Some(Part { kind: part::BYTES, seq, len }) } else { None };
+    }
+    let arrived = direction.follows(seq) || has_arrived(sock, state, seq);
+    let part = direction.part(seq, len, arrived);
+    if part.kind == part::NOTHING { None } else { Some(part) }
 }
 
 /// A connection that is out of step is in step again at a request that follows silence.

@@ -19,7 +19,7 @@ impl Window for Buffer<'_> {
     }
 
     fn peek(&self, base: u32, at: u32, ahead: u32) -> u64 {
-        assert!(at < LOAD_BYTES && ahead <= 8);
+        assert!(at < LOAD_BYTES && ahead <= 56);
         self.word(base + at + ahead)
     }
 
@@ -36,6 +36,10 @@ impl Window for Buffer<'_> {
 
     fn begin(&mut self, _number: u32) -> bool {
         true
+    }
+
+    fn repeat<T: Repeated>(times: u32, what: &mut T) {
+        let _all_or_fewer = (0..times).all(|number| what.once(number));
     }
 
     fn proxied(&mut self) {
@@ -107,13 +111,13 @@ impl Connection {
         Self { quick: false, ..Self::new() }
     }
 
-    /// A segment before which nothing is missing that would still come.
+    /// A segment that is sent.
     pub(super) fn segment(&mut self, way: u32, seq: u32, bytes: &[u8]) {
-        self.packet(way, seq, bytes, true);
+        self.packet(way, seq, bytes, None);
     }
 
-    /// A segment. `arrived` says whether TCP has had all that comes before it.
-    pub(super) fn packet(&mut self, way: u32, seq: u32, bytes: &[u8], arrived: bool) {
+    /// A segment. Of one that is received, `arrived` says whether TCP has had all that comes before it.
+    pub(super) fn packet(&mut self, way: u32, seq: u32, bytes: &[u8], arrived: Option<bool>) {
         self.now += 1;
         let len = u32::try_from(bytes.len()).unwrap();
         self.finds_step(way, seq, bytes);
@@ -162,17 +166,21 @@ impl Connection {
     }
 
     /// What `programs/heads.rs` does.
-    fn step(&mut self, way: u32, (seq, len): (u32, u32), arrived: bool, window: &mut Buffer<'_>) -> bool {
+    fn step(&mut self, way: u32, (seq, len): (u32, u32), arrived: Option<bool>, window: &mut Buffer<'_>) -> bool {
         let other = self.directions[(way ^ 1) as usize].phase;
         let direction = &mut self.directions[way as usize];
-        let part = direction.part(seq, len, arrived);
+        let part = match arrived {
+            None if !direction.take(seq, len) => return true,
+            None => Part { kind: part::BYTES, seq, len },
+            Some(arrived) => direction.part(seq, len, arrived),
+        };
         if part.kind == part::NOTHING || part.kind == part::THROUGH {
             return true;
         }
         window.unseen = part.kind == part::UNSEEN;
         let bytes = (part.seq, part.len);
         let done = read(&mut self.http, direction, way, other, window, &mut self.heard, bytes, self.now);
-        if window.unseen || !direction.follows(seq) {
+        if arrived.is_some() && (window.unseen || !direction.follows(seq)) {
             direction.goes_on();
             return false;
         }

@@ -230,7 +230,7 @@ fn shuffled(connection: &mut Connection, way: u32, bytes: &[u8], pieces: usize, 
         let arrived = came[..*piece].iter().all(|came| *came);
         came[*piece] = true;
         let seq = start.wrapping_add(u32::try_from(begins(*piece)).unwrap());
-        connection.packet(way, seq, pieces[*piece], arrived);
+        connection.packet(way, seq, pieces[*piece], Some(arrived));
     }
 }
 
