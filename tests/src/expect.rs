@@ -184,6 +184,8 @@ pub struct Want {
     pub http: Option<Http>,
     /// `http.origin`; `None`: not looked at.
     pub origin: Option<&'static [&'static str]>,
+    /// `http.client`: there must be this one, or, with an inner `None`, none; `None`: not looked at.
+    pub client: Option<Option<&'static str>>,
     /// `cause`.
     pub cause: Cause,
 }
@@ -298,6 +300,7 @@ impl Want {
             health_check: false,
             http: None,
             origin: None,
+            client: None,
             cause: Cause::Null,
         }
     }
@@ -341,6 +344,13 @@ impl Want {
     #[must_use]
     pub fn origin(mut self, origins: &'static [&'static str]) -> Self {
         self.origin = Some(origins);
+        self
+    }
+
+    /// For this client behind the peer, or for none that is known.
+    #[must_use]
+    pub fn client(mut self, client: Option<&'static str>) -> Self {
+        self.client = Some(client);
         self
     }
 

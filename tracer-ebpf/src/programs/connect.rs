@@ -3,14 +3,14 @@
 
 use aya_ebpf::bindings::bpf_sock_addr;
 use aya_ebpf::helpers::generated::bpf_get_retval;
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_probe_read_kernel};
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, connect_flag, kind, loss, socket_flag, tcp_state};
 
 use super::chained;
 use super::emit::{emit, header};
-use super::kernel::{Sock, mapped};
+use super::kernel::{Sock, mapped, number_of};
 use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED, layout};
 use super::ports::{Slot, boot_ns, lost, watched};
 
@@ -70,10 +70,11 @@ fn port(address: *mut bpf_sock_addr) -> u16 {
 fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
     let dst_port = port(address);
     // SAFETY: the context is this program's own; the verifier checks the load
-    let on_stack = unsafe { (*address).__bindgen_anon_1.sk } as u64;
-    // SAFETY: reads this program's own stack: the verifier refuses arithmetic on the pointer itself
-    let Ok(sk) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
-    let Some(sock) = Sock::new(sk) else { return };
+    let sk = unsafe { (*address).__bindgen_anon_1.sk };
+    if sk.is_null() {
+        return;
+    }
+    let Some(sock) = Sock::new(number_of(sk)) else { return };
     let slot = watched(dst_port).unwrap_or(Slot::NONE);
     if !slot.has(sock) {
         return;

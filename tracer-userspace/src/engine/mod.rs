@@ -63,7 +63,7 @@ use silence::Silences;
 use summary::Totals;
 use timers::Timers;
 use timing::NANOSECOND;
-pub use top::{Frequent, Top, TopOfStatus};
+pub use top::{Failed, Frequent, Top, TopOfStatus};
 use world::World;
 
 use crate::record::{BootTime, HostBody, HostRecord, Record};
