@@ -73,6 +73,17 @@ pub struct PortTotals {
     pub health_checks: u64,
 }
 
+/// What a flood's limit left out at one watched port: an element of the per-CPU array `SUPPRESSED`, by slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Suppressed {
+    /// Records.
+    pub records: u64,
+    /// Those of SYNs that found no socket: an attempt each.
+    pub refused: u64,
+}
+
 /// Most connections that are followed at a time.
 pub const FLOWS: u32 = 131_072;
 /// Most exchanges under way whose heads are kept.
@@ -159,10 +170,12 @@ pub struct Checker {
     pub checks: u64,
     /// When the last was connected (`CLOCK_BOOTTIME`, ns).
     pub last_ns: u64,
-    /// Nanoseconds between the last two; 0 after the first.
+    /// Nanoseconds from one to the next, the longest of late; 0 after the first.
     pub period_ns: u64,
     /// 1 if the last had the `User-Agent` of a health checker, 0 if it said nothing.
     pub by_name: u64,
+    /// How many times in a row the next came after about `period_ns`.
+    pub steady: u64,
 }
 
 /// Value of map `CLOSED`: fields as in the flow record.

@@ -33,12 +33,16 @@ pub(super) fn connection_over(flow: &Flow, sock: Sock) {
     if let Some(known) = CHECKERS.get_ptr_mut(key) {
         // SAFETY: the map's values are Checkers; of two checks at once one may be lost, which changes nothing
         let known = unsafe { &mut *known };
-        known.period_ns = flow.established_ns.wrapping_sub(known.last_ns);
+        let (since, usual) = (flow.established_ns.wrapping_sub(known.last_ns), known.period_ns);
+        let apart = if since > usual { since - usual } else { usual - since };
+        known.steady = if apart <= usual / 4 { known.steady + 1 } else { 0 };
+        // the longest of late: one peer may check in several rhythms
+        known.period_ns = if since > usual { since } else { usual - apart / 8 };
         known.last_ns = flow.established_ns;
         known.checks += 1;
         known.by_name = u64::from(by_name);
         return;
     }
-    let new = Checker { checks: 1, last_ns: flow.established_ns, period_ns: 0, by_name: u64::from(by_name) };
+    let new = Checker { checks: 1, last_ns: flow.established_ns, period_ns: 0, by_name: u64::from(by_name), steady: 0 };
     let _full = CHECKERS.insert(key, new, 0);
 }

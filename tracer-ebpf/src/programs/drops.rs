@@ -7,6 +7,7 @@ use tracer_ebpf::{PacketRecord, kind, loss, packet_flag, tcp_flag, tcp_state};
 use super::attempt::{Initiator, Trouble, Window};
 use super::closed;
 use super::emit::{emit, header};
+use super::flood::is_told;
 use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{ATTEMPTS, DROP_REASONS, DROP_WINDOWS, DROP_WINDOWS_OF_ALL, TROUBLED, TROUBLED_LAST, layout};
@@ -43,8 +44,16 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         return None;
     }
     if tcp.flags & tcp_flag::SYN != 0 {
-        if tcp.flags & tcp_flag::ACK == 0 && !was_delivered(skb, &tcp) {
-            count(slot, reason);
+        // before 5.17 nothing says so here
+        let refused = reason.is_none_or(|reason| reason == layout!(reason_no_socket));
+        if tcp.flags & tcp_flag::ACK == 0 {
+            if !was_delivered(skb, &tcp) {
+                count(slot, reason);
+            }
+            // what this host sends itself is no flood
+            if sock.is_none() && !is_told(slot, refused, || initiator_of(&bytes, &ip, &tcp)) {
+                return None;
+            }
         }
         // a refused SYN is answered, and will not succeed
         if reason.is_none() || reason != Some(layout!(reason_no_socket)) {
@@ -65,6 +74,12 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         record.ifindex = device.and_then(|device| device.read(layout!(dev_ifindex))).unwrap_or(0);
     });
     Some(())
+}
+
+/// Who sent a SYN, as floods are told apart by.
+#[inline(always)]
+fn initiator_of(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) -> (u32, u16, u32) {
+    (ip.source_end(bytes), tcp.src_port, tcp.seq)
 }
 
 /// Slot of the port, if one of both ends is watched, of a packet whose loss a connection may suffer from:
@@ -211,6 +226,9 @@ fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
         None => netns_of_device(skb.follow(layout!(skb_dev))?),
     };
     if !slot.in_namespace(netns) {
+        return None;
+    }
+    if sock.is_none() && !is_told(slot, false, || initiator_of(&bytes, &ip, &tcp)) {
         return None;
     }
     emit(header::<PacketRecord>(kind::RESET_SENT, netns), |record: &mut PacketRecord| {

@@ -11,6 +11,7 @@ use tracer_ebpf::{ABSENT, HandshakeRecord, handshake_flag, kind};
 use super::attempt::{Delivered, Initiator};
 use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
+use super::flood::is_told;
 use super::kernel::{Kernel, Sock};
 use super::maps::{DELIVERED, TROUBLED, layout};
 use super::packet::{ContextBytes, Ip, Tcp};
@@ -133,6 +134,10 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 
 #[inline(always)]
 fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, queues: Queues) {
+    let told = |slot| is_told(slot, false, || (ip.source_end(&ContextBytes(ctx)), tcp.src_port, isn));
+    if !watched(sock.local_port()).is_some_and(told) {
+        return;
+    }
     let syns_repeated = in_trouble(&initiator(ctx, ip, tcp, isn));
     emit(header::<HandshakeRecord>(kind::LISTENER_FULL, sock.netns()), |record: &mut HandshakeRecord| {
         let tuple = &mut record.tuple;

@@ -5,6 +5,7 @@ use aya_ebpf::programs::ProbeContext;
 use tracer_ebpf::{IcmpRecord, kind};
 
 use super::emit::{emit, header};
+use super::flood::is_told;
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::layout;
 use super::packet::{self, Bytes, Ip, SkbBytes};
@@ -28,6 +29,13 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
         return None;
     }
     if !is_watched_namespace(netns) {
+        return None;
+    }
+    // what this host answers to; a port that is published as another is not limited here
+    if record_kind == kind::ICMP_SENT
+        && let Some(slot) = watched(tcp.dst_port)
+        && !is_told(slot, false, || (inner.source_end(bytes), tcp.src_port, tcp.seq))
+    {
         return None;
     }
     emit(header::<IcmpRecord>(record_kind, netns), |record: &mut IcmpRecord| {

@@ -5,6 +5,7 @@ use aya_ebpf::programs::{ProbeContext, RawTracePointContext};
 use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 
 use super::emit::{emit, header};
+use super::flood::is_told;
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet;
@@ -47,6 +48,9 @@ fn rejected(skb: Kernel) -> Option<()> {
     let slot = watched(tcp.dst_port)?;
     let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
     if !slot.in_namespace(netns) {
+        return None;
+    }
+    if !is_told(slot, false, || (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
         return None;
     }
     let counted = u32::from(tcp.flags & tcp_flag::SYN != 0);

@@ -67,6 +67,7 @@ impl Checkers {
                     last_ns: checker.last_ns,
                     period_ns: checker.period_ns,
                     http: checker.by_name != 0,
+                    steady: checker.steady,
                 });
             }
         }

@@ -30,7 +30,7 @@ use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
     BootTime, Exchange, ExchangeCounts, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss,
-    PacketRecord, PortCount, PortCounts, Record, Start, Tick, Watched, kind,
+    PacketRecord, PortCount, PortCounts, Record, Start, SuppressedCounts, Tick, Watched, kind,
 };
 
 /// Most kernel records taken from the ring before the stream gets its turn.
@@ -361,6 +361,10 @@ impl Session {
         let ports = self.maps.exchange_counts();
         if !ports.is_empty() {
             stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
+        }
+        let ports = self.maps.suppressed();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Suppressed(SuppressedCounts { ports })));
         }
         let losses = self.maps.losses().into_iter().map(|(cause, count)| (cause.to_owned(), count));
         for (cause, count) in losses.chain(self.lookups.take_losses()) {

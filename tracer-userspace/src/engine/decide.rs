@@ -5,7 +5,7 @@ use super::attempt::Attempt;
 use super::attempts::{Id, Outcome};
 use super::causes::{Failure, Span};
 use super::evidence::What;
-use super::fold::Brief;
+use super::fold::{Brief, is_refusal};
 use super::intake::is_no_way;
 use super::output::Output;
 use super::rules::{self, Case, Finding, Words};
@@ -122,6 +122,22 @@ impl Engine {
         let comm = attempt.own.as_ref().and_then(|own| own.task).map(|task| task.comm);
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         self.fold.add(key, brief, || verdict(&case, finding, port), out);
+        let unseen = if is_refusal(&key) { self.unseen.take(port, self.now) } else { 0 };
+        if unseen > 0 {
+            self.totals.verdicts(finding.slug, unseen);
+            self.fold.add_unseen_like(key, unseen, || verdict(&case, finding, port));
+        }
+    }
+
+    /// SYNs were refused of which no more is known.
+    pub(super) fn unseen_refused(&mut self, port: u16, count: u64, time: BootTime) {
+        if count == 0 {
+            return;
+        }
+        match self.fold.add_unseen(port, count, time) {
+            Some(slug) => self.totals.verdicts(slug, count),
+            None => self.unseen.learn(port, count, time),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ use crate::verdict::{Confidence, Event, Evidence, Http, Role, Slug, Verdict};
 
 /// Who has checked so often, at some period, is a health checker.
 const CHECKS_MIN: u64 = 3;
+/// Who says nothing is one only if the next came after the same time so often in a row.
+const STEADY_MIN: u64 = 2;
 /// Periods between checks: below this it is no checker, but a client that says nothing.
 const PERIOD_MIN: Duration = Duration::from_millis(500);
 /// And above, it is chance: load balancers take up to 300 s.
@@ -37,11 +39,13 @@ struct Checker {
     checks: u64,
     last: BootTime,
     period: Duration,
+    /// By its name, or for coming so regularly: others connect without a word, too.
+    is_one: bool,
 }
 
 impl Checker {
     fn is_known(&self) -> bool {
-        self.checks >= CHECKS_MIN && (PERIOD_MIN..=PERIOD_MAX).contains(&self.period)
+        self.is_one && self.checks >= CHECKS_MIN && (PERIOD_MIN..=PERIOD_MAX).contains(&self.period)
     }
 }
 
@@ -92,7 +96,8 @@ impl Silences {
             oldest.and_then(|oldest| port.checkers.remove(&oldest));
         }
         let (last, period) = (BootTime::from_ns(seen.last_ns), Duration::from_nanos(seen.period_ns));
-        let known = port.checkers.insert(seen.address, Checker { checks: seen.checks, last, period });
+        let is_one = seen.http || seen.steady >= STEADY_MIN;
+        let known = port.checkers.insert(seen.address, Checker { checks: seen.checks, last, period, is_one });
         if known.is_none_or(|known| known.checks != seen.checks) {
             port.received = received;
             port.told = None;

@@ -22,6 +22,7 @@ impl Script {
             last_ns: ns(*last_ms),
             period_ns: 10_000_000_000,
             http: true,
+            steady: 0,
         };
         let checkers = checkers.iter().map(checker).collect();
         self.at(ms).with(SERVER, HostBody::HealthCheckers(HealthCheckers { checkers, received: Some(received) }))
@@ -88,12 +89,40 @@ fn near_misses() {
 }
 
 #[test]
+fn who_says_nothing_is_a_checker_only_if_regular() {
+    let silent = |steady| {
+        let seen = HealthChecker {
+            address: "10.9.1.7".parse().unwrap(),
+            port: PORT,
+            checks: 9,
+            last_ns: ns(32_000),
+            period_ns: 10_000_000_000,
+            http: false,
+            steady,
+        };
+        let told = HealthCheckers { checkers: vec![seen], received: Some(100) };
+        let told =
+            script().listener(4, "0.0.0.0").syn_at(32_000).at(35_000).with(SERVER, HostBody::HealthCheckers(told));
+        told.told(65_000, &[], 250)
+    };
+    check(silent(1), &[]);
+    check(silent(2), &[SILENCE]);
+}
+
+#[test]
 fn checkers_are_kept_within_bounds() {
     let mut silences = Silences::default();
     for n in 0..200_u8 {
         let last_ns = u64::from(n);
-        let seen =
-            HealthChecker { address: [10, 0, 0, n].into(), port: 80, checks: 9, last_ns, period_ns: 1, http: true };
+        let seen = HealthChecker {
+            address: [10, 0, 0, n].into(),
+            port: 80,
+            checks: 9,
+            last_ns,
+            period_ns: 1,
+            http: true,
+            steady: 0,
+        };
         silences.learn(1, &seen, None, BootTime::default());
     }
     let kept = &silences.ports[&(1, 80)].checkers;

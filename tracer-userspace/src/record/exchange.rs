@@ -114,12 +114,16 @@ pub struct HealthChecker {
     /// `CLOCK_BOOTTIME` ns of the last.
     #[n(3)]
     pub last_ns: u64,
-    /// Nanoseconds between its last two.
+    /// Nanoseconds from one to the next, the longest of late.
     #[n(4)]
     pub period_ns: u64,
     /// By its `User-Agent`; else it connected and sent nothing.
     #[n(5)]
     pub http: bool,
+    /// How many times in a row the next came after about `period_ns`.
+    #[n(6)]
+    #[cbor(default)]
+    pub steady: u64,
 }
 
 /// The health checkers of the namespace that the record's header names: all that have come lately. Told every

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use minicbor::{Decode, Encode};
 use tracer_ebpf::kind::HOST_KIND_FIRST;
 
-use super::{Exchange, ExchangeCounts, HealthCheckers, Pressure, Publications, Rule};
+use super::{Exchange, ExchangeCounts, HealthCheckers, Pressure, Publications, Rule, SuppressedCounts};
 
 /// Body of a host record.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub enum HostBody {
     Publications(Publications),
     /// Health checkers of a namespace.
     HealthCheckers(HealthCheckers),
+    /// What the limits on floods left out.
+    Suppressed(SuppressedCounts),
     /// Recording ended in order.
     End,
 }
@@ -69,6 +71,7 @@ const PRESSURE: u16 = HOST_KIND_FIRST + 13;
 const RULE: u16 = HOST_KIND_FIRST + 14;
 const PUBLICATIONS: u16 = HOST_KIND_FIRST + 15;
 const HEALTH_CHECKERS: u16 = HOST_KIND_FIRST + 16;
+const SUPPRESSED: u16 = HOST_KIND_FIRST + 18;
 
 /// One moment on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -394,6 +397,7 @@ impl HostBody {
             RULE => Self::Rule(minicbor::decode(bytes)?),
             PUBLICATIONS => Self::Publications(minicbor::decode(bytes)?),
             HEALTH_CHECKERS => Self::HealthCheckers(minicbor::decode(bytes)?),
+            SUPPRESSED => Self::Suppressed(minicbor::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -421,6 +425,7 @@ impl HostBody {
             Self::Rule(body) => append(RULE, body, out),
             Self::Publications(body) => append(PUBLICATIONS, body, out),
             Self::HealthCheckers(body) => append(HEALTH_CHECKERS, body, out),
+            Self::Suppressed(body) => append(SUPPRESSED, body, out),
         }
     }
 }

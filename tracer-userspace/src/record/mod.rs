@@ -12,7 +12,7 @@ pub use host::{
     ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,
     ProcessInfo, Start, Symbol, Tick, Watched,
 };
-pub use pressure::{Pressure, Publication, Publications, Rule};
+pub use pressure::{Pressure, Publication, Publications, Rule, SuppressedCount, SuppressedCounts};
 pub use time::BootTime;
 pub use tracer_ebpf::{
     BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, HandshakeRecord, Header, IcmpRecord, PacketRecord, ProcessRecord,
