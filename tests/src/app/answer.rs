@@ -132,6 +132,7 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
         )?,
         "drip" => drip(stream)?,
         "crash" => std::process::abort(),
+        "hog" => hog(),
         #[expect(clippy::exit, reason = "the end of the process is what is asked for")]
         "exit" => std::process::exit(i32::try_from(number).unwrap_or(1)),
         _ => {
@@ -195,6 +196,13 @@ fn write(
         text.extend(body);
     }
     reader.get_ref().write_all(&text)
+}
+
+/// Takes memory until there is no more, or more than any limit here.
+fn hog() {
+    const MIB: usize = 1 << 20;
+    let taken: Vec<Vec<u8>> = (0..256).map(|_| vec![b'm'; MIB]).collect();
+    drop(taken);
 }
 
 /// A response of one byte a segment: the head, too.

@@ -200,10 +200,12 @@ impl Attempt {
     pub(super) fn was_long_enough(&self) -> bool {
         let Some(own) = &self.own else { return false };
         let Some(closed) = self.closed() else { return false };
+        let retransmitted =
+            own.retransmits > 0 || self.first(|what| matches!(what, What::SynRetransmitted(_))).is_some();
         match own.started {
             Some(started) => closed.since(started) >= timing::GAVE_UP_AGE_MIN,
-            // under way before recording began: a retransmission says that the first second is over
-            None => own.retransmits > 0 || closed.since(self.started) >= timing::GAVE_UP_AGE_MIN,
+            // under way before recording began, or not followed: a retransmission says that the first second is over
+            None => retransmitted || closed.since(self.started) >= timing::GAVE_UP_AGE_MIN,
         }
     }
 

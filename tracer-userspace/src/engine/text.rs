@@ -191,7 +191,9 @@ pub(super) fn evidence(case: &Case<'_>) -> Vec<Evidence> {
         let detail = format!("SYN from {from} to {to}{}", in_namespace(case, own.netns));
         own.started.filter(|_| !unsent).map(|time| Evidence { time, event: Event::SynSent, detail })
     });
-    first.into_iter().chain(case.attempt.facts().iter().map(|fact| item(case, fact))).collect()
+    // an error that is none yet: the kernel keeps it back until connect() asks
+    let said = case.attempt.facts().iter().filter(|fact| fact.what != What::SocketError(0));
+    first.into_iter().chain(said.map(|fact| item(case, fact))).collect()
 }
 
 fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
