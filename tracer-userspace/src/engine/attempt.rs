@@ -67,6 +67,14 @@ impl Attempt {
         Self { isn, started: time, last: time, port: None, own: None, facts: Vec::with_capacity(2) }
     }
 
+    /// From when on something lost may be this attempt's: from its start, as far as that is known.
+    pub(super) fn may_miss_since(&self) -> BootTime {
+        match &self.own {
+            Some(own) if own.started.is_none() => self.started.before(timing::REMEMBERED),
+            _ => self.started,
+        }
+    }
+
     /// Everything seen, in the order of event time.
     pub(super) fn facts(&self) -> &[Fact] {
         &self.facts

@@ -98,7 +98,7 @@ impl Engine {
         let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);
         let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset }) else { return };
         let mut finding = finding;
-        if self.world.losses_between(attempt.started, self.now).next().is_some() {
+        if self.world.losses_between(attempt.may_miss_since(), self.now).next().is_some() {
             finding.confidence = Confidence::Likely;
         }
         if attempt.port.is_some() {
@@ -233,7 +233,7 @@ pub(super) fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict 
 fn all_evidence(case: &Case<'_>, finding: &Finding, mut added: Vec<Evidence>) -> Vec<Evidence> {
     added.extend(original_destination(case, finding));
     added.extend(case.world.pressures.evidence(finding.slug, finding.netns, (case.attempt.started, finding.time)));
-    with_losses(text::evidence(case), added, case.world, case.attempt.started, case.now)
+    with_losses(text::evidence(case), added, case.world, case.attempt.may_miss_since(), case.now)
 }
 
 /// Where the attempt was sent before destination NAT, if its end stands behind a published port.

@@ -213,6 +213,7 @@ fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
         }
         What::ResetSent => (Event::ResetSent, format!("the kernel answered the SYN with a RST{place}")),
         What::ResetReceived => (Event::ResetReceived, format!("a RST answered the SYN{place}")),
+        What::SynRetransmitted(0) => (Event::SynRetransmitted, "SYN sent again".to_owned()),
         What::SynRetransmitted(n) => (Event::SynRetransmitted, format!("SYN sent again, retransmission {n}")),
         What::ListenerFull(full) => (Event::AcceptQueueFull, format!("{}{place}", full_detail(full))),
         What::SynAckRetransmitted(again) => {
