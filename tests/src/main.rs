@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::corpus::Kind;
 use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
+use wherefore_tests::scenario::Scenario;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
 use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck};
@@ -289,7 +290,8 @@ fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<Exit
     conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Runs scenarios by so many that share a recorder; what is no scenario runs alone.
+/// Runs scenarios by so many that share a recorder; those whose recorder has flags of its own side by side; what is
+/// no scenario alone.
 fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let nothing_runs = tools::missing();
@@ -305,11 +307,13 @@ fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &
             (None, item) => say(&mut tally, &item.title(), Ok(item.run(tools))),
         }
     }
-    for together in can_run.chunks(share.get()) {
+    let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(Scenario::shares_recorder);
+    let batches = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
+    for (together, run) in batches.chain(alike.chunks(share.get()).map(|batch| (batch, shared::run_together as _))) {
         if scratch::is_interrupted() {
             bail!("interrupted");
         }
-        let outcomes = shared::run_together(tools, together, sharing);
+        let outcomes = run(tools, together, sharing);
         for (scenario, outcome) in together.iter().zip(outcomes) {
             say(&mut tally, &scenario.title(), Ok(outcome));
         }

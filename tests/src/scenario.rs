@@ -51,6 +51,11 @@ impl Scenario {
         self
     }
 
+    /// Whether it can share its recorder with others.
+    pub fn shares_recorder(&self) -> bool {
+        self.flags.is_empty() && !self.alone
+    }
+
     /// With recorders of its own.
     #[must_use]
     pub fn alone(mut self) -> Self {
