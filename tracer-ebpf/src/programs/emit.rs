@@ -18,36 +18,34 @@ pub(super) fn header<T>(kind: u16, netns: u32) -> Header {
 /// beside what the callers hold there); or counts the loss.
 #[inline(always)]
 pub(super) fn emit<T: 'static>(header: Header, fill: impl FnOnce(&mut T)) {
-    write(|record: *mut T| {
-        // SAFETY: the memory is one T's. All records are plain integers that begin with a header, so zeroed
-        // bytes are a T, and a header fits at its start
-        unsafe {
-            record.write_bytes(0, 1);
-            record.cast::<Header>().write(header);
-            fill(&mut *record);
+    match RECORDS.reserve::<T>(0) {
+        Some(mut entry) => {
+            let record = entry.as_mut_ptr();
+            // SAFETY: the ring gave this memory for one T. All records are plain integers that begin
+            // with a header, so zeroed bytes are a T, and a header fits at its start
+            unsafe {
+                record.write_bytes(0, 1);
+                record.cast::<Header>().write(header);
+                fill(&mut *record);
+            }
+            entry.submit(0);
         }
-    });
+        None => lost(loss::RING_FULL),
+    }
 }
 
 /// As [`emit`], for a record of which `fill` sets every byte behind the header: to zero a large one takes
 /// a loop that the verifier would walk each time.
 #[inline(always)]
 pub(super) fn emit_filled<T: 'static>(header: Header, fill: impl FnOnce(&mut T)) {
-    write(|record: *mut T| {
-        // SAFETY: the memory is one T's; a header fits at its start, and `fill` sets the rest
-        unsafe {
-            record.cast::<Header>().write(header);
-            fill(&mut *record);
-        }
-    });
-}
-
-/// Has a record written where it will be read, or counts the loss.
-#[inline(always)]
-fn write<T: 'static>(record: impl FnOnce(*mut T)) {
     match RECORDS.reserve::<T>(0) {
         Some(mut entry) => {
-            record(entry.as_mut_ptr());
+            let record = entry.as_mut_ptr();
+            // SAFETY: the ring gave this memory for one T; a header fits at its start, and `fill` sets the rest
+            unsafe {
+                record.cast::<Header>().write(header);
+                fill(&mut *record);
+            }
             entry.submit(0);
         }
         None => lost(loss::RING_FULL),
