@@ -71,11 +71,11 @@ fn port(address: *mut bpf_sock_addr) -> u16 {
 fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
     let dst_port = port(address);
     // SAFETY: the context is this program's own; the verifier checks the load
-    let pointer = unsafe { (*address).__bindgen_anon_1.sk };
-    if pointer.is_null() {
+    let sk = unsafe { (*address).__bindgen_anon_1.sk };
+    if sk.is_null() {
         return;
     }
-    let Some(sock) = Sock::new(number_of(pointer)) else { return };
+    let Some(sock) = Sock::new(number_of(sk)) else { return };
     let slot = watched(dst_port).unwrap_or(Slot::NONE);
     if !slot.has(sock) {
         return;

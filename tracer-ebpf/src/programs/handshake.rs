@@ -48,10 +48,29 @@ impl Queues {
     }
 }
 
+/// Connections that wait to be accepted, and their limit.
+#[inline(always)]
+fn backlog(sock: Sock) -> (u32, u32) {
+    // neighbours in every kernel so far
+    if layout!(sk_max_ack_backlog) == layout!(sk_ack_backlog) + 4 {
+        let [backlog, limit]: [u32; 2] = sock.0.value(layout!(sk_ack_backlog));
+        return (backlog, limit);
+    }
+    (sock.0.value(layout!(sk_ack_backlog)), sock.0.value(layout!(sk_max_ack_backlog)))
+}
+
+/// Whether a listener has nothing to do, so that no limit can be near.
+#[inline(always)]
+fn is_at_rest(sock: Sock) -> bool {
+    let (backlog, limit) = backlog(sock);
+    backlog <= limit
+        && limit != 0
+        && (layout!(csk_requests) == ABSENT || sock.0.value::<u32>(layout!(csk_requests)) == 0)
+}
+
 #[inline(always)]
 fn queues(sock: Sock) -> Queues {
-    let backlog = sock.0.value(layout!(sk_ack_backlog));
-    let limit: u32 = sock.0.read(layout!(sk_max_ack_backlog)).unwrap_or(u32::MAX);
+    let (backlog, limit) = backlog(sock);
     let mut flags = 0;
     if layout!(csk_requests) != ABSENT && layout!(net_syncookies) != ABSENT {
         let requests: u32 = sock.0.value(layout!(csk_requests));
@@ -100,10 +119,14 @@ pub(super) fn was_delivered(skb: Kernel, tcp: &Tcp) -> bool {
 /// A SYN has reached a listener.
 #[inline(always)]
 pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
-    let queues = queues(sock);
-    if queues.drops_syn() && request_of(ctx, ip, tcp).is_none() {
-        full(ctx, ip, tcp, sock, tcp.seq, queues);
-    } else if trouble_is_recent() {
+    if !is_at_rest(sock) {
+        let queues = queues(sock);
+        if queues.drops_syn() && request_of(ctx, ip, tcp).is_none() {
+            full(ctx, ip, tcp, sock, tcp.seq, queues);
+            return;
+        }
+    }
+    if trouble_is_recent() {
         let initiator = initiator(ctx, ip, tcp, tcp.seq);
         if let Some(known) = TROUBLED.get_ptr_mut(initiator) {
             // SAFETY: the map's values are Troubles; SYNs of one attempt do not race
@@ -115,10 +138,11 @@ pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 /// An ACK has reached a listener: the last of a handshake, if there is such a request.
 #[inline(always)]
 pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
-    let mut queues = queues(sock);
-    if !queues.accept_queue_full() {
+    let (backlog, limit) = backlog(sock);
+    if backlog <= limit {
         return;
     }
+    let mut queues = queues(sock);
     let Some(isn) = request_of(ctx, ip, tcp) else { return };
     queues.flags |= handshake_flag::LAST_ACK;
     if layout!(net_abort_on_overflow) != ABSENT

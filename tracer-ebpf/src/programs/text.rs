@@ -2,11 +2,13 @@
 //! response's last, or until the connection ends: no two ever write the same, and as they are handed out
 //! in turn, one that was given back lies idle for long.
 
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{LOAD_BYTES, REQUEST, WINDOW_BYTES, Window};
+use tracer_ebpf::http::{LOAD_BYTES, REQUEST, Repeated, WINDOW_BYTES, Window};
 use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
@@ -24,7 +26,7 @@ pub(super) struct Text {
     pub(super) proxy_len: u32,
 }
 
-const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 16) as usize);
+const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 64) as usize);
 
 /// The buffers.
 #[map]
@@ -131,6 +133,12 @@ fn index(at: u32) -> usize {
     (core::hint::black_box(at) & (WINDOW_BYTES - 1)) as usize
 }
 
+/// What `bpf_loop` calls: 0 to go on.
+unsafe extern "C" fn once<T: Repeated>(number: u64, what: *mut c_void) -> u64 {
+    // SAFETY: the helper passes on what it was given
+    u64::from(!unsafe { (*what.cast::<T>()).once(number as u32) })
+}
+
 impl Window for SegmentWindow<'_> {
     #[inline(always)]
     fn word(&self, at: u32) -> u64 {
@@ -177,6 +185,13 @@ impl Window for SegmentWindow<'_> {
             let to = (&raw mut (*text).bytes).cast::<u8>().add(index(at));
             bpf_skb_load_bytes(self.ctx.skb.skb.cast(), self.payload.wrapping_add(from), to.cast(), len) == 0
         }
+    }
+
+    /// Only what a kernel since 6.8 runs comes here; the helper is there since 5.17.
+    #[inline(always)]
+    fn repeat<T: Repeated>(times: u32, what: &mut T) {
+        // SAFETY: the function takes what it is passed here, and has returned before this does
+        unsafe { bpf_loop(times, once::<T> as *mut c_void, (&raw mut *what).cast(), 0) };
     }
 
     #[inline(always)]

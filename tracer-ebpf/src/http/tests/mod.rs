@@ -18,7 +18,7 @@ impl Window for Buffer<'_> {
     }
 
     fn peek(&self, base: u32, at: u32, ahead: u32) -> u64 {
-        assert!(at < LOAD_BYTES && ahead <= 8);
+        assert!(at < LOAD_BYTES && ahead <= 56);
         self.word(base + at + ahead)
     }
 
@@ -35,6 +35,10 @@ impl Window for Buffer<'_> {
 
     fn begin(&mut self, _number: u32) -> bool {
         true
+    }
+
+    fn repeat<T: Repeated>(times: u32, what: &mut T) {
+        let _all_or_fewer = (0..times).all(|number| what.once(number));
     }
 }
 
