@@ -99,6 +99,7 @@ fn fits(verdict: &Value, want: &Want, scene: &Scene) -> bool {
         && verdict["health_check"] == want.health_check
         && want.http.is_none_or(|http| is_about(verdict, http))
         && want.origin.is_none_or(|origins| has_origin(verdict, origins))
+        && want.client.is_none_or(|client| verdict.pointer("/http/client").and_then(Value::as_str) == client)
         && is_cause(&verdict["cause"], &want.cause, scene)
         && want.grades.iter().any(|grade| has_grade(verdict, grade))
 }
@@ -238,8 +239,9 @@ fn wanted(want: &Want) -> String {
     let exchange = want.http.map(|http| format!(" for {:?} {:?}", http.request, http.status));
     let exchange = exchange.unwrap_or_default();
     let process = want.process.map(|comm| format!(" about {comm}")).unwrap_or_default();
+    let client = want.client.map(|client| format!(" client {client:?}")).unwrap_or_default();
     format!(
-        "{} {} ({}) at {:?}:{}{process}{exchange} {:?} {:?} because of {:?}",
+        "{} {} ({}) at {:?}:{}{process}{exchange}{client} {:?} {:?} because of {:?}",
         want.slug,
         want.role,
         grades.join(" or "),

@@ -205,6 +205,8 @@ pub struct Want {
     pub http: Option<Http>,
     /// `http.origin`; `None`: not looked at.
     pub origin: Option<&'static [&'static str]>,
+    /// `http.client`: there must be this one, or, with an inner `None`, none; `None`: not looked at.
+    pub client: Option<Option<&'static str>>,
     /// `cause`.
     pub cause: Cause,
     /// The client's end may be anybody's.
@@ -321,6 +323,7 @@ impl Want {
             health_check: false,
             http: None,
             origin: None,
+            client: None,
             cause: Cause::Null,
             of_anybody: false,
         }
@@ -372,6 +375,13 @@ impl Want {
     #[must_use]
     pub fn origin(mut self, origins: &'static [&'static str]) -> Self {
         self.origin = Some(origins);
+        self
+    }
+
+    /// For this client behind the peer, or for none that is known.
+    #[must_use]
+    pub fn client(mut self, client: Option<&'static str>) -> Self {
+        self.client = Some(client);
         self
     }
 

@@ -12,7 +12,7 @@ use super::flow::{FLOWS_MAP, Flow, UNKNOWN};
 use super::kernel::Sock;
 use super::maps::layout;
 use super::ports::{Slot, lost};
-use super::{exchanges, text};
+use super::{exchanges, proxied, text};
 
 /// Not 0 once anything came early: until then no connection looks for it.
 #[unsafe(no_mangle)]
@@ -75,6 +75,7 @@ fn discard(flow: &mut Flow) {
         exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_sub(pending));
     }
     text::release(flow);
+    proxied::forget(flow);
 }
 
 /// Whether something came before this connection.
@@ -102,6 +103,7 @@ pub(super) fn take_over(sock: Sock, flow: &mut Flow) -> bool {
     flow.directions[0] = early.directions[0];
     flow.text = early.text;
     text::belongs_to(flow, sock.0.0);
+    proxied::belongs_to(flow, early.id);
     early.id = 0;
     early.text = 0;
     early.http.begun = early.http.answered;

@@ -59,7 +59,7 @@ pub(super) struct Flow {
     pub(super) comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Flow>() == 216);
+const _: () = assert!(size_of::<Flow>() == 232);
 
 /// Followed connections, by address of their socket.
 #[map]

@@ -10,7 +10,7 @@ use super::kernel::{Ends, Sock};
 use super::maps::SERVERS_CONNECT;
 use super::ports::Slot;
 use super::text;
-use super::{checkers, closed, exchanges, owner, socket};
+use super::{checkers, closed, exchanges, owner, proxied, socket};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -130,6 +130,7 @@ pub(super) fn forget(flow: &mut Flow, sock: Sock, old: u8) {
         exchanges::abandoned(flow.slot, flow.http.status, pending);
     }
     text::release(flow);
+    proxied::forget(flow);
     if flow.pid == 0 {
         owner::is_sought_no_more(key);
     }

@@ -13,17 +13,17 @@ use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
 use super::ports::lost;
+use super::proxied;
 
 /// What is known of one exchange's heads.
 #[repr(C)]
 pub(super) struct Text {
     /// The window, and room for a load that begins at its last byte.
     bytes: [u8; (WINDOW_BYTES + LOAD_BYTES) as usize],
-    /// A PROXY protocol header's first bytes.
-    pub(super) proxy: [u8; 112],
     /// Number of the exchange whose request this is.
     pub(super) number: u32,
-    pub(super) proxy_len: u32,
+    /// Never written: a look at the last bytes ends in it.
+    _room: [u32; 15],
 }
 
 const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 64) as usize);
@@ -125,6 +125,8 @@ pub(super) struct SegmentWindow<'a> {
     pub(super) payload: u32,
     pub(super) way: u32,
     pub(super) now: u64,
+    /// Whether the bytes to be read have passed before.
+    pub(super) unseen: bool,
 }
 
 /// Keeps the compiler from knowing what an index is: what it can prove, the verifier cannot.
@@ -213,5 +215,20 @@ impl Window for SegmentWindow<'_> {
             }
         }
         true
+    }
+
+    #[inline(always)]
+    fn proxied(&mut self) {
+        if !self.text.is_null() {
+            // SAFETY: the window is longer than a header
+            let header = unsafe { &*self.text.cast_const().cast::<proxied::Header>() };
+            // SAFETY: elements stay where they are
+            proxied::keep(unsafe { (*self.flow).id }, header);
+        }
+    }
+
+    #[inline(always)]
+    fn is_unseen(&self) -> bool {
+        self.unseen
     }
 }

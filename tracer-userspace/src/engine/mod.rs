@@ -66,7 +66,7 @@ use silence::Silences;
 use summary::Totals;
 use timers::Timers;
 use timing::NANOSECOND;
-pub use top::{Frequent, Top, TopOfStatus};
+pub use top::{Failed, Frequent, Top, TopOfStatus};
 use unseen::Unseen;
 use world::World;
 
