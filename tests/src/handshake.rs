@@ -158,13 +158,7 @@ impl Props {
                     lost.rule()
                 ),
             )?,
-            Deed::FilterIngress => {
-                let server = lab.at(Place::Server);
-                server.run(Command::new("tc").args(["qdisc", "add", "dev", "eth0", "clsact"]))?;
-                let mut filter = Command::new("tc");
-                filter.args(["filter", "add", "dev", "eth0", "ingress", "bpf", "da", "bytecode"]);
-                server.run(filter.arg(dropping_filter(lab.family())))?;
-            }
+            Deed::FilterIngress => filter_ingress(lab)?,
             Deed::SendBack => nft(
                 lab,
                 &format!(
@@ -247,6 +241,15 @@ pub fn expect_refusal(to: SocketAddr) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
         Err(error) => Err(error).context("another error than EPERM"),
     }
+}
+
+/// A filter of tc on the server drops what comes in for the watched port.
+fn filter_ingress(lab: &Lab) -> Result<()> {
+    let server = lab.at(Place::Server);
+    server.run(Command::new("tc").args(["qdisc", "add", "dev", "eth0", "clsact"]))?;
+    let mut filter = Command::new("tc");
+    filter.args(["filter", "add", "dev", "eth0", "ingress", "bpf", "da", "bytecode"]);
+    server.run(filter.arg(dropping_filter(lab.family()))).map(drop)
 }
 
 /// A classic BPF program that drops TCP packets to the watched port and lets all others pass; offsets count

@@ -22,7 +22,40 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             }
         }
     }
+    let [drop, reject] = ["firewall-drop", "firewall-reject"].map(|slug| forwarded(slug, family));
+    table.extend([drop, reject]);
     table
+}
+
+/// What a container's host does: a port of its own is published, and its firewall stands before the container. The
+/// published port is watched: with it, what is behind it.
+fn forwarded(slug: &'static str, family: Family) -> Scenario {
+    let dropped = slug == "firewall-drop";
+    let answer = if family == Family::V4 { "icmp-port-unreachable" } else { "icmp6-port-unreachable" };
+    let block = if dropped { Action::Drop(Chain::Forward) } else { Action::Reject(Chain::Forward, answer) };
+    let inbound = || {
+        let want = Want::inbound(slug, Grade::certain(if dropped { 504 } else { 502 }));
+        View::of(want.evidence("original-destination", "the published port"))
+    };
+    let outbound = || {
+        let silent = Want::outbound("security-group-drop", Grade::likely(504, super::SILENCE));
+        let rejected = Want::outbound("firewall-reject", Grade::certain(502));
+        View::of(if dropped { silent } else { rejected }.port(PUBLISHED))
+    };
+    let ended = if dropped { GIVEN_UP } else { UNANSWERED };
+    scenario(
+        format!("published-{slug}"),
+        family,
+        vec![
+            Step::Serve(Bind::Any),
+            rule(Place::Router, Tool::Nft, Action::Dnat),
+            rule(Place::Router, Tool::Nft, block),
+            Step::Record,
+            attempt_at(crate::lab::Host::Server, PUBLISHED, 1500, ended),
+        ],
+        Expect { server: View::silent(), client: outbound(), both: outbound(), all: Some(inbound()) },
+    )
+    .flags(&["--port", "80"])
 }
 
 /// A healthy server, none, and rejecting ones behind the same translation.

@@ -91,8 +91,8 @@ fn syn_is_told(slot: Slot, reason: Option<u32>, bytes: &SkbBytes, ip: &Ip, tcp: 
 }
 
 /// Slot of the port, if one of both ends is watched or the socket is followed, of a packet whose loss a connection
-/// may suffer from: with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
-/// told, so that a flood costs little.
+/// may suffer from: with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of
+/// them are told, so that a flood costs little.
 #[inline(always)]
 fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>, sock: Option<Sock>) -> Option<Slot> {
     if tcp.flags & tcp_flag::SYN != 0 {

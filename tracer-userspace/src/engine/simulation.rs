@@ -1,6 +1,8 @@
 //! Seeded streams of many attempts and exchanges: shuffled within the reorder window, doubled, lost, cut. Whatever
 //! comes, nothing panics, an attempt gets at most one verdict, and the order of arrival within the
 //! window changes nothing.
+//!
+//! `PROPTEST_CASES` says how many streams each test makes, and `PROPTEST_RNG_SEED` from which seed.
 
 use std::collections::BTreeMap;
 
@@ -245,8 +247,15 @@ fn at_most_one_each(out: &[Output]) {
     }
 }
 
+/// Few, where nobody asks for more.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 96 };
+    ProptestConfig { failure_persistence: None, cases, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
+    #![proptest_config(config())]
 
     #[test]
     fn the_order_of_arrival_within_the_window_changes_nothing(

@@ -353,9 +353,12 @@ mod tests {
         {
             world.lost(cause, count, at(time));
         }
+        world.lost_between("ring-full", 7, (at(40), at(60)));
         let counts = |from, to| world.losses_between(at(from), at(to)).map(|lost| lost.count).collect::<Vec<_>>();
         assert_eq!(counts(11, 29), [5]);
         assert_eq!(counts(20, 30), [4, 5]);
         assert!(counts(21, 29).is_empty());
+        assert_eq!((counts(45, 50), counts(60, 70), counts(31, 40)), (vec![7], vec![7], vec![7]));
+        assert!(counts(61, 70).is_empty() && counts(31, 39).is_empty());
     }
 }

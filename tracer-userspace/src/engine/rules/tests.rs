@@ -428,6 +428,32 @@ fn no_route_near_misses() {
 }
 
 #[test]
+fn the_other_address_of_a_name_answers() {
+    let down = "process-down outbound likely 502 or firewall-reject";
+    let refused = || own().v6().at(1).reset_received().closed(111).from("10.9.1.2");
+    let fell_back = |to: &str, ms| refused().to(to).at(ms).attempt(2).connected().at(3000).tick();
+    check(fell_back("10.9.2.2:8080", 3), &["abandoned 1"]);
+    check(fell_back("10.9.2.2:8080", 290), &["abandoned 1"]);
+    // so late it is another request; at another port, another server
+    check(fell_back("10.9.2.2:8080", 400), &[down]);
+    check(fell_back("10.9.2.2:9090", 3), &[down]);
+    // of the same family it is another host
+    let other = own().v6().at(1).reset_received().closed(111).to("[fd00:2::9]:8080");
+    check(other.at(3).attempt(2).connected().at(3000).tick(), &[down]);
+    // seen from the end that refused, too
+    let both = own().v6().in_ns(SERVER).no_socket().in_ns(CLIENT).at(1).reset_received().closed(111);
+    let both = both.from("10.9.1.2").to("10.9.2.2:8080").at(3).attempt(2).connected();
+    check(both.at(3000).tick(), &["abandoned 1"]);
+}
+
+#[test]
+fn no_address_was_chosen() {
+    let out = check(own().from("::").unsent(101).at(2000).tick(), &["no-route outbound certain 502"]);
+    let local = verdicts(&out)[0].local;
+    assert_eq!(local, Some("0.0.0.0:0".parse().unwrap()));
+}
+
+#[test]
 fn what_was_lost_meanwhile_makes_it_likely() {
     check(script().no_socket().at(50).lost(7), &["process-down inbound likely 502"]);
     check(script().at(10).lost(7).at(20).no_socket(), &["process-down inbound certain 502"]);
