@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::lab::{Family, Host};
 use crate::load::Tally;
-use crate::scenario::{Cause, Grade, Http, Remote, View, Want};
+use crate::scenario::{Cause, Grade, Http, Remote, Top, View, Want};
 
 /// The lab's addresses, as verdicts must name them.
 #[derive(Clone, Debug)]
@@ -58,8 +58,20 @@ pub fn faults(verdicts: &[Value], counters: &[Value], summary: &Value, view: &Vi
         faults.push(format!("verdicts stand for {attempts} failures, not for those of the load: {:?}", scene.counted));
     }
     faults.extend(totals(summary, view));
+    faults.extend(
+        view.top
+            .iter()
+            .filter(|top| !is_on_top(summary, top))
+            .map(|top| format!("the summary's lists do not hold {top:?}: {}", summary["top"])),
+    );
     faults.extend(crate::sums::faults(counters, summary, view, &scene.counted));
     faults
+}
+
+fn is_on_top(summary: &Value, (status, list, begin, count): &Top) -> bool {
+    let pairs = summary["top"][status][list].as_array().into_iter().flatten();
+    let mut values = pairs.filter(|pair| pair[0].as_str().is_some_and(|value| value.starts_with(begin)));
+    values.any(|pair| pair[1] == *count)
 }
 
 /// What every verdict must hold, whatever it says.

@@ -146,6 +146,13 @@ impl View {
         self
     }
 
+    /// The summary's `top` holds these.
+    #[must_use]
+    pub fn top(mut self, top: &'static [Top]) -> Self {
+        self.top = top;
+        self
+    }
+
     /// So many connections were made. They must have been counted, or silence would prove nothing.
     #[must_use]
     pub fn connections(mut self, range: RangeInclusive<u64>) -> Self {

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::client::{Ended, Goodbye};
-pub use crate::expect::{Cause, Exchanges, Expect, Grade, Http, Remote, View, Want};
+pub use crate::expect::{Cause, Exchanges, Expect, Grade, Http, Remote, Top, View, Want};
 use crate::firewall::{Rule, Tool};
 use crate::handshake::Deed;
 use crate::lab::{Family, Host, Place, WATCHED};

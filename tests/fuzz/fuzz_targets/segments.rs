@@ -9,6 +9,7 @@ use tracer_ebpf::http::{
 use tracer_ebpf::PROXY_HEADER_BYTES;
 
 #[path = "../../../tracer-ebpf/src/http/tests/connection.rs"]
+#[allow(dead_code, reason = "the unit tests use more of it")]
 mod connection;
 
 use connection::Connection;

@@ -4,7 +4,7 @@ use super::exchanges::seen;
 use crate::lab::{Family, Host, Place, WATCHED};
 use crate::load::Load;
 use crate::program::{Make, Program};
-use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, View, Want, scenario, talk};
+use crate::scenario::{Cause, Exchanges, Expect, Grade, Remote, Scenario, Step, Top, View, Want, scenario, talk};
 use crate::talk::Move::{self, Ended, Get, Over, Pause, Status};
 
 /// Nothing listens there.
@@ -85,6 +85,14 @@ fn nginx(family: Family) -> Scenario {
         &[Get("/close"), Status(502), Get("/hang"), Status(504), Get("/dropped/a"), Status(504)],
         &[Get("/short"), Ended],
     ];
+    const TOP: &[Top] = &[
+        ("502", "origins", "proxy", 3),
+        ("502", "causes", "process-down", 1),
+        ("502", "causes", "app-reset", 1),
+        ("502", "paths", "/down/a", 1),
+        ("504", "causes", "security-group-drop", 1),
+        ("500", "origins", "upstream", 1),
+    ];
     let server = vec![
         answered("/down/a", 502, "nginx").origin(&["proxy"]).cause(because("process-down", DOWN)),
         answered("/dropped/a", 504, "nginx")
@@ -103,7 +111,7 @@ fn nginx(family: Family) -> Scenario {
     let client = to_client(&server);
     let mut steps = proxy(Make::Nginx, NGINX);
     steps.extend(TALKS.map(talk));
-    scenario("chain-nginx", family, steps, seen(server, client))
+    scenario("chain-nginx", family, steps, seen(server, client)).server(|view| view.top(TOP))
 }
 
 fn haproxy(family: Family) -> Scenario {

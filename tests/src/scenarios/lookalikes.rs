@@ -22,6 +22,8 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         health_checks,
         stream_left,
         upgraded,
+        tunnel,
+        long_heads,
         proxy_header,
         same_port_again,
         deferred,
@@ -192,6 +194,50 @@ fn upgraded(family: Family) -> Scenario {
             &[Get("/upgrade"), Status(101), Send(b"\x81\x05hello"), Pause(100), Abort],
         ],
         &[(101, 2)],
+    )
+}
+
+/// So it does with an answer to CONNECT, and not with one that refuses it.
+fn tunnel(family: Family) -> Scenario {
+    fine(
+        "benign-tunnel",
+        family,
+        &[
+            &[
+                Send(b"CONNECT lab:443 HTTP/1.1\r\nHost: lab:443\r\n\r\n"),
+                Bytes(40),
+                Send(b"GET / is no request here"),
+                Pause(100),
+                Abort,
+            ],
+            &[Send(b"CONNECT /status/405 HTTP/1.1\r\nHost: lab:443\r\n\r\n"), Status(405), Get("/ok"), Status(200)],
+        ],
+        &[(200, 2), (405, 1)],
+    )
+}
+
+/// A URL and a header line of many segments each.
+fn long_heads(family: Family) -> Scenario {
+    fine(
+        "benign-long-heads",
+        family,
+        &[&[
+            Send(b"GET /ok?"),
+            Body(12_000),
+            Send(b" HTTP/1.1\r\nHost: lab\r\nCookie: "),
+            Body(12_000),
+            Send(b"\r\n\r\n"),
+            Status(200),
+            Get("/status/404"),
+            Status(404),
+            Send(b"POST /ok?"),
+            Body(9_000),
+            Send(b" HTTP/1.1\r\nX: "),
+            Body(3_000),
+            Send(b"\r\nContent-Length: 5\r\n\r\nhello"),
+            Status(200),
+        ]],
+        &[(200, 2), (404, 1)],
     )
 }
 

@@ -22,6 +22,7 @@ use crate::program::wherefore;
 pub(crate) const TESTS: &[Test] = &[
     ("sighup-reloads-ports-and-the-trace-knows", reload),
     ("sighup-reloads-retention", reload_retention),
+    ("sighup-loses-no-count", reload_counts),
     ("metrics-are-scraped", scrape),
     ("a-service-manager-is-told", notify),
 ];
@@ -141,6 +142,75 @@ fn reload_retention(tools: &Tools) -> Result<()> {
     running.signal(Signal::HUP)?;
     wait_until(Deadline::after(PATIENCE), "one file", || Ok(files()? == 1))?;
     ensure!(running.stop(Signal::TERM)?.code() == Some(0), "{:?}", running.stderr.so_far());
+    Ok(())
+}
+
+/// Answers every request on so many connections, and ends with them.
+fn answer(listener: &TcpListener, connections: usize) -> Result<()> {
+    std::thread::scope(|scope| {
+        let answering = (0..connections).map(|_| {
+            let (mut stream, _) = listener.accept()?;
+            Ok(scope.spawn(move || -> Result<()> {
+                let mut bytes = [0; 1024];
+                loop {
+                    match stream.read(&mut bytes)? {
+                        0 => return Ok(()),
+                        _ => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?,
+                    }
+                }
+            }))
+        });
+        let answering = answering.collect::<Result<Vec<_>>>()?;
+        answering.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("panicked")))
+    })
+}
+
+/// Asks so often, one request after the other.
+fn ask(stream: &mut TcpStream, count: u32) -> Result<()> {
+    for _ in 0..count {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+        stream.read_exact(&mut [0; 40])?;
+    }
+    Ok(())
+}
+
+/// Exchanges of connections that go on while the ports are read again are counted once each.
+fn reload_counts(tools: &Tools) -> Result<()> {
+    const OTHER: u16 = 18_476;
+    const PORT: u16 = 18_477;
+    let directory = scratch::directory()?;
+    let (config, out) = (directory.path().join("wherefore.toml"), directory.path().join("out"));
+    fs::write(&config, format!("port = {PORT}\njson = true\n"))?;
+    let listener = TcpListener::bind(("127.0.0.1", PORT))?;
+    let mut command = Command::new(&tools.wherefore);
+    let mut running = Running::start(command.args(["record", "--config"]).arg(&config).arg("--out").arg(&out))?;
+    said(&running, "ready:")?;
+    let server = std::thread::spawn(move || answer(&listener, 2));
+    let mut kept = TcpStream::connect(("127.0.0.1", PORT))?;
+    ask(&mut kept, 25)?;
+
+    fs::write(&config, format!("port = [{OTHER}, {PORT}]\njson = true\n"))?;
+    running.signal(Signal::HUP)?;
+    said(&running, &format!("reloaded: watching {OTHER},{PORT}"))?;
+    let mut later = TcpStream::connect(("127.0.0.1", PORT))?;
+    ask(&mut kept, 25)?;
+    ask(&mut later, 10)?;
+
+    fs::write(&config, format!("port = {PORT}\njson = true\n"))?;
+    running.signal(Signal::HUP)?;
+    said(&running, &format!("reloaded: watching {PORT}"))?;
+    ask(&mut kept, 5)?;
+    ask(&mut later, 5)?;
+    drop((kept, later));
+    server.join().unwrap_or_else(|_| anyhow::bail!("panicked"))?;
+
+    let status = running.stop(Signal::TERM)?;
+    ensure!(status.code() == Some(0), "{status}: {:?}", running.stderr.so_far());
+    let lines = running.stdout.so_far();
+    let summary: Value = serde_json::from_str(lines.last().context("nothing was said")?)?;
+    let http = &summary["ports"][PORT.to_string()]["http"];
+    ensure!(http["exchanges"] == 70 && http["status"]["200"] == 70 && http["status"]["none"] == 0, "{http}");
+    ensure!(summary["connections"] == 2, "{summary}");
     Ok(())
 }
 

@@ -175,6 +175,11 @@ impl Human {
         if let Some(stage) = &verdict.stage {
             parts.push(format!("[{}]", plain(stage)));
         }
+        match verdict.http.origin.as_deref() {
+            Some("proxy") => parts.push("[its own answer]".to_owned()),
+            Some("upstream") => parts.push("[passed on]".to_owned()),
+            _ => {}
+        }
         if let Some(client) = &verdict.http.client {
             parts.push(format!("[client {}]", plain(client)));
         }

@@ -6,11 +6,12 @@ use super::{Scope, facts::Facts};
 use crate::toolchain::{Core, Missing};
 
 /// What the tests run, and the Debian package that has it.
-pub(super) const COMMANDS: [(&str, &str); 16] = [
+pub(super) const COMMANDS: [(&str, &str); 17] = [
     ("iptables", "iptables"),
     ("nft", "nftables"),
     ("nginx", "nginx-light"),
     ("haproxy", "haproxy"),
+    ("node", "nodejs"),
     ("ip", "iproute2"),
     ("conntrack", "conntrack"),
     ("sysctl", "procps"),
@@ -184,8 +185,8 @@ mod tests {
         assert_eq!(
             plan.to_string(),
             "to be installed:\n  - Debian packages: rustc-web cargo-web libstd-rust-web-dev-bpf llvm-22-dev clang-22 \
-             iptables nftables nginx-light haproxy iproute2 conntrack procps curl python3 kmod ethtool util-linux mount \
-             git prometheus rpm\n  - gunicorn, from PyPI, to /home/u/.cache/wherefore/tools/gunicorn\n  \
+             iptables nftables nginx-light haproxy nodejs iproute2 conntrack procps curl python3 kmod ethtool \
+             util-linux mount git prometheus rpm\n  - gunicorn, from PyPI, to /home/u/.cache/wherefore/tools/gunicorn\n  \
              - bpf-linker, compiled from crates.io, to /home/u/.cache/wherefore/tools/bin"
         );
         let plan = Plan::new(&fresh, Scope::Build);

@@ -2,7 +2,7 @@
 
 use super::{inbound, reset_seen_by_client, seen, served};
 use crate::lab::Family;
-use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, scenario, talk};
+use crate::scenario::{Expect, Grade, Scenario, Step, Top, View, Want, scenario, talk};
 use crate::talk::Move::{self, Abort, Bytes, Ended, Get, GetAs, Pause, Reset, Send, Status};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
@@ -65,7 +65,12 @@ fn proxied(family: Family) -> Scenario {
     });
     let mut steps = vec![Step::ServeAs(&["--proxy-protocol"]), Step::Record];
     steps.extend([V1, V1_IPV6, V2, V2_IPV6, LOCAL].map(talk));
-    scenario("app-status-proxied", family, steps, seen(server.into(), outbound.into()))
+    const TOP: &[Top] = &[
+        ("503", "clients", "192.0.2.7", 1),
+        ("429", "clients", "[2001:db8:1111:2222:3333:4444:5555:6666]", 1),
+        ("500", "origins", "app", 1),
+    ];
+    scenario("app-status-proxied", family, steps, seen(server.into(), outbound.into())).server(|view| view.top(TOP))
 }
 
 /// A peer that the app has served is not one that is configured wrongly.
@@ -143,7 +148,10 @@ fn health_checks(family: Family) -> Vec<Scenario> {
                 &[GetAs("/ok", "kube-probe/1.31"), Status(200)],
             ],
             seen(vec![failed("/status/500", 500), failed("/status/404", 404)], vec![checked("/status/500", 500)]),
-        ),
+        )
+        .server(|view| {
+            view.top(&[("500", "user_agents", "ELB-HealthChecker/2.0", 1), ("404", "paths", "/status/404", 1)])
+        }),
         served(
             "health-check-failed-slow",
             family,

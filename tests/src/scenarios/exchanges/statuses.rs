@@ -2,7 +2,7 @@
 
 use super::{inbound, seen, served};
 use crate::lab::Family;
-use crate::scenario::{Exchanges, Expect, Grade, Scenario, Want};
+use crate::scenario::{Exchanges, Expect, Grade, Scenario, Top, Want};
 use crate::talk::Move::{self, Ended, Get, Pause, Send, Status};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
@@ -34,7 +34,35 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             counted(seen(server.into(), client.into()), &[(200, 1), (403, 1), (404, 1), (429, 1), (500, 1), (503, 1)]),
         ),
         odd_heads(family),
+        clients(family),
     ]
+}
+
+/// Whom a balancer in front says that it asks for, where it is asked for that header.
+fn clients(family: Family) -> Scenario {
+    const MOVES: &[Move] = &[
+        Send(b"GET /status/503?a HTTP/1.1\r\nHost: lab\r\nX-Forwarded-For: 192.0.2.9, 10.0.0.1\r\n\r\n"),
+        Status(503),
+        Send(b"GET /status/503?b HTTP/1.1\r\nHost: lab\r\nx-forwarded-for: 192.0.2.9, 10.0.0.1\r\n\r\n"),
+        Status(503),
+    ];
+    const OTHER: &[Move] =
+        &[Send(b"GET /status/503 HTTP/1.1\r\nHost: lab\r\nX-Forwarded-For: 192.0.2.10\r\n\r\n"), Status(503)];
+    const CLIENTS: [(&str, u64); 2] = [("192.0.2.9, 10.0.0.1", 2), ("192.0.2.10", 1)];
+    const TOP: &[Top] = &[
+        ("503", "clients", CLIENTS[0].0, CLIENTS[0].1),
+        ("503", "clients", CLIENTS[1].0, CLIENTS[1].1),
+        ("503", "paths", "/status/503", 3),
+        ("503", "origins", "app", 3),
+    ];
+    let said = |want: Want, (client, count): (&'static str, u64)| {
+        want.answered("GET", "/status/503", 503).client(Some(client)).times(count..=count)
+    };
+    let server = CLIENTS.map(|client| said(inbound("app-status", Grade::certain(503)), client));
+    let outbound = CLIENTS.map(|client| said(Want::outbound("app-status", Grade::certain(503)), client));
+    served("app-status-clients", family, &[MOVES, OTHER], seen(server.into(), outbound.into()))
+        .flags(&["--client-header", "X-Forwarded-For"])
+        .server(|view| view.top(TOP))
 }
 
 /// Heads over several segments, odd case and spacing, pipelining, a body like a head.
