@@ -47,6 +47,10 @@ const DRAINS_PER_TICK: usize = RING_BYTES as usize / (size_of::<PacketRecord>() 
 /// A connect() that has not sent its SYN this long after it was called never will: between the two the
 /// kernel waits for nothing.
 const UNSENT_AFTER: Duration = Duration::from_millis(250);
+/// What exchanges counted is told at the first tick that is so much later, which makes once a second: to
+/// read it takes hundreds of calls.
+const COUNT_EVERY: Duration = Duration::from_millis(900);
+
 /// How often the programs' maps are cleared of what is old.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
@@ -130,6 +134,7 @@ pub struct Session {
     start: Start,
     published: Published,
     next_forgetting: BootTime,
+    next_count: BootTime,
     client_header: Option<ClientHeader>,
     /// A request that waits for longer counts as unanswered.
     waits_after: Duration,
@@ -181,6 +186,7 @@ impl Session {
             start,
             published,
             next_forgetting: since,
+            next_count: since,
             client_header: config.client_header.clone(),
             waits_after: waits_after(config),
         };
@@ -368,9 +374,8 @@ impl Session {
         if !ports.is_empty() {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
         }
-        let ports = self.maps.exchange_counts();
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
+        if now >= self.next_count {
+            self.count_exchanges(now, stream);
         }
         let losses = self.maps.losses().into_iter().map(|(cause, count)| (cause.to_owned(), count));
         for (cause, count) in losses.chain(self.lookups.take_losses()) {
@@ -396,6 +401,15 @@ impl Session {
             logger.flush();
         }
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
+    }
+
+    /// What exchanges have counted since this was last told.
+    fn count_exchanges(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        self.next_count = now.after(COUNT_EVERY);
+        let ports = self.maps.exchange_counts();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
+        }
     }
 
     /// Namespaces came or went: a container that starts anew may have another address.
@@ -426,6 +440,8 @@ impl Session {
         self.drain_what_is_there(stream);
         self.published = self.lookups.published(ports);
         let with_targets = self.published.with_targets(ports);
+        // those of a port that is left would never be told
+        self.count_exchanges(now, stream);
         let counts = self.maps.set_ports(&with_targets)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
         stream.extend(self.published.records(now));
@@ -440,6 +456,7 @@ impl Session {
 
     /// The last records of a stream that ends in order.
     pub fn end(&mut self, stream: &mut Vec<Record>) {
+        self.next_count = BootTime::default();
         self.tick(stream);
         stream.push(host_record(boot_time(), HostBody::End));
     }
