@@ -1,12 +1,15 @@
 //! All attempts: those under way, and for a while those that are over, so that a SYN retry or the
 //! other end's view of the same attempt is recognised. Bounded; what is thrown out is counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::attempt::Attempt;
 use super::evidence::Flow;
 use super::timing::REMEMBERED;
 use crate::record::BootTime;
+
+/// What it hashes with is seeded anew in each process, and quick: peers choose ISNs.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Most attempts in memory.
 pub(super) const ATTEMPTS_MAX: usize = 65_536;

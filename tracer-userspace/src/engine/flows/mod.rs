@@ -8,7 +8,7 @@ mod exchange;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 pub(in crate::engine) use drops::{Drops, PacketDrop};
 pub(in crate::engine) use exchange::{
@@ -18,6 +18,7 @@ pub(in crate::engine) use exchange::{
 
 use super::evidence::{Endpoint, Flow};
 use super::timing::{HELD, REMEMBERED};
+use super::attempts::HashMap;
 use super::world::Recent;
 use crate::record::{BootTime, Exchange as Heads, FlowRecord, flow_event, flow_flag};
 
