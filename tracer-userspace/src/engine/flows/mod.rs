@@ -16,9 +16,9 @@ pub(in crate::engine) use exchange::{
     stalled, time, waited, was_delivered,
 };
 
+use super::attempts::HashMap;
 use super::evidence::{Endpoint, Flow};
 use super::timing::{HELD, REMEMBERED};
-use super::attempts::HashMap;
 use super::world::Recent;
 use crate::record::{BootTime, Exchange as Heads, FlowRecord, flow_event, flow_flag};
 
