@@ -15,6 +15,7 @@ use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
+use wherefore_tests::weigh::hold::End;
 use wherefore_tests::{app, bench, corpus, demo, scratch, soak, stuck, weigh};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
@@ -105,11 +106,13 @@ enum Command {
         #[arg(long, default_value = "20")]
         seconds: u32,
     },
-    /// Connections to itself that stay open
+    /// One end of connections that stay open
     #[command(hide = true)]
     Hold {
+        #[arg(long, required_unless_present = "connect", conflicts_with = "connect")]
+        listen: Option<SocketAddr>,
         #[arg(long)]
-        listen: SocketAddr,
+        connect: Option<SocketAddr>,
         #[arg(long)]
         connections: usize,
     },
@@ -224,7 +227,11 @@ fn obey(command: Command) -> Result<ExitCode> {
             weigh::run(&tools, load, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Hold { listen, connections } => weigh::hold::hold(listen, connections).map(|()| ExitCode::SUCCESS),
+        Command::Hold { listen, connect, connections } => {
+            let end = if listen.is_some() { End::Server } else { End::Client };
+            let address = listen.or(connect).context("no address")?;
+            weigh::hold::hold(end, address, connections).map(|()| ExitCode::SUCCESS)
+        }
         Command::Soak { minutes, wherefore } => {
             if let Some(reason) = tools::missing() {
                 bail!(reason);

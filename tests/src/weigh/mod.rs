@@ -53,8 +53,10 @@ pub fn run(tools: &Tools, load: Load, out: &mut impl Write, progress: &mut impl 
     let stage = Stage::new()?;
     let directory = scratch::directory()?;
     let mut command = Command::new(&tools.wherefore);
-    command.args(["record", "--quiet", "--json", "--port", &format!("{PORT},{}", hold::PORT), "--out"]);
-    let mut recorder = Running::start(command.arg(directory.path()))?;
+    command.args(["record", "--quiet", "--json", "--port", &format!("{PORT},{}", hold::PORT)]);
+    // what else goes to these ports on this machine is not counted
+    command.args(["--netns", stage.namespace.name()]);
+    let mut recorder = Running::start(command.arg("--out").arg(directory.path()))?;
     let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
     ensure!(recorder.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", recorder.stderr.so_far());
     let pid = recorder.id();
@@ -62,7 +64,10 @@ pub fn run(tools: &Tools, load: Load, out: &mut impl Write, progress: &mut impl 
     let mut rows = Vec::new();
 
     progress("nothing happens");
-    rows.push(row(pid, "nothing happens", load, || nothing(length))?);
+    rows.push(row(pid, "nothing happens", load, || {
+        nothing(length);
+        Ok(())
+    })?);
     progress(&format!("{} requests a second", load.rate));
     let mut answered = 0;
     let to = SocketAddr::from(([127, 0, 0, 1], PORT));
@@ -75,11 +80,17 @@ pub fn run(tools: &Tools, load: Load, out: &mut impl Write, progress: &mut impl 
     progress(&format!("{} connections open", load.connections));
     let holders = hold::open(tools, &stage.namespace, load.connections)?;
     let what = format!("{} connections open, nothing happens", load.connections);
-    rows.push(row(pid, &what, load, || nothing(length))?);
+    rows.push(row(pid, &what, load, || {
+        nothing(length);
+        Ok(())
+    })?);
     let maps_mib = memory::maps_mib(pid)?;
     drop(holders);
     progress("all closed again");
-    rows.push(row(pid, "all closed again", load, || nothing(length))?);
+    rows.push(row(pid, "all closed again", load, || {
+        nothing(length);
+        Ok(())
+    })?);
 
     let status = recorder.stop(Signal::INT)?;
     ensure!(status.success(), "{status}: {:?}", recorder.stderr.so_far());
@@ -91,9 +102,8 @@ pub fn run(tools: &Tools, load: Load, out: &mut impl Write, progress: &mut impl 
 }
 
 /// The length of the measurement, not a wait for anything.
-fn nothing(length: Duration) -> Result<()> {
+fn nothing(length: Duration) {
     std::thread::sleep(length);
-    Ok(())
 }
 
 /// What the recorder took while something was done.
@@ -111,7 +121,6 @@ fn report(rows: &[Row], maps_mib: f64, summary: &Value, load: Load, answered: u6
     use std::fmt::Write as _;
     let counted = summary.get("exchanges").and_then(Value::as_u64).context("no exchanges in the summary")?;
     let expected = answered + load.connections;
-    ensure!(counted == expected, "{counted} exchanges were counted of {expected}");
     let lost: Vec<String> = summary
         .get("lost")
         .and_then(Value::as_object)
@@ -120,6 +129,8 @@ fn report(rows: &[Row], maps_mib: f64, summary: &Value, load: Load, answered: u6
         .filter(|(_cause, count)| count.as_u64() != Some(0))
         .map(|(cause, count)| format!("{cause} {count}"))
         .collect();
+    let lost = if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") };
+    ensure!(counted == expected, "{counted} exchanges were counted of {expected}; lost: {lost}");
     let mut text = "| | own memory, MiB | program's file, MiB | mapping of the ring, MiB | processor, % of a core |\n\
         |---|---:|---:|---:|---:|\n"
         .to_owned();
@@ -128,7 +139,6 @@ fn report(rows: &[Row], maps_mib: f64, summary: &Value, load: Load, answered: u6
         // writing to a string does not fail
         writeln!(text, "| {what} | {own:.1} | {file:.1} | {maps:.1} | {processor:.2} |").unwrap_or_default();
     }
-    let lost = if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") };
     writeln!(
         text,
         "\nMaps in the kernel: {maps_mib:.1} MiB. Counted: {counted} exchanges, as many as there were. Lost: {lost}."

@@ -28,7 +28,8 @@ pub fn return_what_is_free() {
     let _any_returned = unsafe { libc::malloc_trim(0) };
 }
 
-#[cfg(all(test, target_env = "gnu"))]
+#[cfg(test)]
+#[cfg(target_env = "gnu")]
 mod tests {
     use super::*;
 

@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use super::kernel_maps::map;
 use super::object::OBJECT;
-use super::plan::{HookKind, HookPlan, HookState};
+use super::plan::{HookKind, HookPlan, HookState, Plan};
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
@@ -75,8 +75,12 @@ pub struct Loaded {
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result<Loaded, LoadError> {
-    let ebpf = EbpfLoader::new()
+pub fn load(layout: &Layout, plan: &Plan, cgroup: Option<File>) -> Result<Loaded, LoadError> {
+    let mut builder = EbpfLoader::new();
+    for (map, elements) in &plan.map_sizes {
+        builder.map_max_entries(map, *elements);
+    }
+    let ebpf = builder
         // the kernel's types are read already, and the programs get their numbers from the layout
         .btf(None)
         .verifier_log_level(VerifierLogLevel::DISABLE)
@@ -84,7 +88,7 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result
         .load(OBJECT)
         .map_err(refused)?;
     let mut loaded = Loaded { heads: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
-    for hook in hooks {
+    for hook in &plan.hooks {
         match hook.state {
             HookState::Attach => loaded.attach(hook)?,
             // when its module comes there is no time to lose with the verifier

@@ -545,7 +545,7 @@ fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) ->
     layout.verbose = u32::from(config.verbose);
     layout.slow_ms = u32::try_from(config.slow_ns / 1_000_000).unwrap_or(u32::MAX);
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
-    let loaded = load(&layout, &plan.hooks, cgroup)?;
+    let loaded = load(&layout, &plan, cgroup)?;
     Ok((plan, loaded))
 }
 
