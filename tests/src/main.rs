@@ -13,10 +13,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::corpus::Kind;
 use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
+use wherefore_tests::scenario::Scenario;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
 use wherefore_tests::weigh::hold::End;
-use wherefore_tests::{app, bench, corpus, demo, scratch, soak, stuck, weigh};
+use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck, weigh};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -72,6 +73,9 @@ enum Command {
         #[arg(long)]
         backlog: i32,
     },
+    /// A process that connects once it is told to, and must be refused
+    #[command(hide = true)]
+    Connect { to: SocketAddr },
     /// Measure what watching costs, against a real nginx; prints Markdown
     Bench {
         /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
@@ -205,6 +209,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
+        Command::Connect { to } => handshake::expect_refusal(to).map(|()| ExitCode::SUCCESS),
         Command::Bench { wherefore, pairs, others, timed, seconds } => {
             if let Some(reason) = tools::missing() {
                 bail!(reason);
@@ -328,7 +333,8 @@ fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<Exit
     conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Runs scenarios by so many that share a recorder; what is no scenario runs alone.
+/// Runs scenarios by so many that share a recorder; those whose recorder has flags of its own side by side; what is
+/// no scenario alone.
 fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let nothing_runs = tools::missing();
@@ -344,11 +350,13 @@ fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &
             (None, item) => say(&mut tally, &item.title(), Ok(item.run(tools))),
         }
     }
-    for together in can_run.chunks(share.get()) {
+    let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(Scenario::shares_recorder);
+    let batches = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
+    for (together, run) in batches.chain(alike.chunks(share.get()).map(|batch| (batch, shared::run_together as _))) {
         if scratch::is_interrupted() {
             bail!("interrupted");
         }
-        let outcomes = shared::run_together(tools, together, sharing);
+        let outcomes = run(tools, together, sharing);
         for (scenario, outcome) in together.iter().zip(outcomes) {
             say(&mut tally, &scenario.title(), Ok(outcome));
         }

@@ -36,21 +36,21 @@ pub struct Sharing {
     pub jobs: NonZero<usize>,
 }
 
-/// Runs scenarios with one recorder; one result each, in their order. Those whose recorder has flags
-/// of its own are run alone.
+/// Runs scenarios with one recorder, which each of them can share; one result each, in their order.
 pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
-    let alike: Vec<Scenario> = scenarios.iter().filter(|scenario| scenario.flags.is_empty()).cloned().collect();
-    let attempted = if alike.is_empty() { Ok(Vec::new()) } else { attempt(tools, &alike, sharing) };
-    let mut attempted = match attempted {
-        Ok(results) => results.into_iter(),
-        Err(error) => alike.iter().map(|_| Err(anyhow!("{error:#}"))).collect::<Vec<_>>().into_iter(),
-    };
-    let own = || Err(anyhow!("it has a recorder of its own"));
-    let shared = |scenario: &Scenario| scenario.flags.is_empty();
-    let mut results: Vec<Result<()>> = scenarios
-        .iter()
-        .map(|scenario| if shared(scenario) { attempted.next().unwrap_or_else(own) } else { own() })
-        .collect();
+    let attempted = attempt(tools, scenarios, sharing)
+        .unwrap_or_else(|error| scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect());
+    again_alone(tools, scenarios, attempted)
+}
+
+/// Runs scenarios with a recorder each, half as many at once as could share one; one result each, in their order.
+pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
+    let jobs = NonZero::new(sharing.jobs.get() / 2).unwrap_or(NonZero::<usize>::MIN);
+    again_alone(tools, scenarios, each(jobs, scenarios.iter(), |scenario| run(tools, scenario)))
+}
+
+/// What runs at the same time may have disturbed those that failed.
+fn again_alone(tools: &Tools, scenarios: &[Scenario], mut results: Vec<Result<()>>) -> Vec<Result<()>> {
     for (result, scenario) in results.iter_mut().zip(scenarios) {
         if result.is_err() && !scratch::is_interrupted() {
             *result = run(tools, scenario);
@@ -129,8 +129,14 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
         let verdicts =
             verdict_lines(&lines).iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
         let summary: Value = serde_json::from_str(lines.last().context("replay says nothing")?)?;
-        let uncounted =
-            View { connections: None, exchanges: Exchanges::Any, health_checks: None, open: None, ..view.clone() };
+        let uncounted = View {
+            connections: None,
+            exchanges: Exchanges::Any,
+            health_checks: None,
+            open: None,
+            syns: None,
+            ..view.clone()
+        };
         let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
         found.extend(stage.listener_fault(&summary, vantage));
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));

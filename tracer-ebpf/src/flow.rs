@@ -70,7 +70,8 @@ pub mod flow_flag {
     pub const CLOSE_ANNOUNCED: u32 = 1 << 16;
     /// This end sent a TLS alert.
     pub const ALERT_SENT: u32 = 1 << 17;
-    /// The connection began with a head on a port whose peer had had a success before.
+    /// Another protocol than plain HTTP plays a part, and this peer has been served on this port before: in the
+    /// protocol that it began with, whichever that was.
     pub const SUCCEEDED_BEFORE: u32 = 1 << 18;
     /// The process has made HTTP requests of its own on followed connections.
     pub const FORWARDS: u32 = 1 << 19;
@@ -164,6 +165,9 @@ pub const REQUEST_HEAD_BYTES: usize = 1024;
 /// Bytes of a response's head that are kept.
 pub const RESPONSE_HEAD_BYTES: usize = 384;
 
+/// Bytes of a PROXY protocol header that are kept: a whole one of version 1, and the addresses of version 2.
+pub const PROXY_HEADER_BYTES: usize = 112;
+
 /// A flow and the first bytes of its exchange's heads. Never leaves the capture side.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -180,7 +184,7 @@ pub struct FlowWithHeads {
     /// From the status line on.
     pub response: [u8; RESPONSE_HEAD_BYTES],
     /// A PROXY protocol header's first bytes, zero padded.
-    pub proxy: [u8; 112],
+    pub proxy: [u8; PROXY_HEADER_BYTES],
 }
 
 const _: () = {

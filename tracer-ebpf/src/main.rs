@@ -2,6 +2,7 @@
 //! first, then by namespace, and reserve ring space only for what is out of the ordinary.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     clippy::cast_possible_truncation,
     reason = "arguments come as u64 whatever their type is, lengths and ports as u32: what is cut is known to be zero"

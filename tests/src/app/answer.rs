@@ -130,8 +130,10 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nHTTP\r\n1b\r\n/1.1 500 no head is\r\n\
               this\r\n\r\n0\r\nTrailer: a\r\n\r\n",
         )?,
+        "pieces" => pieces(stream, number)?,
         "drip" => drip(stream)?,
         "crash" => std::process::abort(),
+        "hog" => hog(),
         #[expect(clippy::exit, reason = "the end of the process is what is asked for")]
         "exit" => std::process::exit(i32::try_from(number).unwrap_or(1)),
         _ => {
@@ -195,6 +197,23 @@ fn write(
         text.extend(body);
     }
     reader.get_ref().write_all(&text)
+}
+
+/// Takes memory until there is no more, or more than any limit here.
+fn hog() {
+    const MIB: usize = 1 << 20;
+    let taken: Vec<Vec<u8>> = (0..256).map(|_| vec![b'm'; MIB]).collect();
+    drop(taken);
+}
+
+/// A chunked response, each chunk a segment.
+fn pieces(mut stream: &TcpStream, count: u64) -> Result<()> {
+    stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+    let chunk = [b"2bc\r\n", [b'p'; 700].as_slice(), b"\r\n"].concat();
+    for _ in 0..count {
+        stream.write_all(&chunk)?;
+    }
+    stream.write_all(b"0\r\n\r\n")
 }
 
 /// A response of one byte a segment: the head, too.

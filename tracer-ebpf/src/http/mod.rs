@@ -26,7 +26,7 @@ mod whole;
 
 pub use read::{Sink, read};
 pub use start::is_request;
-pub use state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, phase};
+pub use state::{Direction, Http, MAX_OUTSTANDING, Part, REQUEST, RESPONSE, part, phase};
 pub use whole::pass;
 
 /// Where the bytes of heads are looked at: a buffer that belongs to one exchange. A request's begin at
@@ -36,7 +36,7 @@ pub trait Window {
     /// The 8 bytes at `at`, the first one lowest. Behind the buffer's end they are anything.
     fn word(&self, at: u32) -> u64;
 
-    /// The word that is `ahead` bytes behind `base + at`, with `at` less than [`LOAD_BYTES`], `ahead` at most 8. In
+    /// The word that is `ahead` bytes behind `base + at`, with `at` less than [`LOAD_BYTES`], `ahead` at most 56. In
     /// one pass through many words it costs less than [`Window::word`].
     fn peek(&self, base: u32, at: u32, ahead: u32) -> u64;
 
@@ -46,9 +46,24 @@ pub trait Window {
     /// Copies `len` (1 to [`LOAD_BYTES`]) bytes of the segment, from `from` on, to `at`.
     fn load(&mut self, from: u32, at: u32, len: u32) -> bool;
 
+    /// Takes a step at most so many times.
+    fn repeat<T: Repeated>(times: u32, what: &mut T);
+
     /// The exchange whose request begins is number `number`: its text is what comes next. False if there
     /// is no buffer.
     fn begin(&mut self, number: u32) -> bool;
+
+    /// A PROXY protocol header is at the window's beginning, as far as it names the client.
+    fn proxied(&mut self);
+
+    /// Whether the bytes to be read have passed before, and can be loaded no more.
+    fn is_unseen(&self) -> bool;
+}
+
+/// What is done again and again. Where it is, is in memory that the verifier knows nothing of.
+pub trait Repeated {
+    /// One step, counted from 0. False if it was the last.
+    fn once(&mut self, number: u32) -> bool;
 }
 
 /// Where a response's bytes begin in a [`Window`].

@@ -15,6 +15,8 @@ use crate::{flow_event, flow_flag};
 const STEPS: u32 = 1;
 /// Bytes loaded where a chunk's size is due: what follows it is body.
 const CHUNK_LINE_BYTES: u32 = 32;
+/// Where the addresses end in a PROXY protocol header of version 2, at the latest.
+const PROXY_BINARY_NAMES: u32 = 52;
 /// Most hexadecimal digits of a chunk's size.
 const CHUNK_DIGITS: u32 = 15;
 
@@ -118,6 +120,9 @@ fn step<W: Window, S: Sink>(
 ) {
     let step = if get(&direction.phase) >= phase::BODY {
         pass_over(http, direction, way, at, len)
+    } else if window.is_unseen() {
+        put!(direction.next, get(&direction.next).wrapping_add(len.wrapping_sub(at)));
+        unseen(http, direction, way)
     } else if get(&direction.more) != 0 && !load(http, direction, way, span, window, at, len) {
         put!(direction.phase, phase::LOST);
         Step { more: true, ..Step::default() }
@@ -188,6 +193,21 @@ pub(super) fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at
     // the window is empty in these phases: nothing is given back
     put!(direction.at, get(&direction.fill));
     Step { whole, give_back: true, ..Step::default() }
+}
+
+/// Bytes have passed unseen where lines are due. Of a message whose head is known so far only the end is unknown:
+/// it counts as whole, and the next one is looked for where the next request begins.
+#[inline(always)]
+fn unseen(http: &Http, direction: &mut Direction, way: u32) -> Step {
+    let now_in = get(&direction.phase);
+    let in_message = matches!(now_in, phase::HEAD | phase::CHUNK_SIZE | phase::TRAILER);
+    let of_interim = now_in == phase::HEAD && get(&direction.flags) & head_flag::INTERIM != 0;
+    let whole = in_message && !of_interim;
+    let alone = http.outstanding() == u32::from(whole && way == RESPONSE);
+    let known = (whole && (way == REQUEST || alone)) || (now_in == phase::HEAD_DUE && way == REQUEST && alone);
+    put!(direction.phase, if known { phase::UNTIL_CLOSE } else { phase::LOST });
+    let told = known && way == RESPONSE && now_in == phase::HEAD;
+    Step { whole: whole && known, event: if told { flow_event::RESPONSE } else { 0 }, more: true, give_back: false }
 }
 
 /// Loads the next bytes into the window.
@@ -293,6 +313,7 @@ fn line<W: Window>(http: &mut Http, direction: &mut Direction, way: u32, span: S
             Step { give_back: true, ..Step::default() }
         }
         phase::PROXY_LINE => {
+            window.proxied();
             put!(direction.phase, phase::START);
             Step { give_back: true, ..Step::default() }
         }
@@ -412,12 +433,14 @@ fn request_begins<W: Window>(http: &mut Http, direction: &mut Direction, window:
     let opening = if get(&direction.phase) == phase::START { opening_of(first) } else { opening::OTHER };
     match opening {
         opening::PROXY_BINARY => {
-            if fill < 16 {
+            let len = 16 + u32::from(((window.word(8) >> 48) as u16).swap_bytes());
+            let named = if len < PROXY_BINARY_NAMES { len } else { PROXY_BINARY_NAMES };
+            if fill < 16 || fill < named {
                 return Step { more: true, ..Step::default() };
             }
+            window.proxied();
             http.request_flags |= flow_flag::PROXY_HEADER;
             // what of it is here may have come in an earlier segment, and is not given back
-            let len = 16 + u32::from(((window.word(8) >> 48) as u16).swap_bytes());
             let here = if fill < len { fill } else { len };
             put!(direction.left, u64::from(len - here));
             put!(direction.phase, if fill < len { phase::PROXY_BINARY } else { phase::START });

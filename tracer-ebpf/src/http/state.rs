@@ -20,7 +20,8 @@ pub mod phase {
     pub const CHUNK: u8 = 7;
     /// In a PROXY protocol header, version 2; `left` bytes are to come.
     pub const PROXY_BINARY: u8 = 8;
-    /// In a body that ends with the connection.
+    /// In a body that ends with the connection; with no request outstanding, behind bytes that nobody saw: what
+    /// follows begins with the next request.
     pub const UNTIL_CLOSE: u8 = 9;
     /// Never looked at again.
     pub const OPAQUE: u8 = 10;
@@ -100,10 +101,16 @@ pub struct Direction {
     pub(crate) more: u8,
     /// 1 if the present segment is not read to its end yet.
     pub(crate) unfinished: u8,
+    /// Left to who keeps the direction.
+    pub noted: u8,
     /// Zero.
-    pub(crate) pad: [u8; 3],
+    pub(crate) pad: [u8; 2],
     /// Zero too, which nobody knows who reads it with [`get`]: what it is added to is forgotten.
     pub(crate) zero: u32,
+    /// Where that begins which came before its turn.
+    pub(crate) ahead: u32,
+    /// Where it ends; the same if nothing has.
+    pub(crate) ahead_end: u32,
 }
 
 impl Direction {
@@ -128,15 +135,42 @@ impl Direction {
             phase: phase::HEAD_DUE,
             more: 0,
             unfinished: 0,
-            pad: [0; 3],
+            noted: 0,
+            pad: [0; 2],
             zero: 0,
+            ahead: 0,
+            ahead_end: 0,
         }
     }
 }
 
+/// Values of [`Part::kind`].
+pub mod part {
+    /// Nothing of the segment is new, or its turn has not come.
+    pub const NOTHING: u32 = 0;
+    /// All of it is read.
+    pub const THROUGH: u32 = 1;
+    /// These bytes of the segment are read next.
+    pub const BYTES: u32 = 2;
+    /// These bytes have passed, and can be read no more.
+    pub const UNSEEN: u32 = 3;
+}
+
+/// What comes next of a direction's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// [`part`]
+    pub kind: u32,
+    /// Sequence number of the first byte.
+    pub seq: u32,
+    /// Bytes.
+    pub len: u32,
+}
+
 impl Direction {
-    /// A segment begins, if none is under way: whether it has new bytes. `len` bytes from sequence number
-    /// `seq` on. A gap is passed over inside a body; where a head may be in it, the direction loses step.
+    /// A segment begins that this end sends, or one that [follows](Self::follows) what was read, if none is under
+    /// way: whether it has new bytes. `len` bytes from sequence number `seq` on. What is missing before it will not
+    /// pass: it is passed over inside a body; where a head may be in it, the direction loses step.
     #[inline(always)]
     pub fn take(&mut self, seq: u32, len: u32) -> bool {
         if self.unfinished != 0 {
@@ -160,6 +194,89 @@ impl Direction {
             self.phase = phase::LOST;
         }
         true
+    }
+
+    /// Whether nothing is missing between what was read and a segment, and nothing has come before its turn; or
+    /// nobody cares.
+    #[inline(always)]
+    pub fn follows(&self, seq: u32) -> bool {
+        let in_turn = self.ahead == self.ahead_end && self.next.wrapping_sub(seq) as i32 >= 0;
+        in_turn || self.phase >= phase::OPAQUE
+    }
+
+    /// What is to be read next, of a segment of `len` bytes from `seq` on that is received, or of what is missing before it.
+    /// `arrived` says whether all that comes before the segment has passed here, seen or unseen: else it waits.
+    #[inline(always)]
+    pub fn part(&mut self, seq: u32, len: u32, arrived: bool) -> Part {
+        let nothing = Part { kind: part::NOTHING, seq, len };
+        let bytes = Part { kind: part::BYTES, ..nothing };
+        let next = get(&self.next);
+        let under_way = get(&self.unfinished) != 0;
+        let used_up = Part { kind: if under_way { part::THROUGH } else { part::NOTHING }, ..nothing };
+        let behind = next.wrapping_sub(seq) as i32;
+        put!(self.unfinished, 0);
+        if self.phase >= phase::OPAQUE {
+            put!(self.more, 1);
+            put!(self.ahead, get(&self.ahead_end));
+            if behind < 0 {
+                put!(self.next, seq);
+            }
+            return if behind < len as i32 { bytes } else { used_up };
+        }
+        if behind < 0 {
+            if !arrived {
+                self.came_early(seq, len);
+                return nothing;
+            }
+            put!(self.more, 1);
+            return Part { kind: part::UNSEEN, seq: next, len: behind.unsigned_abs() };
+        }
+        if under_way && get(&self.more) == 0 {
+            return bytes;
+        }
+        put!(self.more, 1);
+        if behind < len as i32 {
+            return bytes;
+        }
+        let (ahead, end) = (get(&self.ahead), get(&self.ahead_end));
+        if ahead == end || (next.wrapping_sub(ahead) as i32) < 0 {
+            return used_up;
+        }
+        let left = end.wrapping_sub(next) as i32;
+        if left <= 0 {
+            put!(self.ahead, end);
+            return used_up;
+        }
+        Part { kind: part::UNSEEN, seq: next, len: left as u32 }
+    }
+
+    /// A segment has come before its turn. What is behind it in the stream will come, it will not come again.
+    #[inline(always)]
+    fn came_early(&mut self, seq: u32, len: u32) {
+        let end = seq.wrapping_add(len);
+        let (ahead, ahead_end) = (get(&self.ahead), get(&self.ahead_end));
+        let first = ahead == ahead_end;
+        if first || seq.wrapping_sub(ahead) as i32 <= 0 {
+            put!(self.ahead, seq);
+        }
+        if first || end.wrapping_sub(ahead_end) as i32 >= 0 {
+            put!(self.ahead_end, end);
+        }
+    }
+
+    /// A head is due at this sequence number, behind what was not seen. What came before its turn still counts.
+    #[inline(always)]
+    pub fn again(&mut self, next: u32) {
+        let (ahead, ahead_end) = (self.ahead, self.ahead_end);
+        *self = Self::due(next);
+        self.ahead = ahead;
+        self.ahead_end = ahead_end;
+    }
+
+    /// Goes on with the next run.
+    #[inline(always)]
+    pub fn goes_on(&mut self) {
+        put!(self.unfinished, 1);
     }
 
     /// The segment is given up, and step with it.
@@ -246,6 +363,6 @@ impl Http {
 }
 
 const _: () = {
-    assert!(size_of::<Direction>() == 32);
+    assert!(size_of::<Direction>() == 40);
     assert!(size_of::<Http>() == 96);
 };

@@ -6,7 +6,7 @@ use super::lines::{self, LOWER, name};
 use super::read::{Sink, Span, begin_request, begin_window, final_begins, pass_over};
 use super::start::{self, NO_METHOD};
 use super::state::{Direction, Http, MAX_OUTSTANDING, REQUEST, get, head_flag, phase, put};
-use super::{LOAD_BYTES, Window};
+use super::{LOAD_BYTES, Repeated, Window};
 
 /// Bytes of a response's head that are looked at: what follows is body.
 const RESPONSE_BYTES: u32 = 512;
@@ -119,10 +119,8 @@ fn message<W: Window, S: Sink>(
     if !expected {
         return Message::Odd;
     }
-    let mut search = Search::new(direction, span.base, loaded);
-    let second_line = search.second_line(window);
-    let old = if way == REQUEST { version(window, second_line) } else { Some(start::is_old(first)) };
-    let end = if second_line != 0 && old.is_some() { search.end(window) } else { 0 };
+    let Found { second_line, end } = Search::all(direction, window, span.base, loaded);
+    let old = if way == REQUEST { version(window, span.base, second_line) } else { Some(start::is_old(first)) };
     let (marks, twice) = (get(&direction.left), get(&direction.head));
     put!(direction.left, 0);
     let whole = end != 0 && end <= loaded && twice == 0;
@@ -153,12 +151,12 @@ fn message<W: Window, S: Sink>(
 
 /// Whether a request line that ends before `end` is HTTP/1.0's; `None` if no version of HTTP/1 is there.
 #[inline(always)]
-fn version(window: &impl Window, end: u32) -> Option<bool> {
+fn version(window: &impl Window, base: u32, end: u32) -> Option<bool> {
     if end < SHORTEST - 2 {
         return None;
     }
-    let back = if window.word(end - 2) as u8 == b'\r' { 10 } else { 9 };
-    let version = window.word(end - back);
+    let back = if window.word(base + end - 2) as u8 == b'\r' { 10 } else { 9 };
+    let version = window.word(base + end - back);
     if start::is_version(version) { Some(start::is_old(version)) } else { None }
 }
 
@@ -168,130 +166,74 @@ const CONNECTION: u32 = 1;
 const AGENT: u32 = 2;
 const ENCODING: u32 = 3;
 
+/// Bytes of a head that one look takes in, a bit of a word each.
+const LOOK_BYTES: u32 = 64;
+/// Most lines that begin in so many bytes: where there are more, most of them say nothing.
+const LOOKS: u32 = LOAD_BYTES / LOOK_BYTES;
+
 /// A head in the window while its lines are looked for. All that changes meanwhile is in memory, in fields
 /// of the direction that mean nothing yet: so every way that leads to a place is the same for the verifier.
-struct Search<'a> {
+struct Search<'a, W> {
     direction: &'a mut Direction,
+    window: &'a W,
     base: u32,
     /// Bytes that are there.
     fill: u32,
 }
 
-/// What a look at the next bytes comes to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sight {
-    /// No newline.
-    None,
-    /// A line begins.
-    Line,
-    /// There are no more bytes.
-    End,
+/// Where a head's second line begins, and where the head ends.
+struct Found {
+    second_line: u32,
+    end: u32,
 }
 
-impl<'a> Search<'a> {
+impl<'a, W: Window> Search<'a, W> {
+    /// Finds a head's lines, marks those that say something, and says where it ends; 0 if that is not in sight.
     #[inline(always)]
-    fn new(direction: &'a mut Direction, base: u32, loaded: u32) -> Self {
+    fn all(direction: &'a mut Direction, window: &'a W, base: u32, loaded: u32) -> Found {
         // what the compiler knows of these, the verifier would not
         let zero = get(&direction.zero);
         put!(direction.at, 0);
+        put!(direction.flags, 0);
         put!(direction.left, 0);
         put!(direction.head, 0);
-        Self { direction, base: base.wrapping_add(zero), fill: loaded.wrapping_add(zero) }
+        let (base, fill) = (base.wrapping_add(zero), loaded.wrapping_add(zero));
+        let mut search = Search { direction, window, base, fill };
+        W::repeat(LOOKS, &mut search);
+        let direction = search.direction;
+        Found { second_line: u32::from(get(&direction.flags)), end: u32::from(get(&direction.at)) }
     }
 
-    /// How far it is searched.
+    /// A bit for each of the bytes from `at` on that is a newline.
     #[inline(always)]
-    fn at(&self) -> u32 {
-        u32::from(get(&self.direction.at)) & (LOAD_BYTES - 1)
-    }
-
-    /// Where a head's second line begins; 0 if that is not in sight.
-    ///
-    /// This and [`Search::end`] are no loops: in a loop the verifier does not see that ways meet.
-    #[inline(always)]
-    fn second_line(&mut self, window: &impl Window) -> u32 {
-        macro_rules! steps {
-            ($($step:literal)*) => {$(
-                let _: u8 = $step;
-                match self.look(window) {
-                    Sight::None => {}
-                    Sight::Line => return self.at(),
-                    Sight::End => return 0,
-                }
-            )*};
+    fn newlines(&self, at: u32) -> u64 {
+        macro_rules! words {
+            ($($step:literal)*) => {
+                0 $(| lines::newlines(self.window.peek(self.base, at, 8 * $step)) << (8 * $step))*
+            };
         }
-        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
-        0
+        words!(0 1 2 3 4 5 6 7)
     }
 
-    /// Finds the other lines, and says where the head ends; 0 if that is not in sight.
+    /// Looks at a line's beginning. True if this is the empty line.
     #[inline(always)]
-    fn end(&mut self, window: &impl Window) -> u32 {
-        macro_rules! steps {
-            ($($step:literal)*) => {$(
-                let _: u8 = $step;
-                match self.look(window) {
-                    Sight::None => {}
-                    Sight::Line => {
-                        let end = self.line(window);
-                        if end != 0 {
-                            return end;
-                        }
-                    }
-                    Sight::End => return 0,
-                }
-            )*};
-        }
-        let end = self.line(window);
-        if end != 0 {
-            return end;
-        }
-        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
-        steps!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32);
-        0
-    }
-
-    /// Looks at 16 bytes, or goes to the line that begins in them.
-    #[inline(always)]
-    fn look(&mut self, window: &impl Window) -> Sight {
-        let at = self.at();
-        let mut ahead = 0;
-        let mut word = window.peek(self.base, at, 0);
-        if !lines::has_newline(word) {
-            word = window.peek(self.base, at, 8);
-            ahead = 8;
-            if !lines::has_newline(word) {
-                return if self.go_to(at + 16) { Sight::None } else { Sight::End };
-            }
-        }
-        if self.go_to(at + ahead + lines::newline(word) + 1) { Sight::Line } else { Sight::End }
-    }
-
-    /// False if there are no bytes.
-    #[inline(always)]
-    fn go_to(&mut self, at: u32) -> bool {
-        put!(self.direction.at, at as u16);
-        at < self.fill
-    }
-
-    /// Looks at a line's beginning. Returns where the head ends if this is the empty line, else 0.
-    #[inline(always)]
-    fn line(&mut self, window: &impl Window) -> u32 {
-        let at = self.at();
-        let line = window.peek(self.base, at, 0);
+    fn line(&mut self, at: u32) -> bool {
+        let line = self.window.peek(self.base, at, 0);
         if line as u8 == b'\n' {
-            return at + 1;
+            put!(self.direction.at, (at + 1) as u16);
+            return true;
         }
         if line as u16 == u16::from_le_bytes(*b"\r\n") {
-            return at + 2;
+            put!(self.direction.at, (at + 2) as u16);
+            return true;
         }
         let key = line | LOWER;
         let name = match key as u8 {
             b'c' if key == name::CONNECTION => CONNECTION,
-            b'c' if key == name::CONTENT && head::is_length(window.peek(self.base, at, 8)) => LENGTH,
+            b'c' if key == name::CONTENT && head::is_length(self.window.peek(self.base, at, 8)) => LENGTH,
             b't' if key == name::TRANSFER => ENCODING,
             b'u' if key == name::USER_AGENT => AGENT,
-            _ => return 0,
+            _ => return false,
         };
         // 16 bits for each name, and a note of those that are there twice
         let mark = 16 * name;
@@ -299,7 +241,41 @@ impl<'a> Search<'a> {
         let twice = get(&self.direction.head) | ((marks >> mark) as u32 & 0xffff);
         put!(self.direction.head, twice);
         put!(self.direction.left, marks | u64::from(at) << mark);
-        0
+        false
+    }
+}
+
+impl<W: Window> Repeated for Search<'_, W> {
+    /// Goes through the lines that begin behind the newlines of the next bytes. They are taken from a word of bits,
+    /// so that no look waits for the one before it.
+    #[inline(always)]
+    fn once(&mut self, number: u32) -> bool {
+        let from = (number * LOOK_BYTES) & (LOAD_BYTES - 1);
+        if from >= self.fill {
+            return false;
+        }
+        let mut newlines = self.newlines(from);
+        macro_rules! lines {
+            ($($step:literal)*) => {$(
+                let _: u8 = $step;
+                if newlines == 0 {
+                    return true;
+                }
+                let at = from + newlines.trailing_zeros() + 1;
+                newlines &= newlines - 1;
+                if at >= self.fill {
+                    return false;
+                }
+                if get(&self.direction.flags) == 0 {
+                    put!(self.direction.flags, at as u16);
+                }
+                if self.line(at) {
+                    return false;
+                }
+            )*};
+        }
+        lines!(1 2 3 4 5 6 7 8);
+        newlines == 0
     }
 }
 

@@ -70,7 +70,7 @@ fn ingress<const HEADS: bool, const QUICK: bool>(ctx: &SkBuffContext) -> i32 {
     if let Some((pointer, state)) = socket_of(ctx) {
         let carries = match state as u8 {
             tcp_state::LISTEN => {
-                let _not_ours = address(pointer).and_then(|sock| at_listener::<HEADS>(ctx, sock));
+                let _not_ours = at_listener::<HEADS>(ctx, pointer);
                 false
             }
             tcp_state::CLOSE => {
@@ -141,17 +141,18 @@ fn address(pointer: *mut bpf_sock) -> Option<Sock> {
 }
 
 #[inline(always)]
-fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, sock: Sock) -> Option<()> {
-    let watched_slot = watched(sock.local_port());
+fn at_listener<const HEADS: bool>(ctx: &SkBuffContext, pointer: *mut bpf_sock) -> Option<()> {
+    // SAFETY: the verifier checks the load
+    let watched_slot = watched(unsafe { (*pointer).src_port } as u16);
     if watched_slot.is_none() && !chained::any() {
         return None;
     }
+    let sock = address(pointer)?;
     let bytes = ContextBytes(ctx);
-    let ip = packet::ip(&bytes, 0)?;
-    if ip.protocol != packet::TCP {
-        return None;
-    }
-    let tcp = packet::tcp(&bytes, ip.payload)?;
+    let (ip, tcp) = match packet::usual(ctx.skb.skb) {
+        Some(usual) => usual,
+        None => packet::unusual(&bytes)?,
+    };
     let slot = match watched_slot {
         Some(slot) => slot,
         None => chained_slot(&tcp)?,

@@ -2,11 +2,12 @@
 //! apart from clients, and who makes them is remembered, so that it is noticed when they stop.
 
 use aya_ebpf::macros::{map, raw_tracepoint};
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{HashMap, ProgramArray};
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_ebpf::{Checker, Endpoints, HEALTH_CHECKERS, flow_flag, tcp_state};
+use tracer_ebpf::{Checker, Endpoints, HEALTH_CHECKERS, flow_flag};
 
 use super::flow::{FLOWS_MAP, Flow};
+use super::flow_end;
 use super::kernel::Sock;
 use super::ports::Slot;
 
@@ -15,33 +16,50 @@ use super::ports::Slot;
 #[map]
 static CHECKERS: HashMap<Endpoints, Checker> = HashMap::with_max_entries(HEALTH_CHECKERS, 0);
 
-/// `sock:inet_sock_set_state (sk, oldstate, newstate)`: of interest where a connection is over. Attached before the
-/// program that forgets it, and apart from it, since that one nothing goes without.
+/// The program below; user space puts it in.
+#[map]
+static HEALTH_CHECKS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Goes on in the program below; does not return if that is possible.
+#[inline(always)]
+pub(super) fn enter(ctx: &RawTracePointContext) {
+    // SAFETY: the array holds a program of this type
+    unsafe { HEALTH_CHECKS.tail_call(ctx, 0) };
+}
+
+/// Whether an accepted connection that is over, and was seen from its beginning, was a health check.
+#[inline(always)]
+pub(super) fn is_check(flow: &Flow, sock: Sock) -> bool {
+    let whole = flow.flags & (flow_flag::MID_STREAM | flow_flag::INBOUND) == flow_flag::INBOUND;
+    // a FIN counts as one byte
+    whole && (is_named(flow) || (flow.http.request_end_ns == 0 && sock.bytes_received() <= 1))
+}
+
+/// Whether a connection's requests name a health checker.
+#[inline(always)]
+fn is_named(flow: &Flow) -> bool {
+    flow.http.request_flags & flow_flag::HEALTH_CHECK != 0
+}
+
+/// Entered by `inet_sock_set_state` where a health check's connection is over; never attached. Apart from that one,
+/// since nothing goes without it.
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 pub(crate) fn health_checks(ctx: RawTracePointContext) -> i32 {
-    let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
-    let connected = !matches!(old, tcp_state::LISTEN | tcp_state::CLOSE | tcp_state::SYN_SENT | tcp_state::SYN_RECV);
-    if new == tcp_state::CLOSE
-        && connected
-        && let Some(sock) = Sock::new(ctx.arg::<u64>(0))
+    if let Some(sock) = Sock::new(ctx.arg::<u64>(0))
         && let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0)
     {
         // SAFETY: the socket is locked: nobody else writes the element
-        connection_over(unsafe { &*flow }, sock);
+        let flow = unsafe { &mut *flow };
+        count(flow, sock);
+        flow_end::forget(flow, sock, ctx.arg::<u32>(1) as u8);
     }
     0
 }
 
-/// An accepted connection, seen from its beginning, is over.
+/// Counts a health check, and remembers who made it.
 #[inline(always)]
-fn connection_over(flow: &Flow, sock: Sock) {
-    let by_name = flow.http.request_flags & flow_flag::HEALTH_CHECK != 0;
-    // a FIN counts as one
-    let silent = sock.bytes_received() <= 1;
-    let whole = flow.flags & (flow_flag::MID_STREAM | flow_flag::INBOUND) == flow_flag::INBOUND;
-    if !whole || !(by_name || silent) {
-        return;
-    }
+fn count(flow: &Flow, sock: Sock) {
+    let by_name = is_named(flow);
     Slot::of_number(flow.slot).count(|totals| totals.health_checks += 1);
     if sock.peer_is_own() {
         return;

@@ -2,6 +2,8 @@
 //! handshake (`TCP_DEFER_ACCEPT`, or where a bare one was lost). They pass with the listener. What is read
 //! of them waits on this CPU for the connection, which the same packet makes.
 
+use core::sync::atomic::AtomicU64;
+
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use tracer_ebpf::http::Direction;
 use tracer_ebpf::{flow_flag, loss};
@@ -10,7 +12,11 @@ use super::flow::{FLOWS_MAP, Flow, UNKNOWN};
 use super::kernel::Sock;
 use super::maps::layout;
 use super::ports::{Slot, lost};
-use super::{exchanges, text};
+use super::{exchanges, proxied, text};
+
+/// Not 0 once anything came early: until then no connection looks for it.
+#[unsafe(no_mangle)]
+static EVER_EARLY: AtomicU64 = AtomicU64::new(0);
 
 /// Key of this CPU's element: no address of a socket is as low.
 #[inline(always)]
@@ -31,6 +37,8 @@ pub(super) fn begin(isn: u32, port: u16, slot: Slot) -> bool {
     if layout!(follows_flows) == 0 {
         return false;
     }
+    // SAFETY: whoever writes it writes the same
+    unsafe { EVER_EARLY.as_ptr().write_volatile(1) };
     let (key, name) = (key(), name(isn, port));
     if let Some(flow) = FLOWS_MAP.get_ptr_mut(key) {
         // SAFETY: this CPU's own element
@@ -67,6 +75,7 @@ fn discard(flow: &mut Flow) {
         exchanges::count(flow.slot, |totals| totals.begun = totals.begun.wrapping_sub(pending));
     }
     text::release(flow);
+    proxied::forget(flow);
 }
 
 /// Whether something came before this connection.
@@ -80,6 +89,10 @@ pub(super) fn is_of(sock: Sock) -> bool {
 /// Hands over to the connection what came before it; says whether anything did.
 #[inline(always)]
 pub(super) fn take_over(sock: Sock, flow: &mut Flow) -> bool {
+    // SAFETY: an integer of a static
+    if unsafe { EVER_EARLY.as_ptr().read_volatile() } == 0 {
+        return false;
+    }
     let Some(early) = FLOWS_MAP.get_ptr_mut(key()) else { return false };
     // SAFETY: this CPU's own element
     let early = unsafe { &mut *early };
@@ -90,6 +103,7 @@ pub(super) fn take_over(sock: Sock, flow: &mut Flow) -> bool {
     flow.directions[0] = early.directions[0];
     flow.text = early.text;
     text::belongs_to(flow, sock.0.0);
+    proxied::belongs_to(flow, early.id);
     early.id = 0;
     early.text = 0;
     early.http.begun = early.http.answered;

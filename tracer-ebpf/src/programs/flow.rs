@@ -9,7 +9,7 @@ use tracer_ebpf::{FLOWS, flow_flag, loss};
 
 use super::kernel::Sock;
 use super::maps::layout;
-use super::owner::comm_of_process;
+use super::owner::{self, comm_of_process};
 use super::ports::{Slot, boot_ns, lost, watched};
 use super::{early, exchanges};
 
@@ -59,7 +59,7 @@ pub(super) struct Flow {
     pub(super) comm: [u8; 16],
 }
 
-const _: () = assert!(size_of::<Flow>() == 216);
+const _: () = assert!(size_of::<Flow>() == 232);
 
 /// Followed connections, by address of their socket.
 #[map]
@@ -79,7 +79,7 @@ const NO_EXIST: u64 = 1;
 
 /// A new element, out of step both ways; or the one that a fast open connection has already.
 #[inline(always)]
-fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
+fn new(key: u64, flags: u32, slot: Slot, pid: u32, now: u64) -> Option<&'static mut Flow> {
     if layout!(follows_flows) == 0 {
         return None;
     }
@@ -91,16 +91,24 @@ fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
     };
     // SAFETY: the element stays where it is while the socket lives
     let flow = unsafe { &mut *flow };
+    let mut was_sought = false;
     if inserted.is_err() {
         if flags == flow_flag::INBOUND && flow.is_fast_open() {
             return Some(flow);
         }
+        was_sought = flow.pid == 0;
         *flow = UNKNOWN;
     }
+    match (was_sought, pid == 0) {
+        (false, true) => owner::is_sought(key),
+        (true, false) => owner::is_sought_no_more(key),
+        _ => {}
+    }
+    flow.pid = pid;
     // SAFETY: the helper takes nothing and cannot fail
     let cpu = unsafe { bpf_get_smp_processor_id() };
     // one CPU makes no two of these within 64 ns
-    flow.id = ((boot_ns() >> 6) << 10) | u64::from(cpu & 0x3ff);
+    flow.id = ((now >> 6) << 10) | u64::from(cpu & 0x3ff);
     flow.flags = flags;
     flow.slot = slot.number() as u16;
     Some(flow)
@@ -109,14 +117,14 @@ fn new(key: u64, flags: u32, slot: Slot) -> Option<&'static mut Flow> {
 impl Flow {
     /// Sets the directions' first sequence numbers.
     #[inline(always)]
-    fn established(&mut self, sock: Sock) {
+    fn established(&mut self, sock: Sock, now: u64) {
         let (received, sent) = (sock.receive_next(), sock.send_next());
         let inbound = self.flags & flow_flag::INBOUND != 0;
         self.directions[0].next = if inbound { received } else { sent };
         self.directions[1].next = if inbound { sent } else { received };
         self.directions[0].phase = phase::START;
         self.directions[1].phase = phase::START;
-        self.established_ns = boot_ns();
+        self.established_ns = now;
     }
 
     /// Whether it began with data in its SYN, and its handshake is not over yet.
@@ -209,12 +217,13 @@ impl Flow {
 #[inline(always)]
 pub(super) fn accepted(sock: Sock, slot: Slot, distance: u32) {
     let chained = if distance == 0 { 0 } else { flow_flag::CHAINED };
-    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND | chained, slot) {
+    let now = boot_ns();
+    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND | chained, slot, 0, now) {
         flow.distance = distance as u8;
         if flow.is_fast_open() {
-            flow.established_ns = boot_ns();
+            flow.established_ns = now;
         } else {
-            flow.established(sock);
+            flow.established(sock, now);
             let _mostly_nothing = early::take_over(sock, flow);
         }
     }
@@ -227,9 +236,8 @@ pub(super) fn fast_opened(sock: Sock) {
         return;
     }
     let Some(slot) = watched(sock.local_port()) else { return };
-    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot) {
-        flow.established(sock);
-        flow.established_ns = 0;
+    if let Some(flow) = new(sock.0.0, flow_flag::INBOUND, slot, 0, boot_ns()) {
+        flow.established(sock, 0);
         let _was_looked_for = early::take_over(sock, flow);
     }
 }
@@ -237,8 +245,8 @@ pub(super) fn fast_opened(sock: Sock) {
 /// A task connects.
 #[inline(always)]
 pub(super) fn connects(sock: Sock, slot: Slot, flags: u32) {
-    if let Some(flow) = new(sock.0.0, flags, slot) {
-        flow.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    if let Some(flow) = new(sock.0.0, flags, slot, pid, boot_ns()) {
         flow.comm = comm_of_process();
     }
 }
@@ -251,7 +259,7 @@ pub(super) fn connected(sock: Sock) {
         let flow = unsafe { &mut *flow };
         // what came with the SYN was read
         let request = flow.directions[0];
-        flow.established(sock);
+        flow.established(sock, boot_ns());
         if request.phase != phase::LOST {
             flow.directions[0] = request;
         }
@@ -262,5 +270,5 @@ pub(super) fn connected(sock: Sock) {
 #[inline(always)]
 pub(super) fn met(key: u64, slot: Slot, inbound: bool) -> Option<*mut Flow> {
     let role = if inbound { flow_flag::INBOUND } else { 0 };
-    new(key, role | flow_flag::MID_STREAM, slot).map(|flow| &raw mut *flow)
+    new(key, role | flow_flag::MID_STREAM, slot, 0, boot_ns()).map(|flow| &raw mut *flow)
 }

@@ -6,11 +6,11 @@ use tracer_ebpf::{flow_event, flow_flag, tcp_state};
 
 use super::flow::{self, FLOWS_MAP, Flow, seen, told};
 use super::flow_record::{Event, task_is_exiting, tell};
-use super::kernel::Sock;
+use super::kernel::{Ends, Sock};
 use super::maps::SERVERS_CONNECT;
 use super::ports::Slot;
 use super::text;
-use super::{closed, exchanges};
+use super::{checkers, closed, exchanges, owner, proxied, socket};
 
 /// `ETIMEDOUT` (include/uapi/asm-generic/errno.h)
 const TIMED_OUT: u32 = 110;
@@ -19,7 +19,7 @@ const ABORTED: u32 = 103;
 
 /// A socket changes its state.
 #[inline(always)]
-pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
+pub(super) fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
     match (old, new) {
         (tcp_state::SYN_SENT, tcp_state::ESTABLISHED) => flow::connected(sock),
         (tcp_state::ESTABLISHED, tcp_state::FIN_WAIT1) | (tcp_state::CLOSE_WAIT, tcp_state::LAST_ACK) => {
@@ -27,17 +27,17 @@ pub(super) fn state_changed(sock: Sock, old: u8, new: u8) {
         }
         (tcp_state::ESTABLISHED, tcp_state::CLOSE_WAIT) => fin_received(sock, new),
         (tcp_state::LISTEN | tcp_state::CLOSE, _) | (_, tcp_state::SYN_SENT) => {}
-        (_, tcp_state::CLOSE) => ended(sock, old),
+        (_, tcp_state::CLOSE) => ended(ctx, sock, old),
         _ => {}
     }
 }
 
 /// A task connects: to a watched port of another host, or anywhere if it serves a watched port.
 #[inline(always)]
-pub(super) fn begins(sock: Sock, slot: Slot, serves: bool) {
+pub(super) fn begins(sock: Sock, ends: &Ends, slot: Slot, serves: bool) {
     let (slot, flags) = if slot == Slot::NONE {
         (slot, flow_flag::CHAINED)
-    } else if !sock.peer_is_own() {
+    } else if !ends.peer_is_own() {
         (slot, 0)
     } else if serves {
         // the other end is followed too, and counts
@@ -88,11 +88,30 @@ fn fin_received(sock: Sock, state: u8) {
 
 /// The socket reaches CLOSE.
 #[inline(always)]
-fn ended(sock: Sock, old: u8) {
-    let key = sock.0.0;
-    let Some(flow) = FLOWS_MAP.get_ptr_mut(key) else { return };
+fn ended(ctx: &RawTracePointContext, sock: Sock, old: u8) {
+    let was_connected = !matches!(old, tcp_state::SYN_SENT | tcp_state::SYN_RECV);
+    let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else {
+        if was_connected {
+            socket::closed(sock);
+        }
+        return;
+    };
     // SAFETY: the socket is locked, and its last packets have passed
     let flow = unsafe { &mut *flow };
+    let slot = Slot::of_number(flow.slot);
+    if was_connected && slot != Slot::NONE {
+        slot.count(|totals| totals.closed += 1);
+    }
+    if was_connected && checkers::is_check(flow, sock) {
+        checkers::enter(ctx);
+    }
+    forget(flow, sock, old);
+}
+
+/// Tells of a connection's end what is worth it, and forgets the connection.
+#[inline(always)]
+pub(super) fn forget(flow: &mut Flow, sock: Sock, old: u8) {
+    let key = sock.0.0;
     if let Some(event) = end_of(flow, sock, old) {
         tell(flow, sock, event);
     }
@@ -111,6 +130,10 @@ fn ended(sock: Sock, old: u8) {
         exchanges::abandoned(flow.slot, flow.http.status, pending);
     }
     text::release(flow);
+    proxied::forget(flow);
+    if flow.pid == 0 {
+        owner::is_sought_no_more(key);
+    }
     let _present = FLOWS_MAP.remove(key);
 }
 

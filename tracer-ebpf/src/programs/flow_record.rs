@@ -4,7 +4,8 @@ use aya_ebpf::helpers::bpf_get_current_task;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use tracer_ebpf::http::RESPONSE_AT;
 use tracer_ebpf::{
-    FlowRecord, FlowWithHeads, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag, kind, stage,
+    FlowRecord, FlowWithHeads, PROXY_HEADER_BYTES, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag,
+    kind, stage,
 };
 
 use super::chained;
@@ -13,6 +14,7 @@ use super::flow::{Flow, seen};
 use super::kernel::{Kernel, Sock};
 use super::maps::layout;
 use super::text::{self, Text};
+use super::{peers, proxied};
 
 /// What happened.
 #[derive(Clone, Copy)]
@@ -58,7 +60,8 @@ fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
             RESPONSE_HEAD_BYTES as u32,
             from.add(RESPONSE_AT as usize).cast(),
         );
-        bpf_probe_read_kernel((&raw mut record.proxy).cast(), 112, (&raw const (*text).proxy).cast());
+        let proxy = (&raw mut record.proxy).cast();
+        bpf_probe_read_kernel(proxy, PROXY_HEADER_BYTES as u32, proxied::of(flow).cast());
     }
 }
 
@@ -99,6 +102,10 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     let fin_sent = flow.seen & seen::FIN != 0;
     if fin_sent && event.event != flow_event::FIN_SENT {
         flags |= flow_flag::FIN_SENT;
+    }
+    let foreign = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER | flow_flag::ALERT_SENT;
+    if inbound && flags & foreign != 0 && peers::were_served(flow.slot, &record.tuple.dst) {
+        flags |= flow_flag::SUCCEEDED_BEFORE;
     }
     if inbound && chained::forwards(flow.pid) {
         flags |= flow_flag::FORWARDS;

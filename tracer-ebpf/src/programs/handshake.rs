@@ -2,7 +2,6 @@
 //! acknowledged.
 
 use aya_ebpf::bindings::bpf_sock_tuple;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext};
@@ -12,7 +11,8 @@ use super::attempt::{Delivered, Initiator};
 use super::chained;
 use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
-use super::kernel::{Kernel, Sock};
+use super::flood::{Signature, is_told};
+use super::kernel::{Kernel, Sock, number_of};
 use super::maps::{DELIVERED, TROUBLED, layout};
 use super::packet::{ContextBytes, Ip, Tcp};
 use super::ports::{Slot, watched};
@@ -48,10 +48,29 @@ impl Queues {
     }
 }
 
+/// Connections that wait to be accepted, and their limit.
+#[inline(always)]
+fn backlog(sock: Sock) -> (u32, u32) {
+    // neighbours in every kernel so far
+    if layout!(sk_max_ack_backlog) == layout!(sk_ack_backlog) + 4 {
+        let [backlog, limit]: [u32; 2] = sock.0.value(layout!(sk_ack_backlog));
+        return (backlog, limit);
+    }
+    (sock.0.value(layout!(sk_ack_backlog)), sock.0.value(layout!(sk_max_ack_backlog)))
+}
+
+/// Whether a listener has nothing to do, so that no limit can be near.
+#[inline(always)]
+fn is_at_rest(sock: Sock) -> bool {
+    let (backlog, limit) = backlog(sock);
+    backlog <= limit
+        && limit != 0
+        && (layout!(csk_requests) == ABSENT || sock.0.value::<u32>(layout!(csk_requests)) == 0)
+}
+
 #[inline(always)]
 fn queues(sock: Sock) -> Queues {
-    let backlog = sock.0.value(layout!(sk_ack_backlog));
-    let limit: u32 = sock.0.read(layout!(sk_max_ack_backlog)).unwrap_or(u32::MAX);
+    let (backlog, limit) = backlog(sock);
     let mut flags = 0;
     if layout!(csk_requests) != ABSENT && layout!(net_syncookies) != ABSENT {
         let requests: u32 = sock.0.value(layout!(csk_requests));
@@ -82,9 +101,7 @@ fn near_system_limit(net: Option<Kernel>, requests: u32) -> bool {
 /// Notes which SYN was counted last.
 #[inline(always)]
 pub(super) fn delivered(ctx: &SkBuffContext, tcp: &Tcp) {
-    let on_stack = ctx.skb.skb as u64;
-    // SAFETY: reads a variable of its own; the verifier takes no context pointer for a number otherwise
-    let Ok(skb) = (unsafe { bpf_probe_read_kernel(&raw const on_stack) }) else { return };
+    let skb = number_of(ctx.skb.skb);
     if let Some(last) = DELIVERED.get_ptr_mut(0) {
         // SAFETY: the map's values are Delivereds, of this CPU alone
         unsafe { *last = Delivered { skb, seq: tcp.seq, src_port: tcp.src_port, pad: 0 } };
@@ -102,10 +119,14 @@ pub(super) fn was_delivered(skb: Kernel, tcp: &Tcp) -> bool {
 /// A SYN has reached a listener.
 #[inline(always)]
 pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
-    let queues = queues(sock);
-    if queues.drops_syn() && request_of(ctx, ip, tcp).is_none() {
-        full(ctx, ip, tcp, sock, tcp.seq, queues);
-    } else if trouble_is_recent() {
+    if !is_at_rest(sock) {
+        let queues = queues(sock);
+        if queues.drops_syn() && request_of(ctx, ip, tcp).is_none() {
+            full(ctx, ip, tcp, sock, tcp.seq, queues);
+            return;
+        }
+    }
+    if trouble_is_recent() {
         let initiator = initiator(ctx, ip, tcp, tcp.seq);
         if let Some(known) = TROUBLED.get_ptr_mut(initiator) {
             // SAFETY: the map's values are Troubles; SYNs of one attempt do not race
@@ -117,10 +138,11 @@ pub(super) fn syn_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 /// An ACK has reached a listener: the last of a handshake, if there is such a request.
 #[inline(always)]
 pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock) {
-    let mut queues = queues(sock);
-    if !queues.accept_queue_full() {
+    let (backlog, limit) = backlog(sock);
+    if backlog <= limit {
         return;
     }
+    let mut queues = queues(sock);
     let Some(isn) = request_of(ctx, ip, tcp) else { return };
     queues.flags |= handshake_flag::LAST_ACK;
     if layout!(net_abort_on_overflow) != ABSENT
@@ -134,8 +156,11 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 
 #[inline(always)]
 fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, mut queues: Queues) {
-    if watched(sock.local_port()).is_none() {
-        queues.flags |= handshake_flag::CHAINED;
+    let initiator_of = || (ip.source_end(&ContextBytes(ctx)), tcp.src_port, isn);
+    match watched(sock.local_port()) {
+        None => queues.flags |= handshake_flag::CHAINED,
+        Some(slot) if !is_told(slot, Signature::OTHER, initiator_of) => return,
+        Some(_) => {}
     }
     let syns_repeated = in_trouble(&initiator(ctx, ip, tcp, isn));
     emit(header::<HandshakeRecord>(kind::LISTENER_FULL, sock.netns()), |record: &mut HandshakeRecord| {
@@ -186,10 +211,7 @@ fn request_of(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp) -> Option<u32> {
             return None;
         }
         let is_request = (*found).state == NEW_SYN_RECV;
-        // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
-        let on_stack = found as u64;
-        let address = bpf_probe_read_kernel(&raw const on_stack).unwrap_or(0);
-        let isn = Kernel::new(address).and_then(|request| request.read(isn_offset));
+        let isn = Kernel::new(number_of(found)).and_then(|request| request.read(isn_offset));
         bpf_sk_release(found.cast());
         if is_request { isn } else { None }
     }
@@ -232,6 +254,10 @@ fn syn_ack_again(sock: Sock, request: Sock) -> Option<()> {
     }
     let tuple = request.tuple();
     let dst_port = request.remote_port();
+    let peer = u32::from_ne_bytes([tuple.dst[12], tuple.dst[13], tuple.dst[14], tuple.dst[15]]);
+    if slot.is_some_and(|slot| !is_told(slot, Signature::OTHER, || (peer, dst_port, isn))) {
+        return None;
+    }
     let seen = in_trouble(&Initiator { address: tuple.dst, isn, port: dst_port, pad: 0 });
     let (sent_again, timeouts) = retransmissions(request.0);
     emit(header::<HandshakeRecord>(kind::SYN_ACK_RETRANSMIT, netns), |record: &mut HandshakeRecord| {

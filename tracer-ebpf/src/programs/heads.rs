@@ -6,8 +6,8 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, is_request, phase, read};
-use tracer_ebpf::{flow_event, flow_flag, tcp_flag};
+use tracer_ebpf::http::{Direction, Http, Part, REQUEST, RESPONSE, Sink, is_request, part, phase, read};
+use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
 use super::cgroup::{PASS, socket_of};
 use super::chained;
@@ -125,20 +125,27 @@ fn payload(
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
     let was_lost = direction.phase == phase::LOST || other == phase::LOST;
-    if !direction.take(segment.seq, segment.len) {
-        return true;
-    }
+    let Some(part) = next_part(direction, sock, segment, state, egress) else { return true };
     // told once it is read
     if egress == 0 && way == REQUEST && closed_while_idle(flow, state) {
         flow.told |= told::LATE_DATA;
     }
     let requests = flow.http.begun;
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let mut window = SegmentWindow { ctx, flow: pointer, text, key: sock.0.0, payload: segment.payload, way, now };
+    let unseen = egress == 0 && part.kind == part::UNSEEN;
+    let mut window =
+        SegmentWindow { ctx, flow: pointer, text, key: sock.0.0, payload: segment.payload, way, now, unseen };
     let mut report = Report { flow: pointer, sock, state: state as u8 };
     let known = flow.http.request_flags;
-    let bytes = (segment.seq, segment.len);
-    let done = read(&mut flow.http, direction, way, other, &mut window, &mut report, bytes, now);
+    let mut done = part.kind == part::THROUGH;
+    if !done {
+        let bytes = (part.seq, part.len);
+        done = read(&mut flow.http, direction, way, other, &mut window, &mut report, bytes, now);
+        if egress == 0 && (unseen || !direction.follows(segment.seq)) {
+            direction.goes_on();
+            done = false;
+        }
+    }
     if !was_lost && direction.phase == phase::LOST {
         exchanges::lost_step(flow.slot);
     }
@@ -161,6 +168,18 @@ fn payload(
     done
 }
 
+/// What of a segment is read in this run. What is sent passes in order; what is received, as the network brings it.
+#[inline(always)]
+fn next_part(direction: &mut Direction, sock: Sock, segment: Segment, state: u32, egress: u32) -> Option<Part> {
+    let Segment { seq, len, .. } = segment;
+    if egress == 1 {
+        return if direction.take(seq, len) { Some(Part { kind: part::BYTES, seq, len }) } else { None };
+    }
+    let arrived = direction.follows(seq) || has_arrived(sock, state, seq);
+    let part = direction.part(seq, len, arrived);
+    if part.kind == part::NOTHING { None } else { Some(part) }
+}
+
 /// A connection that is out of step is in step again at a request that follows silence.
 #[inline(always)]
 fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment) {
@@ -177,7 +196,25 @@ fn find_step(ctx: &SkBuffContext, flow: &mut Flow, segment: Segment) {
         flow.http.ended = flow.http.begun;
     }
     text::release(flow);
-    flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
+    if flow.directions[0].phase == phase::LOST {
+        flow.directions = [Direction::due(segment.seq), Direction::due(segment.ack)];
+        return;
+    }
+    // only where a message ended was not seen
+    if flow.directions[0].phase == phase::UNTIL_CLOSE {
+        flow.directions[0].again(segment.seq);
+    }
+    if flow.directions[1].phase == phase::UNTIL_CLOSE {
+        let next = flow.directions[1].next;
+        flow.directions[1].again(next);
+    }
+}
+
+/// Whether TCP has had all that comes before this sequence number. Packets pass here in the order of the
+/// network: of those that come before their turn it is known that the missing ones will follow.
+#[inline(always)]
+fn has_arrived(sock: Sock, state: u32, seq: u32) -> bool {
+    state == u32::from(tcp_state::LISTEN) || sock.receive_next().wrapping_sub(seq) as i32 >= 0
 }
 
 /// Data has come to a connection which this end closed while it was idle.

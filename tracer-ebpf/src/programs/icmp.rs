@@ -6,6 +6,7 @@ use tracer_ebpf::{IcmpRecord, kind};
 
 use super::chained;
 use super::emit::{emit, header};
+use super::flood::{Signature, is_told};
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::layout;
 use super::packet::{self, Bytes, Ip, SkbBytes};
@@ -30,6 +31,13 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
         return None;
     }
     if !is_watched_namespace(netns) {
+        return None;
+    }
+    // what this host answers to; a port that is published as another is not limited here
+    if record_kind == kind::ICMP_SENT
+        && let Some(slot) = watched(tcp.dst_port)
+        && !is_told(slot, Signature::FILTERED, || (inner.source_end(bytes), tcp.src_port, tcp.seq))
+    {
         return None;
     }
     emit(header::<IcmpRecord>(record_kind, netns), |record: &mut IcmpRecord| {

@@ -277,18 +277,60 @@ impl Sock {
     /// Own end first.
     #[inline(always)]
     pub(super) fn tuple(self) -> Tuple {
-        let (src, dst) = if self.family() == AF_INET {
-            (
-                mapped(self.0.read(layout!(sk_rcv_saddr)).unwrap_or([0; 4])),
-                mapped(self.0.read(layout!(sk_daddr)).unwrap_or([0; 4])),
-            )
-        } else {
-            (
-                self.0.read(layout!(sk_v6_rcv_saddr)).unwrap_or([0; 16]),
-                self.0.read(layout!(sk_v6_daddr)).unwrap_or([0; 16]),
-            )
-        };
-        Tuple { src, dst, src_port: self.local_port(), dst_port: self.remote_port(), pad: 0 }
+        let mut tuple = Tuple { src: [0; 16], dst: [0; 16], src_port: 0, dst_port: 0, pad: 0 };
+        self.write_tuple(&mut tuple);
+        tuple
+    }
+}
+
+/// Bytes at a socket's beginning that tell its ends.
+const ENDS_BYTES: u32 = 24;
+
+/// A socket's ports and IPv4 addresses, read in one go.
+#[derive(Clone, Copy)]
+pub(super) struct Ends {
+    sock: Sock,
+    span: [u64; 3],
+}
+
+impl Ends {
+    #[inline(always)]
+    pub(super) fn of(sock: Sock) -> Self {
+        Self { sock, span: sock.0.value(layout!(sk_daddr)) }
+    }
+
+    /// A member of `struct sock_common`. They lie together in every kernel so far; one that lies elsewhere is read by
+    /// itself.
+    #[inline(always)]
+    fn member<T: Copy>(&self, offset: u32) -> T {
+        let at = offset.wrapping_sub(layout!(sk_daddr));
+        if at > ENDS_BYTES - size_of::<T>() as u32 {
+            return self.sock.0.value(offset);
+        }
+        // SAFETY: it lies in the array
+        unsafe { (&raw const self.span).cast::<u8>().add(at as usize).cast::<T>().read_volatile() }
+    }
+
+    /// Own port, in every state but CLOSE.
+    #[inline(always)]
+    pub(super) fn local_port(&self) -> u16 {
+        self.member(layout!(sk_num))
+    }
+
+    #[inline(always)]
+    pub(super) fn remote_port(&self) -> u16 {
+        u16::from_be(self.member(layout!(sk_dport)))
+    }
+
+    /// As [`Sock::peer_is_own`].
+    #[inline(always)]
+    pub(super) fn peer_is_own(&self) -> bool {
+        if self.member::<u16>(layout!(sk_family)) != AF_INET {
+            return self.sock.peer_is_own();
+        }
+        let own: u32 = self.member(layout!(sk_rcv_saddr));
+        let peer: u32 = self.member(layout!(sk_daddr));
+        own == peer || u32::from_be(peer) >> 24 == 127
     }
 }
 

@@ -1,5 +1,6 @@
 //! IP and TCP headers, read from a `struct sk_buff` or through a cgroup_skb context.
 
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::Tuple;
 
@@ -71,6 +72,49 @@ pub(super) fn tcp_of(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
     Some((bytes, ip, tcp))
 }
 
+/// The headers of a TCP packet at cgroup_skb, if they have no options and lie where they can be read at once.
+#[inline(always)]
+pub(super) fn usual(skb: *mut __sk_buff) -> Option<(Ip, Tcp)> {
+    // SAFETY: the context is this program's own; the verifier checks each access against data_end
+    unsafe {
+        let (data, end) = ((*skb).data as usize, (*skb).data_end as usize);
+        if data + 40 > end {
+            return None;
+        }
+        let first = *(data as *const u8);
+        let (v4, header) = if first == 0x45 && *((data + 9) as *const u8) == TCP {
+            (true, 20)
+        } else if first >> 4 == 6 && *((data + 6) as *const u8) == TCP {
+            (false, 40)
+        } else {
+            return None;
+        };
+        let at = data + header as usize;
+        if at + 20 > end {
+            return None;
+        }
+        let tcp = Tcp {
+            src_port: u16::from_be(*(at as *const u16)),
+            dst_port: u16::from_be(*((at + 2) as *const u16)),
+            seq: u32::from_be(*((at + 4) as *const u32)),
+            ack: u32::from_be(*((at + 8) as *const u32)),
+            flags: *((at + 13) as *const u8),
+            len: u32::from(*((at + 12) as *const u8) >> 4) * 4,
+        };
+        Some((Ip { v4, at: 0, protocol: TCP, payload: header }, tcp))
+    }
+}
+
+/// The headers of any other TCP packet at cgroup_skb; `None` if it is none.
+#[inline(always)]
+pub(super) fn unusual(bytes: &ContextBytes<'_>) -> Option<(Ip, Tcp)> {
+    let ip = ip(bytes, 0)?;
+    if ip.protocol != TCP {
+        return None;
+    }
+    Some((ip, tcp(bytes, ip.payload)?))
+}
+
 /// What an IP header says, its addresses apart.
 #[derive(Clone, Copy)]
 pub(super) struct Ip {
@@ -124,6 +168,12 @@ impl Ip {
     #[inline(always)]
     pub(super) fn addresses_v6(&self, bytes: &impl Bytes) -> Option<([u32; 4], [u32; 4])> {
         Some((bytes.read(self.at + 8)?, bytes.read(self.at + 24)?))
+    }
+
+    /// The last four bytes of the sender's address.
+    #[inline(always)]
+    pub(super) fn source_end(&self, bytes: &impl Bytes) -> u32 {
+        bytes.read(self.at + if self.v4 { 12 } else { 20 }).unwrap_or(0)
     }
 
     /// The sender alone.

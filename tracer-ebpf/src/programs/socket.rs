@@ -1,6 +1,6 @@
 //! Sockets of watched ports: listeners, attempts, errors.
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::{debug, warn};
@@ -8,11 +8,12 @@ use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
 use super::chained;
-use super::connect::{syn_follows, unsent_lately};
+use super::connect::{failed, failed_lately, syn_follows};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
-use super::kernel::{AF_INET6, Sock};
+use super::kernel::{AF_INET6, Ends, Sock};
 use super::maps::{ATTEMPTS, TROUBLED, layout};
+use super::owner::comm_of_process;
 use super::ports::{Slot, boot_ns, lost, watched};
 use super::{flow, flow_end};
 
@@ -23,7 +24,7 @@ pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
     if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
         let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
         state_changed(&ctx, sock, old, new);
-        flow_end::state_changed(sock, old, new);
+        flow_end::state_changed(&ctx, sock, old, new);
     }
     0
 }
@@ -38,8 +39,6 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
         (_, tcp_state::LISTEN) | (tcp_state::LISTEN, tcp_state::CLOSE) => listener_changes(sock, old, new),
         (tcp_state::SYN_RECV, tcp_state::ESTABLISHED) => accepted(sock, old, new),
         (tcp_state::SYN_RECV, tcp_state::CLOSE) => crossed_attempt_ends(sock, new),
-        (tcp_state::SYN_RECV | tcp_state::CLOSE | tcp_state::LISTEN, _) => {}
-        (_, tcp_state::CLOSE) => closed(sock),
         _ => {}
     }
 }
@@ -48,7 +47,8 @@ fn state_changed(ctx: &RawTracePointContext, sock: Sock, old: u8, new: u8) {
 fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     let task = bpf_get_current_pid_tgid();
     let server = chained::distance_from((task >> 32) as u32);
-    let (slot, distance) = match watched(sock.remote_port()) {
+    let ends = Ends::of(sock);
+    let (slot, distance) = match watched(ends.remote_port()) {
         Some(slot) => (slot, 0),
         None if server != 0 => (Slot::NONE, server),
         None => return,
@@ -57,7 +57,7 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
         return;
     }
     syn_follows(task);
-    flow_end::begins(sock, slot, server != 0);
+    flow_end::begins(sock, &ends, slot, server != 0);
     let Some(attempt) = new_attempt(sock.0.0) else {
         if layout!(verbose) != 0 {
             warn!(ctx, "the map of attempts is full");
@@ -66,10 +66,10 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     };
     attempt.started_ns = boot_ns();
     attempt.pid = (task >> 32) as u32;
-    attempt.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    attempt.comm = comm_of_process();
     attempt.distance = distance;
     if layout!(verbose) != 0 {
-        debug!(ctx, "pid {} connects to port {}", attempt.pid, sock.remote_port());
+        debug!(ctx, "pid {} connects to port {}", attempt.pid, ends.remote_port());
     }
 }
 
@@ -87,16 +87,24 @@ fn new_attempt(key: u64) -> Option<&'static mut Attempt> {
 
 #[inline(always)]
 fn attempt_ends(sock: Sock, old: u8, new: u8) {
-    let Some(slot) = slot_of_attempt(sock) else { return };
-    if !sock.is_tcp() || !slot.has(sock) {
+    let ends = Ends::of(sock);
+    let remembered = ATTEMPTS.get_ptr(sock.0.0);
+    let slot = match watched(ends.remote_port()) {
+        Some(slot) => slot,
+        // SAFETY: the map's element: one load
+        None if remembered.is_some_and(|attempt| unsafe { (*attempt).distance } != 0) => Slot::NONE,
+        None => return,
+    };
+    // what is remembered was found to be TCP's, in a namespace that is watched
+    if remembered.is_none() && (!sock.is_tcp() || !slot.has(sock)) {
         return;
     }
     if new == tcp_state::ESTABLISHED {
         // on one host the accepting end stands for both
-        if !sock.peer_is_own() {
+        if !ends.peer_is_own() {
             slot.count(|totals| totals.connected += 1);
         }
-        if !is_told(sock) {
+        if !remembered.is_some_and(is_told) {
             let _absent = ATTEMPTS.remove(sock.0.0);
             return;
         }
@@ -105,18 +113,22 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
         outgoing(record, sock, (old, new));
     });
     if new != tcp_state::ESTABLISHED
-        && let Some(attempt) = ATTEMPTS.get_ptr(sock.0.0)
+        && let Some(attempt) = remembered
     {
-        // SAFETY: the map's element: one load
-        chained::refused(unsafe { (*attempt).pid });
+        // SAFETY: the map's element: two loads
+        let (pid, distance) = unsafe { ((*attempt).pid, (*attempt).distance) };
+        chained::refused(pid);
+        if distance == 0 {
+            failed(pid);
+        }
     }
     let _absent = ATTEMPTS.remove(sock.0.0);
 }
 
 /// Slot of the port that a socket connects to.
 #[inline(always)]
-fn slot_of_attempt(sock: Sock) -> Option<Slot> {
-    match watched(sock.remote_port()) {
+fn slot_of_attempt(sock: Sock, remote_port: u16) -> Option<Slot> {
+    match watched(remote_port) {
         Some(slot) => Some(slot),
         None if chained::has_attempt(sock) => Some(Slot::NONE),
         None => None,
@@ -137,12 +149,10 @@ fn crossed_attempt_ends(sock: Sock, new: u8) {
 
 /// Whether an attempt's success must be told.
 #[inline(always)]
-fn is_told(sock: Sock) -> bool {
-    ATTEMPTS.get_ptr(sock.0.0).is_some_and(|attempt| {
-        // SAFETY: the socket is locked; two loads of integers
-        let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
-        reported != 0 || unsent_lately(pid) || chained::was_refused(pid)
-    })
+fn is_told(attempt: *const Attempt) -> bool {
+    // SAFETY: the map's element, whose socket is locked; two loads of integers
+    let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
+    reported != 0 || failed_lately(pid) || chained::was_refused(pid)
 }
 
 #[inline(always)]
@@ -152,7 +162,7 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
     if !sock.is_tcp() || !slot.in_namespace(netns) {
         return;
     }
-    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    let comm = comm_of_process();
     emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
         identify(record, sock, (old, new));
         record.pid = (bpf_get_current_pid_tgid() >> 32) as u32;
@@ -169,7 +179,7 @@ fn chained_distance(sock: Sock) -> u32 {
 
 #[inline(always)]
 fn accepted(sock: Sock, old: u8, new: u8) {
-    let (slot, distance) = match watched(sock.local_port()) {
+    let (slot, distance) = match watched(Ends::of(sock).local_port()) {
         Some(slot) => (slot, 0),
         None => match chained_distance(sock) {
             0 => return crossed_attempt_ends(sock, new),
@@ -197,14 +207,18 @@ fn accepted(sock: Sock, old: u8, new: u8) {
     });
 }
 
+/// A connection is over that is not followed.
 #[inline(always)]
-fn closed(sock: Sock) {
+pub(super) fn closed(sock: Sock) {
     let slot = match watched(sock.local_port()) {
         Some(slot) => slot,
-        None => match watched(sock.remote_port()) {
-            Some(slot) if !sock.peer_is_own() => slot,
-            _ => return,
-        },
+        None => {
+            let ends = Ends::of(sock);
+            match watched(ends.remote_port()) {
+                Some(slot) if !ends.peer_is_own() => slot,
+                _ => return,
+            }
+        }
     };
     if sock.is_tcp() && slot.has(sock) {
         slot.count(|totals| totals.closed += 1);
@@ -254,7 +268,7 @@ fn sock_in_syn_sent(ctx: &RawTracePointContext) -> Option<(Sock, u32)> {
     if sock.state() != tcp_state::SYN_SENT {
         return None;
     }
-    let slot = slot_of_attempt(sock)?;
+    let slot = slot_of_attempt(sock, sock.remote_port())?;
     let netns = sock.netns();
     (sock.is_tcp() && slot.in_namespace(netns)).then_some((sock, netns))
 }

@@ -2,29 +2,31 @@
 //! response's last, or until the connection ends: no two ever write the same, and as they are handed out
 //! in turn, one that was given back lies idle for long.
 
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{LOAD_BYTES, REQUEST, WINDOW_BYTES, Window};
+use tracer_ebpf::http::{LOAD_BYTES, REQUEST, Repeated, WINDOW_BYTES, Window};
 use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
 use super::ports::lost;
+use super::proxied;
 
 /// What is known of one exchange's heads.
 #[repr(C)]
 pub(super) struct Text {
     /// The window, and room for a load that begins at its last byte.
     bytes: [u8; (WINDOW_BYTES + LOAD_BYTES) as usize],
-    /// A PROXY protocol header's first bytes.
-    pub(super) proxy: [u8; 112],
     /// Number of the exchange whose request this is.
     pub(super) number: u32,
-    pub(super) proxy_len: u32,
+    /// Never written: a look at the last bytes ends in it.
+    _room: [u32; 15],
 }
 
-const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 16) as usize);
+const _: () = assert!(size_of::<Text>() >= (WINDOW_BYTES + LOAD_BYTES + 64) as usize);
 
 /// The buffers.
 #[map]
@@ -123,12 +125,20 @@ pub(super) struct SegmentWindow<'a> {
     pub(super) payload: u32,
     pub(super) way: u32,
     pub(super) now: u64,
+    /// Whether the bytes to be read have passed before.
+    pub(super) unseen: bool,
 }
 
 /// Keeps the compiler from knowing what an index is: what it can prove, the verifier cannot.
 #[inline(always)]
 fn index(at: u32) -> usize {
     (core::hint::black_box(at) & (WINDOW_BYTES - 1)) as usize
+}
+
+/// What `bpf_loop` calls: 0 to go on.
+unsafe extern "C" fn once<T: Repeated>(number: u64, what: *mut c_void) -> u64 {
+    // SAFETY: the helper passes on what it was given
+    u64::from(!unsafe { (*what.cast::<T>()).once(number as u32) })
 }
 
 impl Window for SegmentWindow<'_> {
@@ -179,6 +189,13 @@ impl Window for SegmentWindow<'_> {
         }
     }
 
+    /// Only what a kernel since 6.8 runs comes here; the helper is there since 5.17.
+    #[inline(always)]
+    fn repeat<T: Repeated>(times: u32, what: &mut T) {
+        // SAFETY: the function takes what it is passed here, and has returned before this does
+        unsafe { bpf_loop(times, once::<T> as *mut c_void, (&raw mut *what).cast(), 0) };
+    }
+
     #[inline(always)]
     fn begin(&mut self, number: u32) -> bool {
         // SAFETY: the map's element; two directions do not claim at once, since a response follows its request
@@ -198,5 +215,20 @@ impl Window for SegmentWindow<'_> {
             }
         }
         true
+    }
+
+    #[inline(always)]
+    fn proxied(&mut self) {
+        if !self.text.is_null() {
+            // SAFETY: the window is longer than a header
+            let header = unsafe { &*self.text.cast_const().cast::<proxied::Header>() };
+            // SAFETY: elements stay where they are
+            proxied::keep(unsafe { (*self.flow).id }, header);
+        }
+    }
+
+    #[inline(always)]
+    fn is_unseen(&self) -> bool {
+        self.unseen
     }
 }

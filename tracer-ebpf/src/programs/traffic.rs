@@ -13,7 +13,7 @@ use super::kernel::{AF_INET, Sock, number_of};
 use super::maps::SERVERS_CONNECT;
 use super::ports::{boot_ns, watched};
 use super::text::{self, SegmentWindow};
-use super::{early, exchanges, heads};
+use super::{early, exchanges, heads, peers};
 
 /// A connection that lost step finds it again at a request that comes after this silence, ns.
 const QUIET_NS: u64 = 20_000_000;
@@ -41,6 +41,7 @@ pub(super) fn packet<const QUICK: bool>(ctx: &SkBuffContext, pointer: *mut bpf_s
     // SAFETY: elements stay where they are; each direction writes what is its own
     let flow = unsafe { &mut *flow };
     let way = flow.way(egress);
+    peers::note(flow, pointer);
     if segment.flags & tcp_flag::RST != 0 && egress == 0 {
         flow.seen |= seen::RESET;
         return;
@@ -201,11 +202,14 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
     let was_lost = direction.phase == phase::LOST || other == phase::LOST;
+    if !direction.follows(segment.seq) {
+        return false;
+    }
     if !direction.take(segment.seq, segment.len) {
         return true;
     }
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let mut window = SegmentWindow { ctx, flow: pointer, text, key, payload: segment.payload, way, now };
+    let mut window = SegmentWindow { ctx, flow: pointer, text, key, payload: segment.payload, way, now, unseen: false };
     let begun = flow.http.begun;
     let mut count = Count { slot: flow.slot };
     let bytes = (segment.seq, segment.len);
@@ -227,8 +231,14 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
 /// Whether a direction that is out of step may find it here.
 #[inline(always)]
 pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> bool {
-    if flow.directions[0].phase != phase::LOST || way != REQUEST || segment.len < 8 {
+    let (request, response) = (flow.directions[0].phase, flow.directions[1].phase);
+    if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE) || way != REQUEST || segment.len < 8 {
         return false;
+    }
+    if request != phase::LOST {
+        // the end of a message was not seen
+        let unseen = request == phase::UNTIL_CLOSE || response == phase::UNTIL_CLOSE;
+        return unseen && flow.http.outstanding() == 0;
     }
     let fresh = flow.http.begun == 0 && flow.http.response_end_ns >= flow.http.request_end_ns;
     fresh || now.wrapping_sub(flow.http.last_payload_ns()) > QUIET_NS

@@ -56,6 +56,9 @@ pub enum LoadError {
     },
 }
 
+/// The program that another one enters where a health check's connection is over.
+const HEALTH_CHECKS: &str = "health_checks";
+
 /// The loaded programs; dropping it detaches them all.
 pub struct Loaded {
     /// The object's maps and programs.
@@ -65,20 +68,39 @@ pub struct Loaded {
     /// Why others are not, by program.
     pub refused: BTreeMap<&'static str, String>,
     cgroup: Option<File>,
-    /// The arrays through which the programs at cgroup_skb enter those that read heads: the kernel empties
-    /// them when user space lets go of them.
-    heads: Vec<ProgramArray<MapData>>,
+    /// The arrays through which programs enter others: the kernel empties them when user space lets go of them.
+    entered: Vec<ProgramArray<MapData>>,
 }
+
+/// How much maps and ring hold; `None`: as much as the object says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Elements of each map in [`FILLED`].
+    pub map_entries: Option<u32>,
+    /// Bytes of the ring.
+    pub ring_bytes: Option<u32>,
+}
+
+/// Maps that what happens on the host fills: each has a cause of loss for when it is full.
+const FILLED: [&str; 6] = ["ATTEMPTS", "TROUBLED", "CONNECTS", "SERVERS", "FLOWS_MAP", "CLOSED"];
 
 /// Loads the object and attaches the plan's hooks. A hook that is not required and that the kernel
 /// refuses is noted in the result, not an error.
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, plan: &Plan, cgroup: Option<File>) -> Result<Loaded, LoadError> {
+pub fn load(layout: &Layout, plan: &Plan, cgroup: Option<File>, room: Room) -> Result<Loaded, LoadError> {
     let mut builder = EbpfLoader::new();
     for (map, elements) in &plan.map_sizes {
         builder.map_max_entries(map, *elements);
+    }
+    for name in FILLED {
+        if let Some(entries) = room.map_entries {
+            builder.map_max_entries(name, entries);
+        }
+    }
+    if let Some(bytes) = room.ring_bytes {
+        builder.map_max_entries("RECORDS", bytes);
     }
     let ebpf = builder
         // the kernel's types are read already, and the programs get their numbers from the layout
@@ -87,7 +109,7 @@ pub fn load(layout: &Layout, plan: &Plan, cgroup: Option<File>) -> Result<Loaded
         .override_global("LAYOUT", layout.as_bytes(), true)
         .load(OBJECT)
         .map_err(refused)?;
-    let mut loaded = Loaded { heads: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
+    let mut loaded = Loaded { entered: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
     for hook in &plan.hooks {
         match hook.state {
             HookState::Attach => loaded.attach(hook)?,
@@ -119,6 +141,13 @@ impl Loaded {
     /// # Errors
     /// [`LoadError`] if a required hook is refused, or the object has no such program.
     pub fn attach(&mut self, hook: &HookPlan) -> Result<(), LoadError> {
+        if hook.program == HEALTH_CHECKS {
+            let loaded = self.load_entered(HEALTH_CHECKS, "HEALTH_CHECKS")?;
+            if loaded.is_ok() {
+                self.attached.insert(hook.program);
+            }
+            return self.judge(hook, loaded);
+        }
         let heads = self.load_heads(hook)?;
         let (program, cgroup) = self.program(hook)?;
         match heads.and_then(|()| load_program(program)).and_then(|()| attach(program, hook, cgroup)) {
@@ -194,20 +223,23 @@ impl Loaded {
     /// Loads the program that reads heads for this hook's, if it has one, and lets both enter it. The inner
     /// result is the kernel's refusal.
     fn load_heads(&mut self, hook: &HookPlan) -> Result<Result<(), ProgramError>, LoadError> {
-        let (name, array_name) = match hook.program {
-            "cgroup_ingress" | "cgroup_ingress_long" => ("ingress_heads", "INGRESS_HEADS"),
-            "cgroup_egress" | "cgroup_egress_long" => ("egress_heads", "EGRESS_HEADS"),
-            _ => return Ok(Ok(())),
-        };
+        match hook.program {
+            "cgroup_ingress" | "cgroup_ingress_long" => self.load_entered("ingress_heads", "INGRESS_HEADS"),
+            "cgroup_egress" | "cgroup_egress_long" => self.load_entered("egress_heads", "EGRESS_HEADS"),
+            _ => Ok(Ok(())),
+        }
+    }
+
+    /// Loads a program that others enter through this array. The inner result is the kernel's refusal.
+    fn load_entered(&mut self, name: &str, array_name: &'static str) -> Result<Result<(), ProgramError>, LoadError> {
         let mut array: ProgramArray<MapData> = map(&mut self.ebpf, array_name)?;
-        let program: Option<&mut CgroupSkb> = self.ebpf.program_mut(name).and_then(|program| program.try_into().ok());
-        let program = program.ok_or_else(|| LoadError::Missing(format!("program {name}")))?;
-        let fd = match program.load().and_then(|()| program.fd()) {
+        let program = self.ebpf.program_mut(name).ok_or_else(|| LoadError::Missing(format!("program {name}")))?;
+        let fd = match load_program(program).and_then(|()| program.fd()) {
             Ok(fd) => fd,
             Err(refused) => return Ok(Err(refused)),
         };
         array.set(0, fd, 0).map_err(|source| LoadError::Map { name: array_name, source })?;
-        self.heads.push(array);
+        self.entered.push(array);
         Ok(Ok(()))
     }
 }

@@ -19,6 +19,7 @@ use super::output::Output;
 use super::rules::{self, Words};
 use super::summary::EXCHANGES_EVICTED;
 use super::timing::{ANSWER_WAIT, CAUSE_WAIT, EXIT_WAIT, UNSENT_CAUSE_WAIT};
+use super::top::Failed;
 use crate::record::{BootTime, FlowRecord, PacketRecord, flow_event, flow_flag, packet_flag};
 use crate::verdict::{Confidence, Event, Evidence, Role, Slug, Verdict};
 
@@ -197,9 +198,9 @@ impl Engine {
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         if is_said {
             self.totals.verdict(finding.slug);
-            if let Some(heads) = exchange.heads.as_deref() {
-                self.totals.top.add(exchange.status().or(finding.expected_status), heads);
-            }
+            let came_of = answer.cause.as_deref().map(innermost);
+            let failed = Failed { heads: exchange.heads.as_deref(), origin: answer.origin, cause: came_of.as_deref() };
+            self.totals.top.add(exchange.status().or(finding.expected_status), &failed);
         }
         if initiator == 0 {
             self.fold.add(key, brief, || verdict(&case, &finding, answer), out);
@@ -260,6 +261,20 @@ fn cut(mut verdict: Verdict, left: usize) -> Verdict {
     let deeper = left.checked_sub(1).filter(|left| *left > 0);
     verdict.cause = verdict.cause.take().and_then(|cause| deeper.map(|left| Box::new(cut(*cause, left))));
     verdict
+}
+
+/// What a chain of causes ends at: `process-down 127.0.0.1:9001`.
+fn innermost(cause: &Verdict) -> String {
+    let mut last = cause;
+    while let Some(cause) = last.cause.as_deref() {
+        last = cause;
+    }
+    let server = if last.role == Role::Inbound { last.local } else { last.remote };
+    let server = server.map(|end| SocketAddr::new(end.ip().to_canonical(), end.port()).to_string());
+    match last.unix.clone().or(server) {
+        Some(server) => format!("{} {server}", last.slug),
+        None => last.slug.to_string(),
+    }
 }
 
 /// Whether the app's failure may come of one of its own.

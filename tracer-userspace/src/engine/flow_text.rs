@@ -89,6 +89,7 @@ pub(super) fn http(exchange: &Exchange, record: &FlowRecord) -> Http {
         http.via.clone_from(&heads.via);
         http.user_agent.clone_from(&heads.user_agent);
         http.trace_id.clone_from(&heads.trace_id);
+        http.client = heads.client.clone().or_else(|| heads.proxied_for.clone());
         http.has.clone_from(&heads.has);
         http.has.sort_unstable();
     }

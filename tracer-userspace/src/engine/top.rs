@@ -1,4 +1,4 @@
-//! What failing exchanges have in common: paths, user agents and clients, by status.
+//! What failing exchanges have in common: who answered, why, paths, user agents and clients, by status.
 //!
 //! Each list keeps [`KEPT`] values by the space-saving algorithm (Metwally, Agrawal, El Abbadi, 2005):
 //! as long as a list has met no more different values its counts are exact; later a value that is new
@@ -86,8 +86,29 @@ pub struct TopOfStatus {
     pub paths: Frequent,
     /// Values of `User-Agent`.
     pub user_agents: Frequent,
-    /// Values of the header that `--client-header` names.
+    /// Clients: values of the header that `--client-header` names, or what a PROXY protocol header names.
     pub clients: Frequent,
+    /// Who answered: `app`, `proxy`, `upstream`.
+    pub origins: Frequent,
+    /// What it came of in the end: slug and server end of the innermost cause.
+    pub causes: Frequent,
+}
+
+/// What is known of an exchange that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failed<'a> {
+    /// Its heads.
+    pub heads: Option<&'a Exchange>,
+    /// Who answered.
+    pub origin: Option<&'a str>,
+    /// What it came of in the end.
+    pub cause: Option<&'a str>,
+}
+
+/// Whom the exchange was for: a port of the client's says nothing about whether it is the same one.
+fn client(heads: &Exchange) -> Option<&str> {
+    let proxied_for = heads.proxied_for.as_deref().and_then(|client| Some(client.rsplit_once(':')?.0));
+    heads.client.as_deref().or(proxied_for)
 }
 
 /// The lists of all statuses that failing exchanges had, or that a balancer in front will have answered.
@@ -98,14 +119,17 @@ pub struct Top {
 
 impl Top {
     /// An exchange failed; without a status it is in no list.
-    pub fn add(&mut self, status: Option<u16>, heads: &Exchange) {
+    pub fn add(&mut self, status: Option<u16>, failed: &Failed<'_>) {
         let Some(status) = status else { return };
         let Some(lists) = self.lists(status) else { return };
         let one = Tally { count: 1, taken_over: 0 };
+        let of_heads = |value: fn(&Exchange) -> Option<&str>| failed.heads.and_then(value);
         let values = [
-            (&mut lists.paths, &heads.path),
-            (&mut lists.user_agents, &heads.user_agent),
-            (&mut lists.clients, &heads.client),
+            (&mut lists.paths, of_heads(|heads| heads.path.as_deref())),
+            (&mut lists.user_agents, of_heads(|heads| heads.user_agent.as_deref())),
+            (&mut lists.clients, of_heads(client)),
+            (&mut lists.origins, failed.origin),
+            (&mut lists.causes, failed.cause),
         ];
         for (list, value) in values {
             if let Some(value) = value {
@@ -126,6 +150,8 @@ impl Top {
             lists.paths.join(&theirs.paths);
             lists.user_agents.join(&theirs.user_agents);
             lists.clients.join(&theirs.clients);
+            lists.origins.join(&theirs.origins);
+            lists.causes.join(&theirs.causes);
         }
     }
 
@@ -148,6 +174,10 @@ mod tests {
         Exchange { path: Some(path.to_owned()), ..Exchange::default() }
     }
 
+    fn of(heads: &Exchange) -> Failed<'_> {
+        Failed { heads: Some(heads), ..Failed::default() }
+    }
+
     fn paths(top: &Top, status: u16) -> Vec<(String, u64)> {
         let lists = top.statuses().find(|(code, _lists)| *code == status);
         let most = lists.map(|(_code, lists)| lists.paths.most(usize::MAX)).unwrap_or_default();
@@ -158,10 +188,12 @@ mod tests {
     fn exact_while_there_are_few() {
         let mut top = Top::default();
         for path in ["/b", "/a", "/b", "/c", "/a", "/b"] {
-            top.add(Some(502), &heads(path));
+            top.add(Some(502), &of(&heads(path)));
         }
-        top.add(Some(403), &Exchange { client: Some("192.0.2.7".to_owned()), ..Exchange::default() });
-        top.add(None, &heads("/unanswered"));
+        top.add(Some(403), &of(&Exchange { client: Some("192.0.2.7".to_owned()), ..Exchange::default() }));
+        let proxied_for = Some("[2001:db8::7]:4321".to_owned());
+        top.add(Some(504), &of(&Exchange { proxied_for, ..Exchange::default() }));
+        top.add(None, &of(&heads("/unanswered")));
         let named =
             |values: &[(&str, u64)]| values.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect();
         let expected: Vec<_> = named(&[("/b", 3), ("/a", 2), ("/c", 1)]);
@@ -169,6 +201,8 @@ mod tests {
         assert_eq!(paths(&top, 403), []);
         let (_, forbidden) = top.statuses().next().unwrap();
         assert_eq!(forbidden.clients.most(1), [("192.0.2.7", 1)]);
+        let (_, late) = top.statuses().last().unwrap();
+        assert_eq!(late.clients.most(1), [("[2001:db8::7]", 1)]);
     }
 
     /// Also those that a folded line stands for, and those without a status by the one that is expected.
@@ -195,7 +229,7 @@ mod tests {
             let long = format!("/{number}/{}", "ä".repeat(2000));
             top.add(
                 Some(status),
-                &Exchange { user_agent: Some(long.clone()), client: Some(long.clone()), ..heads(&long) },
+                &of(&Exchange { user_agent: Some(long.clone()), client: Some(long.clone()), ..heads(&long) }),
             );
         }
         assert_eq!(top.statuses().count(), STATUSES);
@@ -210,9 +244,9 @@ mod tests {
     #[test]
     fn parts_add_up() {
         let (mut earlier, mut later) = (Top::default(), Top::default());
-        earlier.add(Some(502), &heads("/a"));
-        earlier.add(Some(504), &heads("/b"));
-        later.add(Some(502), &heads("/a"));
+        earlier.add(Some(502), &of(&heads("/a")));
+        earlier.add(Some(504), &of(&heads("/b")));
+        later.add(Some(502), &of(&heads("/a")));
         later.join(&earlier);
         assert_eq!(paths(&later, 502), [("/a".to_owned(), 2)]);
         assert_eq!(paths(&later, 504), [("/b".to_owned(), 1)]);
@@ -232,7 +266,7 @@ mod tests {
             let mut top = Top::default();
             let mut exact = BTreeMap::<&str, u64>::new();
             for value in &values {
-                top.add(Some(502), &heads(value));
+                top.add(Some(502), &of(&heads(value)));
                 *exact.entry(value).or_default() += 1;
             }
             let told = paths(&top, 502);

@@ -175,6 +175,9 @@ impl Human {
         if let Some(stage) = &verdict.stage {
             parts.push(format!("[{}]", plain(stage)));
         }
+        if let Some(client) = &verdict.http.client {
+            parts.push(format!("[client {}]", plain(client)));
+        }
         if verdict.health_check {
             parts.push("[health check]".to_owned());
         }

@@ -290,6 +290,8 @@ struct TopObject<'a> {
     paths: Vec<(&'a str, u64)>,
     user_agents: Vec<(&'a str, u64)>,
     clients: Vec<(&'a str, u64)>,
+    origins: Vec<(&'a str, u64)>,
+    causes: Vec<(&'a str, u64)>,
 }
 
 fn top(top: &Top) -> BTreeMap<u16, TopObject<'_>> {
@@ -299,6 +301,8 @@ fn top(top: &Top) -> BTreeMap<u16, TopObject<'_>> {
                 paths: lists.paths.most(MAX_TOP),
                 user_agents: lists.user_agents.most(MAX_TOP),
                 clients: lists.clients.most(MAX_TOP),
+                origins: lists.origins.most(MAX_TOP),
+                causes: lists.causes.most(MAX_TOP),
             };
             (status, object)
         })

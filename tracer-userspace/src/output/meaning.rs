@@ -34,7 +34,7 @@ pub const fn meaning(slug: Slug) -> &'static str {
         Slug::MalformedResponse => "what the app sent is no HTTP response",
         Slug::ProtocolMismatch => "client and app speak different protocols on this port",
         Slug::HealthCheckFailed => "a health check was answered badly or too late",
-        Slug::AppStatus => "the app itself answered with this status",
+        Slug::AppStatus => "a watched status was answered, by the app or by a proxy of this host",
         Slug::RemoteDown => "the remote host is down (only ever an alternative to another verdict)",
     }
 }

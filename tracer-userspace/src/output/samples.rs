@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use crate::engine::{Counters, HttpSummary, Latency, Output, PortSummary, Summary};
+use crate::engine::{Counters, Failed, HttpSummary, Latency, Output, PortSummary, Summary};
 use crate::record::{BootTime, ClockPair, Exchange, Start};
 use crate::verdict::{Confidence, Event, Evidence, Http, Process, Role, Slug, Verdict};
 
@@ -172,10 +172,11 @@ pub(crate) fn http_summary() -> Summary {
             client: Some(client.to_owned()),
             ..Exchange::default()
         };
-        summary.top.add(Some(502), &heads);
+        let failed = Failed { heads: Some(&heads), origin: Some("proxy"), cause: Some("process-down 127.0.0.1:9001") };
+        summary.top.add(Some(502), &failed);
     }
     let heads = Exchange { path: Some("/hidden".to_owned()), ..Exchange::default() };
-    summary.top.add(Some(403), &heads);
+    summary.top.add(Some(403), &Failed { heads: Some(&heads), origin: Some("app"), cause: None });
     summary
 }
 

@@ -69,6 +69,9 @@ pub struct Http {
     pub user_agent: Option<String>,
     /// `X-Amzn-Trace-Id`.
     pub trace_id: Option<String>,
+    /// The client behind the peer: what the header says that `--client-header` names, or address and port from a
+    /// PROXY protocol header.
+    pub client: Option<String>,
     /// Headers of which only the presence is known.
     pub has: Vec<String>,
     /// Who answered: `app`, `proxy`, `upstream`.

@@ -4,7 +4,8 @@ use std::{
     collections::BTreeMap,
     env,
     io::{BufRead as _, BufReader, Read},
-    process::{Child, Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    thread::{self, ScopedJoinHandle},
 };
 
 use anyhow::{Context as _, Result};
@@ -20,26 +21,44 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Runs every scenario of the lab on this kernel, many with one recorder, and counts.
-pub(super) fn share(tally: &mut Tally) -> Result<()> {
+/// Runs every scenario of the lab on this kernel, many with one recorder, and counts. Beside it, where
+/// `others` is set, runs the small set on other kernels: both mostly wait.
+pub(super) fn run(others: bool, tally: &mut Tally) -> Result<()> {
     process::run(process::cargo().args(["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"]))?;
+    let (here, there) = thread::scope(|scope| {
+        let there = others.then(|| scope.spawn(on_other_kernels));
+        (here(), there.map(ScopedJoinHandle::join))
+    });
+    count(here?, "the lab", tally);
+    match there {
+        None => {}
+        Some(Ok(there)) => count(there?, "the kernels' tests", tally),
+        Some(Err(_panic)) => tally.fail("the kernels' tests: a panic".to_owned()),
+    }
+    Ok(())
+}
+
+/// What a run said of each scenario, and how it ended.
+type Ran = (Outcomes, ExitStatus);
+
+fn here() -> Result<Ran> {
     let mut command = process::as_root(workspace::target().join("debug/wherefore-lab"));
-    command.args(["run", "--share", "24", "--jobs", "6", "--wherefore"]).arg(workspace::program(true));
+    command.args(["run", "--share", "32", "--jobs", "8", "--wherefore"]).arg(workspace::program(true));
     // the lab says on standard output what came of each
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let said = child.stdout.take().context("no pipe to the lab")?;
     let outcomes = outcomes(said, |line| format!("[lab] {line}"))?;
-    count(&mut child, outcomes, "the lab", tally)
+    Ok((outcomes, child.wait().context("cannot wait for the lab")?))
 }
 
-/// Runs `kernels --ci` as a process of its own, shows what it says, and counts.
-pub(super) fn run(tally: &mut Tally) -> Result<()> {
+/// Runs `kernels --ci` as a process of its own.
+fn on_other_kernels() -> Result<Ran> {
     let mut command = Command::new(env::current_exe().context("no path to this program")?);
     command.args(["kernels", "--ci", "--keep-going"]).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the kernels' tests")?;
     let notes = child.stderr.take().context("no pipe to the kernels' tests")?;
     let outcomes = outcomes(notes, str::to_owned)?;
-    count(&mut child, outcomes, "the kernels' tests", tally)
+    Ok((outcomes, child.wait().context("cannot wait for the kernels' tests")?))
 }
 
 type Outcomes = BTreeMap<String, Outcome>;
@@ -57,8 +76,7 @@ fn outcomes(said: impl Read, label: impl Fn(&str) -> String) -> Result<Outcomes>
     Ok(outcomes)
 }
 
-fn count(child: &mut Child, outcomes: Outcomes, what: &str, tally: &mut Tally) -> Result<()> {
-    let status = child.wait().with_context(|| format!("cannot wait for {what}"))?;
+fn count((outcomes, status): Ran, what: &str, tally: &mut Tally) {
     if outcomes.is_empty() {
         tally.fail(format!("{what} tested nothing: {status}"));
     }
@@ -73,7 +91,6 @@ fn count(child: &mut Child, outcomes: Outcomes, what: &str, tally: &mut Tally) -
     if !status.success() && failed == 0 {
         tally.fail(format!("{what}: {status}"));
     }
-    Ok(())
 }
 
 /// Reads a line like `[5.10] ok process-down/ipv4`.

@@ -54,13 +54,12 @@ fn run_all(arguments: &Arguments, tally: &mut Tally) -> Result<()> {
     build::build(true)?;
     if process::is_root() {
         run(test().arg("--workspace"), tally)?;
-        kernels::share(tally)?;
-        return kernels::run(tally);
+        return kernels::run(true, tally);
     }
     run(test().args(["--workspace", "--exclude", LAB]), tally)?;
     let runner = format!("CARGO_TARGET_{}_RUNNER", build::host()?.to_uppercase().replace('-', "_"));
     run(test().args(["--package", LAB]).env(runner, "sudo --preserve-env --"), tally)?;
-    kernels::share(tally)?;
+    kernels::run(false, tally)?;
     tally.skip("skipped: other kernels: their images are made by root".to_owned());
     Ok(())
 }

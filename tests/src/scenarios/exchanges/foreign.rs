@@ -8,7 +8,80 @@ use crate::talk::Move::{self, Abort, Bytes, Ended, Get, GetAs, Pause, Reset, Sen
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
     let mut table = mismatches(family);
     table.extend(health_checks(family));
+    table.extend([proxied(family), served_before(family)]);
     table
+}
+
+/// Failing exchanges of connections that a PROXY protocol header made known, the first and a later one.
+fn proxied(family: Family) -> Scenario {
+    const V1: &[Move] = &[
+        Send(b"PROXY TCP4 192.0.2.7 192.0.2.8 4321 443\r\n"),
+        Get("/status/503"),
+        Status(503),
+        Get("/ok"),
+        Status(200),
+        Get("/status/500"),
+        Status(500),
+    ];
+    const V1_IPV6: &[Move] = &[
+        Send(
+            b"PROXY TCP6 2001:db8:1111:2222:3333:4444:5555:6666 2001:db8:1111:2222:3333:4444:5555:7777 65535 65535\r\n\
+               GET /status/429 HTTP/1.1\r\nHost: lab\r\n\r\n",
+        ),
+        Status(429),
+    ];
+    const V2: &[Move] = &[
+        Send(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xc0\0"),
+        Pause(30),
+        Send(b"\x02\x07\xc0\0\x02\x08\x10\xe1\x01\xbb\x04\0\x04none"),
+        Get("/ok"),
+        Status(200),
+        Get("/status/502"),
+        Status(502),
+    ];
+    const V2_IPV6: &[Move] = &[
+        Send(
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x21\0\x24\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\
+               \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\x10\xe1\x01\xbb\
+               GET /status/504 HTTP/1.1\r\nHost: lab\r\n\r\n",
+        ),
+        Status(504),
+    ];
+    // the proxy's own connection: nobody is behind it
+    const LOCAL: &[Move] = &[Send(b"PROXY UNKNOWN\r\n"), Get("/status/403"), Status(403)];
+    const SAID: [(&str, u64, Option<&str>); 6] = [
+        ("/status/503", 503, Some("192.0.2.7:4321")),
+        ("/status/500", 500, Some("192.0.2.7:4321")),
+        ("/status/429", 429, Some("[2001:db8:1111:2222:3333:4444:5555:6666]:65535")),
+        ("/status/502", 502, Some("192.0.2.7:4321")),
+        ("/status/504", 504, Some("[2001:db8::1]:4321")),
+        ("/status/403", 403, None),
+    ];
+    let server = SAID.map(|(path, status, client)| {
+        inbound("app-status", Grade::certain(status)).answered("GET", path, status).client(client)
+    });
+    let outbound = SAID.map(|(path, status, client)| {
+        Want::outbound("app-status", Grade::certain(status)).answered("GET", path, status).client(client)
+    });
+    let mut steps = vec![Step::ServeAs(&["--proxy-protocol"]), Step::Record];
+    steps.extend([V1, V1_IPV6, V2, V2_IPV6, LOCAL].map(talk));
+    scenario("app-status-proxied", family, steps, seen(server.into(), outbound.into()))
+}
+
+/// A peer that the app has served is not one that is configured wrongly.
+fn served_before(family: Family) -> Scenario {
+    let view = || View::silent().connections(2..=2);
+    scenario(
+        "benign-foreign-once-served",
+        family,
+        vec![
+            Step::ServeAs(&[]),
+            Step::Record,
+            talk(&[Get("/ok"), Status(200)]),
+            talk(&[Send(CLIENT_HELLO), Status(400), Ended]),
+        ],
+        Expect { server: view(), client: view(), both: View::silent().connections(2..=4), all: None },
+    )
 }
 
 /// The beginning of a TLS `ClientHello` of 5 + 4 + 38 bytes: enough to be recognised.

@@ -3,6 +3,7 @@
 mod endings;
 mod foreign;
 mod gone;
+mod segments;
 mod statuses;
 mod waits;
 
@@ -33,7 +34,14 @@ const ON_OTHER_KERNELS: [&str; 13] = [
 ];
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
-    let tables = [statuses::scenarios, endings::scenarios, waits::scenarios, gone::scenarios, foreign::scenarios];
+    let tables = [
+        statuses::scenarios,
+        segments::scenarios,
+        endings::scenarios,
+        waits::scenarios,
+        gone::scenarios,
+        foreign::scenarios,
+    ];
     let chosen = |scenario: Scenario| {
         let one = family == Family::V4 && ON_OTHER_KERNELS.contains(&scenario.name.as_str());
         scenario.in_ci(one)

@@ -1,130 +1,11 @@
 //! Streams cut into segments, read as the kernel reads them.
 
+mod connection;
 mod model;
 
 use super::*;
-use crate::{flow_event, flow_flag};
-
-/// A window in ordinary memory.
-struct Buffer<'a> {
-    bytes: Vec<u8>,
-    segment: &'a [u8],
-}
-
-impl Window for Buffer<'_> {
-    fn word(&self, at: u32) -> u64 {
-        let at = at as usize;
-        u64::from_le_bytes(self.bytes[at..at + 8].try_into().unwrap())
-    }
-
-    fn peek(&self, base: u32, at: u32, ahead: u32) -> u64 {
-        assert!(at < LOAD_BYTES && ahead <= 8);
-        self.word(base + at + ahead)
-    }
-
-    fn put(&mut self, at: u32, word: u64) {
-        let at = at as usize;
-        self.bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
-    }
-
-    fn load(&mut self, from: u32, at: u32, len: u32) -> bool {
-        let (from, at, len) = (from as usize, at as usize, len as usize);
-        self.bytes[at..at + len].copy_from_slice(&self.segment[from..from + len]);
-        true
-    }
-
-    fn begin(&mut self, _number: u32) -> bool {
-        true
-    }
-}
-
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Heard {
-    /// Status of each whole exchange.
-    answered: Vec<u16>,
-    /// Events, exchanges and their statuses.
-    told: Vec<(u8, u32, u16)>,
-}
-
-impl Sink for Heard {
-    fn wants(&self, _http: &Http, status: u16, _now: u64) -> bool {
-        status >= 400
-    }
-
-    fn answered(&mut self, http: &Http) {
-        self.answered.push(http.status);
-    }
-
-    fn tell(&mut self, http: &Http, event: u8, number: u32) {
-        self.told.push((event, number, http.status));
-    }
-}
-
-/// A connection.
-struct Connection {
-    /// Whether segments are passed in one go where they can.
-    quick: bool,
-    http: Http,
-    directions: [Direction; 2],
-    window: Vec<u8>,
-    heard: Heard,
-    now: u64,
-    /// Whether a segment took more steps than the kernel allows (`MAX_TAIL_CALL_CNT`).
-    exhausted: bool,
-}
-
-impl Connection {
-    fn new() -> Self {
-        let mut directions = [Direction::default(); 2];
-        directions[0].next = 1000;
-        directions[1].next = u32::MAX - 3;
-        let window = vec![0xee; (WINDOW_BYTES + LOAD_BYTES + 16) as usize];
-        Self {
-            quick: true,
-            http: Http::default(),
-            directions,
-            window,
-            heard: Heard::default(),
-            now: 0,
-            exhausted: false,
-        }
-    }
-
-    fn step_by_step() -> Self {
-        Self { quick: false, ..Self::new() }
-    }
-
-    fn segment(&mut self, way: u32, seq: u32, bytes: &[u8]) {
-        self.now += 1;
-        let len = u32::try_from(bytes.len()).unwrap();
-        let mut window = Buffer { bytes: std::mem::take(&mut self.window), segment: bytes };
-        let mut through = false;
-        for step in 0..34 {
-            let other = self.directions[(way ^ 1) as usize].phase;
-            let direction = &mut self.directions[way as usize];
-            let take = if step == 0 && self.quick { pass } else { read };
-            let bytes = (seq, len);
-            through = !direction.take(seq, len)
-                || take(&mut self.http, direction, way, other, &mut window, &mut self.heard, bytes, self.now);
-            if through {
-                break;
-            }
-        }
-        if !through {
-            self.exhausted = true;
-            self.directions[way as usize].lose(seq, len);
-        }
-        self.window = window.bytes;
-    }
-
-    fn send_text(&mut self, way: u32, text: &str) {
-        self.send(way, text.as_bytes());
-    }
-
-    fn send(&mut self, way: u32, bytes: &[u8]) {
-        self.segment(way, self.directions[way as usize].next, bytes);
-    }
-}
+use crate::{PROXY_HEADER_BYTES, flow_event, flow_flag};
+use connection::Connection;
 
 /// Reads these, alternately from the initiator and to it.
 fn exchange(messages: &[&str]) -> Connection {
@@ -294,13 +175,14 @@ fn what_a_connection_begins_with() {
     assert_eq!(began(v1), flow_flag::PROXY_HEADER | flow_flag::HTTP);
     assert_eq!(began(v2), flow_flag::PROXY_HEADER | flow_flag::HTTP);
     // in two segments, and what follows is read as ever
-    for whole in [&v1[..], &v2[..]] {
+    for (whole, header) in [(&v1[..], 41), (&v2[..], 28)] {
         for cut in 1..whole.len() {
             let mut connection = Connection::new();
             connection.send(REQUEST, &whole[..cut]);
             connection.send(REQUEST, &whole[cut..]);
             connection.send_text(RESPONSE, "HTTP/1.1 204 No Content\r\n\r\n");
             assert_eq!(connection.heard.answered, [204], "{cut}");
+            assert_eq!(connection.proxied.unwrap()[..header], whole[..header], "{cut}");
         }
     }
     // an error that answers what is no HTTP is told, and belongs to no exchange
@@ -336,6 +218,64 @@ fn a_gap_where_a_head_is_due_invents_nothing() {
     connection.send_text(RESPONSE, "HTTP/1.1 500 No\r\n\r\n");
     assert_eq!(connection.directions[1].phase, phase::LOST);
     assert!(connection.heard.answered.is_empty() && connection.heard.told.is_empty());
+}
+
+/// Segments of one direction, in the order of the network: what comes before its turn waits.
+fn shuffled(connection: &mut Connection, way: u32, bytes: &[u8], pieces: usize, order: &[usize]) {
+    let start = connection.directions[way as usize].next;
+    let pieces: Vec<_> = bytes.chunks(pieces).collect();
+    let begins = |piece: usize| pieces[..piece].iter().map(|piece| piece.len()).sum::<usize>();
+    let mut came = vec![false; pieces.len()];
+    for piece in order {
+        let arrived = came[..*piece].iter().all(|came| *came);
+        came[*piece] = true;
+        let seq = start.wrapping_add(u32::try_from(begins(*piece)).unwrap());
+        connection.packet(way, seq, pieces[*piece], Some(arrived));
+    }
+}
+
+const LONG_HEAD: &str = "POST /orders HTTP/1.1\r\nHost: a\r\nCookie: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\
+     Content-Length: 30\r\n\r\nGET / HTTP/1.1\r\n\r\n------------";
+const RESPONSE_HEAD: &str = "HTTP/1.1 503 No\r\nContent-Length: 40\r\n\r\n";
+
+#[test]
+fn a_request_whose_segments_change_places() {
+    for order in [[1, 0, 2, 3], [2, 1, 0, 3], [3, 0, 1, 2], [0, 2, 1, 3], [0, 3, 2, 1], [1, 2, 3, 0], [3, 2, 1, 0]] {
+        for quick in [true, false] {
+            let mut connection = if quick { Connection::new() } else { Connection::step_by_step() };
+            for _ in 0..2 {
+                shuffled(&mut connection, REQUEST, LONG_HEAD.as_bytes(), 40, &order);
+                assert_eq!(
+                    (connection.http.begun, connection.http.ended),
+                    (connection.http.answered + 1, connection.http.begun),
+                    "{order:?}"
+                );
+                connection.send_text(RESPONSE, "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno");
+            }
+            assert_eq!(connection.heard.answered, [503, 503], "{order:?}");
+            let told = [(flow_event::RESPONSE, 1, 503), (flow_event::RESPONSE, 2, 503)];
+            assert_eq!(connection.heard.told, told, "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_response_whose_segments_change_places() {
+    let body = "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n!!";
+    let chunks = format!("HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n28\r\n{body}\r\n0\r\n\r\n");
+    for response in [format!("{RESPONSE_HEAD}{body}"), chunks] {
+        for order in [[1, 0, 2], [0, 2, 1], [2, 0, 1], [2, 1, 0], [1, 2, 0]] {
+            let mut connection = Connection::new();
+            for _ in 0..2 {
+                connection.send_text(REQUEST, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                shuffled(&mut connection, RESPONSE, response.as_bytes(), response.len().div_ceil(3), &order);
+                assert_eq!(connection.http.outstanding(), 0, "{response} {order:?}");
+            }
+            assert_eq!(connection.heard.answered, [503, 503], "{response} {order:?}");
+            let told = [(flow_event::RESPONSE, 1, 503), (flow_event::RESPONSE, 2, 503)];
+            assert_eq!(connection.heard.told, told, "{order:?}");
+        }
+    }
 }
 
 #[test]

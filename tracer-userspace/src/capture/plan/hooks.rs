@@ -128,7 +128,6 @@ pub(super) fn choose(facts: &Facts, asked: Asked) -> (Vec<HookPlan>, IcmpFamilie
     let sockets = IcmpFamilies { v4: raw && !v4.used(), v6: raw && !v6.used() };
     hooks.extend([v4, v6]);
     hooks.extend(netfilter_resets(facts));
-    // before the program at the same place that forgets the connection
     hooks.insert(0, health_checks(facts));
     if asked.unix_upstreams {
         hooks.push(calls(facts));
@@ -167,7 +166,7 @@ fn task_tracepoint(facts: &Facts, name: &'static str, wanted: &[&str]) -> HookPl
     hook
 }
 
-/// Where connections end, for who checks health.
+/// Where connections end, for who checks health: not attached itself, but entered by the program that is.
 fn health_checks(facts: &Facts) -> HookPlan {
     HookPlan { program: "health_checks", ..tracepoint(facts, "inet_sock_set_state", &[SK, "int", "int"], false) }
 }

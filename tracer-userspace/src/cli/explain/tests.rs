@@ -153,7 +153,8 @@ The app failed a request
   protocol-mismatch        Client and app speak different protocols on this
                            port.
   health-check-failed      A health check was answered badly or too late.
-  app-status               The app itself answered with this status.
+  app-status               A watched status was answered, by the app or by a
+                           proxy of this host.
 
 Established connections that broke
   keepalive-race           A request met a kept-alive connection that was just

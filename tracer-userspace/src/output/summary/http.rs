@@ -98,18 +98,26 @@ fn milliseconds(us: u64) -> String {
     }
 }
 
-/// `502  paths /orders/7 (2), /cart (1); user agents curl/8.5.0 (3)`.
+/// `502  from proxy (3); because of process-down 127.0.0.1:9001 (2)`, and below it what was asked for, and by whom.
 fn failing(summary: &Summary) -> Vec<String> {
     let mut statuses: Vec<(u16, &TopOfStatus)> = summary.top.statuses().collect();
-    let most = |lists: &TopOfStatus| lists.paths.most(1).first().map_or(0, |(_path, count)| *count);
+    let sum = |counts: Vec<(&str, u64)>| counts.into_iter().fold(0_u64, |sum, (_, count)| sum.saturating_add(count));
+    let all = |list: &Frequent| sum(list.most(usize::MAX));
+    let most = |lists: &TopOfStatus| all(&lists.paths).max(all(&lists.origins));
     statuses.sort_by_key(|(status, lists)| (std::cmp::Reverse(most(lists)), *status));
     statuses.truncate(FAILING_MAX);
-    let text = |(status, lists): (u16, &TopOfStatus)| {
-        let lists = [("paths", &lists.paths), ("user agents", &lists.user_agents), ("clients", &lists.clients)];
-        let parts: Vec<String> = lists.into_iter().filter_map(|(name, list)| values(name, list)).collect();
-        (!parts.is_empty()).then(|| format!("{status:<5}  {}", parts.join("; ")))
-    };
-    statuses.into_iter().filter_map(text).collect()
+    statuses.into_iter().flat_map(|(status, lists)| failing_so(status, lists)).collect()
+}
+
+fn failing_so(status: u16, lists: &TopOfStatus) -> Vec<String> {
+    let rows = [
+        vec![("from", &lists.origins), ("because of", &lists.causes)],
+        vec![("paths", &lists.paths), ("user agents", &lists.user_agents), ("clients", &lists.clients)],
+    ];
+    let rows = rows.into_iter().map(|row| row.into_iter().filter_map(|(name, list)| values(name, list)).collect());
+    let rows = rows.filter(|row: &Vec<String>| !row.is_empty()).map(|row| row.join("; "));
+    let label = |index: usize| if index == 0 { status.to_string() } else { String::new() };
+    rows.enumerate().map(|(index, row)| format!("{:<5}  {row}", label(index))).collect()
 }
 
 fn values(name: &str, list: &Frequent) -> Option<String> {
@@ -128,6 +136,7 @@ fn shortened(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Failed;
     use crate::output::samples;
     use crate::record::Exchange;
 
@@ -142,8 +151,11 @@ mod tests {
         insta::assert_snapshot!(text(&samples::http_summary()), @r"
 http       8080   200 1290, 404 8, 502 2, none seen 3; p50 0.8ms, p90 0.8ms, p99 0.8ms, max 12ms; 1 later than --slow
            8443   812 TLS connections: no statuses; 1 connection that spoke no HTTP; lost track of heads 2 times
-failing    502    paths /orders/7 (2), /\u{1b}[m (1); user agents curl/8.5.0 (3); clients 192.0.2.7 (2), 192.0.2.8 (1)
-           403    paths /hidden (1)");
+failing    502    from proxy (3); because of process-down 127.0.0.1:9001 (3)
+                  paths /orders/7 (2), /\u{1b}[m (1); user agents curl/8.5.0 (3); clients 192.0.2.7 (2), 192.0.2.8 (1)
+           403    from app (1)
+                  paths /hidden (1)
+");
     }
 
     #[test]
@@ -162,10 +174,11 @@ failing    502    paths /orders/7 (2), /\u{1b}[m (1); user agents curl/8.5.0 (3)
         }
         for status in 500..520 {
             let path = Some(format!("/{}", "x".repeat(100)));
-            summary.top.add(Some(status), &Exchange { path, ..Exchange::default() });
+            let heads = Exchange { path, ..Exchange::default() };
+            summary.top.add(Some(status), &Failed { heads: Some(&heads), ..Failed::default() });
         }
         let text = text(&summary);
-        assert_eq!(text.lines().count(), PORTS_MAX + 1 + FAILING_MAX, "{text}");
+        assert_eq!(text.lines().count(), PORTS_MAX + 1 + FAILING_MAX + 1, "{text}");
         assert!(text.contains("\n           and 6 ports with fewer exchanges\n"), "{text}");
         assert!(
             text.contains("9011   504 252, 506 253, 508 254, 510 255, 512 256, 514 257, 516 258, 518 259, other "),
