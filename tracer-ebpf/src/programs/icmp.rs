@@ -6,7 +6,6 @@ use tracer_ebpf::{IcmpRecord, kind};
 
 use super::chained;
 use super::emit::{emit, header};
-use super::flood::{Signature, is_told};
 use super::kernel::{Kernel, netns_of_device};
 use super::maps::layout;
 use super::packet::{self, Bytes, Ip, SkbBytes};
@@ -14,7 +13,7 @@ use super::ports::{is_watched_namespace, watched};
 
 /// Reads the error that follows `outer`, if it quotes TCP, and sends it. `received` errors are
 /// filtered by the quoted destination port. Errors that this host sends are not: NAT has already put
-/// the published port back into the quote. They are few, since the kernel limits their rate.
+/// the published port back into the quote. They are few, in floods too, since the kernel limits their rate.
 #[inline(always)]
 pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16) -> Option<()> {
     let [icmp_type, icmp_code]: [u8; 2] = bytes.read(outer.payload)?;
@@ -31,13 +30,6 @@ pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16
         return None;
     }
     if !is_watched_namespace(netns) {
-        return None;
-    }
-    // what this host answers to; a port that is published as another is not limited here
-    if record_kind == kind::ICMP_SENT
-        && let Some(slot) = watched(tcp.dst_port)
-        && !is_told(slot, Signature::FILTERED, || (inner.source_end(bytes), tcp.src_port, tcp.seq))
-    {
         return None;
     }
     emit(header::<IcmpRecord>(record_kind, netns), |record: &mut IcmpRecord| {
