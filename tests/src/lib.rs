@@ -43,4 +43,5 @@ pub mod tools;
 pub mod trim;
 pub mod wait;
 pub mod ways;
+pub mod weigh;
 pub mod without_http;

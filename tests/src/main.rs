@@ -16,7 +16,8 @@ use wherefore_tests::lab::Family;
 use wherefore_tests::scenario::Scenario;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck};
+use wherefore_tests::weigh::hold::End;
+use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck, weigh};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -92,6 +93,32 @@ enum Command {
         /// Seconds of load in a round
         #[arg(long, default_value = "2")]
         seconds: u32,
+    },
+    /// Measure what the recorder itself takes: idle, under a steady load, with very many open connections;
+    /// prints Markdown
+    Weigh {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// Connections that stay open
+        #[arg(long, default_value = "100000")]
+        connections: u64,
+        /// Clean requests a second
+        #[arg(long, default_value = "10000")]
+        rate: u32,
+        /// Seconds of each measurement
+        #[arg(long, default_value = "20")]
+        seconds: u32,
+    },
+    /// One end of connections that stay open
+    #[command(hide = true)]
+    Hold {
+        #[arg(long, required_unless_present = "connect", conflicts_with = "connect")]
+        listen: Option<SocketAddr>,
+        #[arg(long)]
+        connect: Option<SocketAddr>,
+        #[arg(long)]
+        connections: usize,
     },
     /// Let connections, listeners and namespaces come and go, and see whether what the recorder takes grows
     Soak {
@@ -193,6 +220,22 @@ fn obey(command: Command) -> Result<ExitCode> {
             let size = bench::rounds::Size { pairs, others, timed, seconds };
             bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Weigh { wherefore, connections, rate, seconds } => {
+            if let Some(reason) = tools::missing() {
+                bail!(reason);
+            }
+            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
+            scratch::sweep()?;
+            scratch::clean_up_when_interrupted();
+            let load = weigh::Load { connections, rate, seconds };
+            weigh::run(&tools, load, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Hold { listen, connect, connections } => {
+            let end = if listen.is_some() { End::Server } else { End::Client };
+            let address = listen.or(connect).context("no address")?;
+            weigh::hold::hold(end, address, connections).map(|()| ExitCode::SUCCESS)
         }
         Command::Soak { minutes, wherefore } => {
             if let Some(reason) = tools::missing() {

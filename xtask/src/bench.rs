@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, console, process, setup, workspace};
+use crate::{build, console, process, setup, weigh, workspace};
 
 /// Between these marks of docs/performance.md the numbers stand.
 const MARKS: (&str, &str) = ("<!-- bench: begin -->", "<!-- bench: end -->");
@@ -12,6 +12,7 @@ const MARKS: (&str, &str) = ("<!-- bench: begin -->", "<!-- bench: end -->");
 /// Measures what watching costs: a real nginx under wrk, without the program, with it, and with what
 /// people use today, in interleaved rounds; prints Markdown. Takes about twenty minutes.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// Put the numbers into docs/performance.md
     #[arg(long)]
@@ -19,12 +20,26 @@ pub(crate) struct Arguments {
     /// A short run, to see that it works: its numbers say little
     #[arg(long)]
     quick: bool,
+    /// Measure instead what the program itself takes: idle, under a steady load, with 100,000 open
+    /// connections. Three minutes; passed on: as in `-- --connections 20000`
+    #[arg(long, conflicts_with_all = ["write_docs", "quick", "replay"])]
+    own: bool,
+    /// Measure instead how large traces are and how fast they are written, read and replayed; passed on: the
+    /// records of a short and of a long trace, as in `-- 2000000 8000000`
+    #[arg(long, conflicts_with_all = ["write_docs", "quick"])]
+    replay: bool,
     /// Passed on, as in `-- --pairs 60`
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
+    if arguments.own {
+        return weigh::own(&arguments.rest);
+    }
+    if arguments.replay {
+        return weigh::replay(&arguments.rest);
+    }
     setup::ensure(setup::Scope::Bench, setup::Consent::Ask)?;
     build::build(true)?;
     process::run(process::cargo().args([

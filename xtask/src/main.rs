@@ -20,6 +20,7 @@ mod test;
 mod toolchain;
 #[cfg(test)]
 mod toolchain_tests;
+mod weigh;
 mod workspace;
 
 use std::process::ExitCode;

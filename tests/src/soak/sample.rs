@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::weigh::memory::Memory;
+
 /// Clock ticks a second, in /proc/PID/stat: the same on every Linux that this runs on.
 const TICKS: f64 = 100.0;
 /// Processor time is looked at over at least this long.
@@ -15,7 +17,8 @@ const PROCESSOR_OVER: Duration = Duration::from_secs(2);
 /// What a process takes; numbers, so that they can be compared.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sample {
-    pub(super) resident_mib: f64,
+    /// Resident; the mappings of eBPF maps apart.
+    pub(super) memory_mib: f64,
     pub(super) descriptors: f64,
     pub(super) threads: f64,
     pub(super) maps: f64,
@@ -25,8 +28,8 @@ pub(super) struct Sample {
 
 impl fmt::Display for Sample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resident_mib, descriptors, processor_percent, .. } = self;
-        write!(f, "{resident_mib:.1} MiB, {descriptors} descriptors, {processor_percent:.1}% of a core")
+        let Self { memory_mib, descriptors, processor_percent, .. } = self;
+        write!(f, "{memory_mib:.1} MiB, {descriptors} descriptors, {processor_percent:.1}% of a core")
     }
 }
 
@@ -54,6 +57,7 @@ impl Sampler {
             Ok(number.parse()?)
         };
         let (maps, maps_bytes) = self.maps()?;
+        let Memory { own, file, .. } = Memory::read(&self.read("smaps")?);
         let (then, seconds) = self.before;
         let over = now().duration_since(then);
         if over >= PROCESSOR_OVER {
@@ -62,7 +66,7 @@ impl Sampler {
             self.before = (now(), total);
         }
         Ok(Sample {
-            resident_mib: field("VmRSS")? / 1024.0,
+            memory_mib: own + file,
             descriptors: f64::from(u32::try_from(self.entries("fd")?.len())?),
             threads: field("Threads")?,
             maps,
@@ -120,7 +124,7 @@ mod tests {
     fn this_process_takes_something() {
         let mut sampler = Sampler::new(std::process::id()).unwrap();
         let sample = sampler.sample().unwrap();
-        assert!(sample.resident_mib > 0.5 && sample.descriptors >= 3.0 && sample.threads >= 1.0, "{sample:?}");
+        assert!(sample.memory_mib > 0.5 && sample.descriptors >= 3.0 && sample.threads >= 1.0, "{sample:?}");
         assert!(sampler.processor_seconds().unwrap() >= 0.0);
     }
 }

@@ -19,7 +19,7 @@ use zerocopy::IntoBytes;
 
 use super::kernel_maps::map;
 use super::object::OBJECT;
-use super::plan::{HookKind, HookPlan, HookState};
+use super::plan::{HookKind, HookPlan, HookState, Plan};
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
@@ -89,17 +89,20 @@ const FILLED: [&str; 6] = ["ATTEMPTS", "TROUBLED", "CONNECTS", "SERVERS", "FLOWS
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>, room: Room) -> Result<Loaded, LoadError> {
-    let mut loader = EbpfLoader::new();
+pub fn load(layout: &Layout, plan: &Plan, cgroup: Option<File>, room: Room) -> Result<Loaded, LoadError> {
+    let mut builder = EbpfLoader::new();
+    for (map, elements) in &plan.map_sizes {
+        builder.map_max_entries(map, *elements);
+    }
     for name in FILLED {
         if let Some(entries) = room.map_entries {
-            loader.map_max_entries(name, entries);
+            builder.map_max_entries(name, entries);
         }
     }
     if let Some(bytes) = room.ring_bytes {
-        loader.map_max_entries("RECORDS", bytes);
+        builder.map_max_entries("RECORDS", bytes);
     }
-    let ebpf = loader
+    let ebpf = builder
         // the kernel's types are read already, and the programs get their numbers from the layout
         .btf(None)
         .verifier_log_level(VerifierLogLevel::DISABLE)
@@ -107,7 +110,7 @@ pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>, room: Roo
         .load(OBJECT)
         .map_err(refused)?;
     let mut loaded = Loaded { entered: Vec::new(), ebpf, attached: BTreeSet::new(), refused: BTreeMap::new(), cgroup };
-    for hook in hooks {
+    for hook in &plan.hooks {
         match hook.state {
             HookState::Attach => loaded.attach(hook)?,
             // when its module comes there is no time to lose with the verifier

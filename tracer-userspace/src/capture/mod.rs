@@ -7,6 +7,7 @@ pub mod facts;
 pub mod firewall;
 mod flow_maps;
 pub mod heads;
+pub mod heap;
 pub mod host;
 mod kernel_maps;
 pub mod load;

@@ -50,6 +50,10 @@ const DRAINS_PER_TICK: usize = RING_BYTES as usize / (size_of::<PacketRecord>() 
 /// A connect() that has not sent its SYN this long after it was called never will: between the two the
 /// kernel waits for nothing.
 const UNSENT_AFTER: Duration = Duration::from_millis(250);
+/// What exchanges counted is told at the first tick that is so much later, which makes once a second: to
+/// read it takes hundreds of calls.
+const COUNT_EVERY: Duration = Duration::from_millis(900);
+
 /// How often the programs' maps are cleared of what is old.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
 
@@ -135,6 +139,7 @@ pub struct Session {
     start: Start,
     published: Published,
     next_forgetting: BootTime,
+    next_count: BootTime,
     /// When it was last looked what the programs had lost.
     losses_told: BootTime,
     client_header: Option<ClientHeader>,
@@ -188,6 +193,7 @@ impl Session {
             start,
             published,
             next_forgetting: since,
+            next_count: since,
             losses_told: since,
             client_header: config.client_header.clone(),
             waits_after: waits_after(config),
@@ -388,9 +394,8 @@ impl Session {
         if !ports.is_empty() {
             stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
         }
-        let ports = self.maps.exchange_counts();
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
+        if now >= self.next_count {
+            self.count_exchanges(now, stream);
         }
         let ports = self.maps.suppressed();
         if !ports.is_empty() {
@@ -423,6 +428,15 @@ impl Session {
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
     }
 
+    /// What exchanges have counted since this was last told.
+    fn count_exchanges(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        self.next_count = now.after(COUNT_EVERY);
+        let ports = self.maps.exchange_counts();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
+        }
+    }
+
     /// Namespaces came or went: a container that starts anew may have another address.
     fn republish(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         let published = self.lookups.published(&self.start.ports);
@@ -451,6 +465,8 @@ impl Session {
         self.drain_what_is_there(stream);
         self.published = self.lookups.published(ports);
         let with_targets = self.published.with_targets(ports);
+        // those of a port that is left would never be told
+        self.count_exchanges(now, stream);
         let counts = self.maps.set_ports(&with_targets)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
         stream.extend(self.published.records(now));
@@ -465,6 +481,7 @@ impl Session {
 
     /// The last records of a stream that ends in order.
     pub fn end(&mut self, stream: &mut Vec<Record>) {
+        self.next_count = BootTime::default();
         self.tick(stream);
         stream.push(host_record(boot_time(), HostBody::End));
     }
@@ -553,7 +570,7 @@ fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) ->
     layout.verbose = u32::from(config.verbose);
     layout.slow_ms = u32::try_from(config.slow_ns / 1_000_000).unwrap_or(u32::MAX);
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
-    let loaded = load(&layout, &plan.hooks, cgroup, config.room)?;
+    let loaded = load(&layout, &plan, cgroup, config.room)?;
     Ok((plan, loaded))
 }
 

@@ -28,21 +28,22 @@ impl Analysis {
     /// What writing says.
     pub fn push(
         &mut self,
-        record: &Record,
+        record: Record,
         to: &mut impl Write,
         pass: &mut impl FnMut(&mut Output) -> bool,
     ) -> io::Result<()> {
+        let tick = match &record {
+            Record::Host(HostRecord { time, body: HostBody::Tick(_), .. }) => Some(*time),
+            _ => None,
+        };
         self.engine.push(record, &mut self.outputs);
         self.print(to, pass)?;
-        match record {
-            Record::Host(HostRecord { time, body: HostBody::Tick(_), .. }) => self.printer.advance(*time, to),
-            _ => Ok(()),
-        }
+        tick.map_or(Ok(()), |time| self.printer.advance(time, to))
     }
 
     /// Feeds a record that the recording's earlier files hold as well: what follows from it was said
     /// there, and is not said again.
-    pub fn repeat(&mut self, record: &Record) {
+    pub fn repeat(&mut self, record: Record) {
         self.engine.push(record, &mut self.outputs);
         self.outputs.clear();
     }

@@ -26,6 +26,7 @@ use super::tee::Tee;
 use super::unread::UnreadNotes;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
+use crate::capture::heap;
 use crate::capture::load::Room;
 use crate::capture::privileges::{Files, give_up, names};
 use crate::capture::session::{Session, SessionConfig};
@@ -87,6 +88,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
     let command = if edges.out.is_some() { "record" } else { "watch" };
     let ports = watched_ports(args, command, super::listeners_hint::rows)?;
     super::log::init(args.verbose);
+    heap::return_large_blocks();
     let config = SessionConfig {
         ports,
         netns: args.netns.clone(),
@@ -219,6 +221,7 @@ impl Live {
         for lack in self.session.lacks() {
             console::error_line(&format!("wherefore: {lack}"));
         }
+        heap::return_what_is_free();
         // from here on a kill leaves a trace that can be replayed
         self.tee.flush(clock_pair());
         console::error_line(&ready.line());

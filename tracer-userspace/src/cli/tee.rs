@@ -55,7 +55,7 @@ impl Tee {
     /// # Errors
     /// What writing to `out` says.
     pub(super) fn begin(&mut self, start: &Start, out: &mut impl Write) -> io::Result<()> {
-        self.analysis.push(&start_record(start), out, &mut |_output| true)
+        self.analysis.push(start_record(start), out, &mut |_output| true)
     }
 
     /// Passes the records on, and takes them out of `records`. A record that the file cannot take is
@@ -67,7 +67,7 @@ impl Tee {
         for record in records.drain(..) {
             self.write(&record);
             let told = &mut self.told;
-            self.analysis.push(&record, out, &mut |output| {
+            self.analysis.push(record, out, &mut |output| {
                 if let Output::Verdict(verdict) = output {
                     let Verdict { slug, role, port, count, .. } = **verdict;
                     told.push(Told { slug, role, port, count });

@@ -1,12 +1,16 @@
 //! All attempts: those under way, and for a while those that are over, so that a SYN retry or the
 //! other end's view of the same attempt is recognised. Bounded; what is thrown out is counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::collections::hash_map::Entry as MapEntry;
 
 use super::attempt::Attempt;
 use super::evidence::Flow;
 use super::timing::REMEMBERED;
 use crate::record::BootTime;
+
+/// What it hashes with is seeded anew in each process, and quick: peers choose ISNs.
+pub(super) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Most attempts in memory.
 pub(super) const ATTEMPTS_MAX: usize = 65_536;
@@ -331,17 +335,19 @@ impl Attempts {
         if isn == 0 || entry.isn != 0 {
             return;
         }
-        let chained = self.chain_len(isn) < SAME_ISN_MAX;
-        let next = if chained { self.by_isn.insert(isn, id.place) } else { None };
+        let (chained, next) = match self.by_isn.entry(isn) {
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(id.place);
+                (true, None)
+            }
+            MapEntry::Occupied(mut first) if chain_len(&self.entries, *first.get()) < SAME_ISN_MAX => {
+                (true, Some(first.insert(id.place)))
+            }
+            MapEntry::Occupied(_) => (false, None),
+        };
         if let Some(entry) = self.get_mut(id) {
             (entry.isn, entry.chained, entry.next) = (isn, chained, next);
         }
-    }
-
-    /// How many attempts can be found by this ISN.
-    fn chain_len(&self, isn: u32) -> usize {
-        let first = self.by_isn.get(&isn).copied();
-        std::iter::successors(first, |place| self.entry(*place)?.next).take(SAME_ISN_MAX).count()
     }
 
     /// Takes an entry out of every index and makes its place vacant.
@@ -362,15 +368,15 @@ impl Attempts {
 
     /// Takes a place out of the chain of its ISN.
     fn unlink(&mut self, isn: u32, place: u32, next: Option<u32>) {
-        let Some(first) = self.by_isn.get(&isn).copied() else { return };
-        if first == place {
+        let MapEntry::Occupied(mut first) = self.by_isn.entry(isn) else { return };
+        if *first.get() == place {
             match next {
-                Some(next) => self.by_isn.insert(isn, next),
-                None => self.by_isn.remove(&isn),
+                Some(next) => first.insert(next),
+                None => first.remove(),
             };
             return;
         }
-        let mut at = first;
+        let mut at = *first.get();
         while let Some(entry) = usize::try_from(at).ok().and_then(|at| self.entries.get_mut(at)) {
             match entry.next {
                 Some(following) if following == place => {
@@ -382,6 +388,12 @@ impl Attempts {
             }
         }
     }
+}
+
+/// How many attempts can be found from this one of their ISN on.
+fn chain_len(entries: &[Entry], first: u32) -> usize {
+    let next = |place: &u32| entries.get(usize::try_from(*place).ok()?)?.next;
+    std::iter::successors(Some(first), next).take(SAME_ISN_MAX).count()
 }
 
 /// What had to make room.

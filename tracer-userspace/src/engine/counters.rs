@@ -309,7 +309,7 @@ mod tests {
             [tick(1000), host(1000, made), host(1001, counted.clone()), tick(1250), host(2000, counted), tick(2250)];
         let (mut engine, mut out) = (Engine::new(), Vec::new());
         for record in &stream {
-            engine.push(record, &mut out);
+            engine.push(record.clone(), &mut out);
         }
         engine.finish(&mut out);
         let lines: Vec<_> = out

@@ -15,28 +15,29 @@ use crate::record::{
 
 impl Engine {
     /// One record, in the order of event time.
-    pub(super) fn apply(&mut self, record: &Record, out: &mut Vec<Output>) {
+    pub(super) fn apply(&mut self, record: Record, out: &mut Vec<Output>) {
         match record {
-            Record::Socket(record) => self.socket(record),
-            Record::Packet(record) => self.packet(record),
-            Record::Icmp(record) => self.icmp(record),
-            Record::Handshake(record) => self.handshake(record),
-            Record::Flow(record) => self.flow(record),
-            Record::Process(record) => self.world.exits.learn(record),
-            Record::UnixConnect(record) => self.unix_connect(record, out),
-            Record::Host(record) => self.host(record, out),
+            Record::Socket(record) => self.socket(&record),
+            Record::Packet(record) => self.packet(&record),
+            Record::Icmp(record) => self.icmp(&record),
+            Record::Handshake(record) => self.handshake(&record),
+            Record::Flow(record) => self.flow(&record),
+            Record::Process(record) => self.world.exits.learn(&record),
+            Record::UnixConnect(record) => self.unix_connect(&record, out),
+            // most of what a trace of failing requests consists of is taken over as it is
+            Record::Host(HostRecord { body: HostBody::Exchange(heads), .. }) => self.flows.read(heads),
+            Record::Host(record) => self.host(&record, out),
         }
     }
 
     fn host(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
         match &record.body {
             // taken over as they come: what they say has no time
-            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End => {}
+            HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::Exchange(_) => {}
             HostBody::HealthCheckers(seen) => self.health_checkers(record.netns, seen, record.time, out),
             HostBody::Pressure(pressure) => self.world.pressures.learn(record.netns, pressure, record.time),
             HostBody::Publications(publications) => self.world.published.learn(record.netns, publications),
             HostBody::Rule(rule) => self.world.rule(record.netns, rule, record.time),
-            HostBody::Exchange(heads) => self.flows.read(heads),
             HostBody::Tick(_) => self.counters.say(self.now, out),
             HostBody::Listener(listener) => self.world.listeners.learn(record.netns, listener, record.time),
             HostBody::Namespace(namespace) => self.world.namespaces.learn(record.netns, namespace),

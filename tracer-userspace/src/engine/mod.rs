@@ -103,10 +103,10 @@ impl Engine {
     /// that lies 200 ms behind the newest time seen.
     ///
     /// The first record should be a host record `Start`; without one every port is taken as watched.
-    pub fn push(&mut self, record: &Record, out: &mut Vec<Output>) {
+    pub fn push(&mut self, record: Record, out: &mut Vec<Output>) {
         let time = record.time();
         self.totals.seen(time);
-        match record {
+        match &record {
             Record::Host(HostRecord { body: HostBody::Start(start), .. }) => {
                 self.world.start(start);
                 for port in &start.ports {
@@ -136,7 +136,7 @@ impl Engine {
             self.apply(record, out);
             return;
         }
-        self.reorder.push(record.clone());
+        self.reorder.push(record);
         let watermark = self.reorder.watermark();
         self.release(watermark, out);
         if let Some(oldest) = self.reorder.overfull() {
@@ -174,7 +174,7 @@ impl Engine {
         while let Some(record) = self.reorder.pop_until(limit) {
             self.run_timers(record.time(), out);
             self.advance(record.time(), out);
-            self.apply(&record, out);
+            self.apply(record, out);
         }
     }
 

@@ -518,7 +518,7 @@ pub(super) fn run(records: &[Record]) -> Vec<Output> {
     let mut engine = Engine::new();
     let mut out = Vec::new();
     for record in records {
-        engine.push(record, &mut out);
+        engine.push(record.clone(), &mut out);
     }
     engine.finish(&mut out);
     out

@@ -327,7 +327,7 @@ proptest! {
             records.insert(usize::from(body[5]) % records.len(), decoded);
         }
         for record in &records {
-            engine.push(record, &mut out);
+            engine.push(record.clone(), &mut out);
             prop_assert!(engine.attempts.len() <= ATTEMPTS_MAX && engine.flows.len() <= CONNECTIONS_MAX);
             prop_assert!(engine.flows.pending_count() <= PENDING_MAX);
         }

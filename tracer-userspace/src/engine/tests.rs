@@ -201,7 +201,7 @@ fn verdicts_come_when_they_are_due_and_not_before() {
     let mut out = Vec::new();
     let mut push = |script: Script| {
         for record in &script.records[1..] {
-            engine.push(record, &mut out);
+            engine.push(record.clone(), &mut out);
         }
         verdicts(&out).len()
     };
@@ -319,7 +319,7 @@ fn records_of_one_moment_are_held_within_bounds() {
     let record = one.records.last().unwrap();
     let mut count = 0;
     while engine.reorder.overfull().is_none() && count < WAITING_MAX + 10 {
-        engine.push(record, &mut out);
+        engine.push(record.clone(), &mut out);
         count += 1;
     }
     // all are of one time, so all go at once
@@ -348,7 +348,7 @@ fn a_flood_is_held_within_bounds_and_said() {
         let mut packet = *packet;
         packet.seq = isn;
         packet.header.time_ns += u64::from(isn) * 1000;
-        engine.push(&Record::Packet(packet), &mut out);
+        engine.push(Record::Packet(packet), &mut out);
         assert!(engine.attempts.len() <= ATTEMPTS_MAX);
     }
     engine.finish(&mut out);

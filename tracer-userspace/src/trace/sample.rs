@@ -1,8 +1,9 @@
 //! A plausible mix of records, from a seed: for tests and for measuring.
 
 use crate::record::{
-    BootTime, ClockPair, Header, HostBody, HostRecord, IcmpRecord, Listener, PacketRecord, PortCount, PortCounts,
-    Record, SocketRecord, Start, Tick, Tuple, kind, packet_flag, socket_flag, tcp_flag, tcp_state,
+    BootTime, ClockPair, Exchange, FlowRecord, Header, HostBody, HostRecord, IcmpRecord, Listener, PacketRecord,
+    PortCount, PortCounts, Record, SocketRecord, Start, Tick, Tuple, flow_event, flow_flag, kind, packet_flag,
+    socket_flag, stage, tcp_flag, tcp_state,
 };
 
 /// A sequence of numbers from a seed (splitmix64).
@@ -71,6 +72,63 @@ impl Sample {
             7..9 => self.unanswered(tuple, isn, out),
             _ => self.told(out),
         }
+    }
+
+    /// The records of one request that was answered with an error, its text among them.
+    pub(crate) fn answer(&mut self, out: &mut Vec<Record>) {
+        const PATHS: [&str; 5] = ["/api/v1/orders", "/api/v1/users", "/checkout", "/static/app.js", "/health/ready"];
+        const AGENTS: [&str; 3] = [
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
+            "okhttp/4.12.0",
+        ];
+        const STATUSES: [u16; 4] = [500, 502, 503, 504];
+        let header = self.header::<FlowRecord>(kind::FLOW);
+        let (id, pid) = (self.number() >> 16, 800 + self.below(4));
+        let Tuple { src, dst, src_port, dst_port, pad } = self.tuple();
+        let (began_ns, took_ns) =
+            (header.time_ns.saturating_sub(u64::from(self.below(90_000_000))), self.below(4_000_000));
+        let heads = Exchange {
+            id,
+            number: 1 + self.below(9),
+            method: Some(if self.byte(4) == 0 { "POST" } else { "GET" }.to_owned()),
+            path: Some(format!("{}/{}", PATHS[usize::from(self.byte(5))], self.below(1_000_000))),
+            host: Some("shop.example.com".to_owned()),
+            user_agent: Some(AGENTS[usize::from(self.byte(3))].to_owned()),
+            trace_id: Some(format!("Root=1-{:08x}-{:016x}{:08x}", began_ns >> 30, self.number(), self.below(u32::MAX))),
+            has: vec!["cookie".to_owned(), "referer".to_owned()],
+            server: Some("nginx/1.22.1".to_owned()),
+            ..Exchange::default()
+        };
+        let flow = FlowRecord {
+            header,
+            tuple: Tuple { src: dst, dst: src, src_port: dst_port, dst_port: src_port, pad },
+            id,
+            established_ns: began_ns.saturating_sub(900_000),
+            inode: u64::from(40_000 + self.below(9_000)),
+            request_start_ns: began_ns,
+            request_end_ns: began_ns,
+            response_start_ns: header.time_ns,
+            response_end_ns: header.time_ns.saturating_add(u64::from(took_ns)),
+            idle_since_ns: began_ns.saturating_sub(u64::from(self.below(900_000_000))),
+            received: u64::from(600 + self.below(900)),
+            sent: u64::from(self.below(9_000)),
+            body_expected: u64::from(150 + self.below(40)),
+            isn: self.below(u32::MAX),
+            flags: flow_flag::INBOUND | flow_flag::HTTP | flow_flag::REQUEST_COMPLETE,
+            pid,
+            exchange: heads.number,
+            outstanding: 1,
+            status: STATUSES[usize::from(self.byte(4))],
+            event: flow_event::RESPONSE,
+            tcp_state: tcp_state::ESTABLISHED,
+            stage: stage::PROCESSING,
+            comm: *b"gunicorn\0\0\0\0\0\0\0\0",
+            ..FlowRecord::default()
+        };
+        let body = HostBody::Exchange(Box::new(heads));
+        out.push(Record::Host(HostRecord { time: BootTime::from_ns(header.time_ns), netns: header.netns, body }));
+        out.push(Record::Flow(flow));
     }
 
     /// The SYN finds no socket.
@@ -158,15 +216,6 @@ impl Sample {
             payload_len: 0,
             ifindex: 2,
         }
-    }
-
-    /// At least `count` records.
-    pub(crate) fn records(&mut self, count: usize) -> Vec<Record> {
-        let mut records = Vec::with_capacity(count + 4);
-        while records.len() < count {
-            self.attempt(&mut records);
-        }
-        records
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Facts {
     /// Limit of locked memory (bytes) that maps count against on kernels that count so; `None`: unlimited.
     #[serde(default)]
     pub memlock_bytes: Option<u64>,
+    /// Memory of the host; `None` in facts of before this was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
     /// Whether a tool is installed that lists firewall rules; `None` in facts of before this was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lists_rules: Option<bool>,
@@ -93,6 +96,7 @@ impl Facts {
             lockdown: system::lockdown(),
             capabilities: system::capabilities(),
             memlock_bytes: system::memlock_bytes(),
+            memory_bytes: Some(system::memory_bytes()),
             lists_rules: Some(super::firewall::can_list()),
         };
         (facts, symbols)

@@ -129,6 +129,11 @@ pub(super) fn memlock_bytes() -> Option<u64> {
     parse_memlock(&fs::read_to_string("/proc/self/limits").unwrap_or_default())
 }
 
+pub(super) fn memory_bytes() -> u64 {
+    let system = rustix::system::sysinfo();
+    system.totalram.saturating_mul(u64::from(system.mem_unit.max(1)))
+}
+
 fn parse_memlock(limits: &str) -> Option<u64> {
     limits.lines().find_map(|line| line.strip_prefix("Max locked memory"))?.split_whitespace().next()?.parse().ok()
 }

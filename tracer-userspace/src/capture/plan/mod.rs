@@ -7,6 +7,7 @@ mod hooks;
 mod layout;
 mod obstacle;
 mod outlook;
+mod sizes;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,8 @@ pub struct Plan {
     pub hooks: Vec<HookPlan>,
     /// Numbers for the programs; `None` if BTF does not give them.
     pub layout: Option<Layout>,
+    /// Elements of maps that have others than they are built with.
+    pub map_sizes: Vec<(&'static str, u32)>,
     /// Raw sockets to hold open.
     pub icmp_sockets: IcmpFamilies,
     /// What each verdict will rest on.
@@ -75,7 +78,8 @@ pub fn plan_for(facts: &Facts, asked: Asked) -> Plan {
     };
     let obstacles = obstacle::find(facts, &hooks, layout_error);
     let outlook = outlook::judge(facts, &hooks, icmp_sockets, heads);
-    Plan { hooks, layout, icmp_sockets, outlook, obstacles, lacks: obstacle::lacks(facts, icmp_sockets) }
+    let map_sizes = sizes::sizes(heads, facts.memory_bytes);
+    Plan { hooks, layout, map_sizes, icmp_sockets, outlook, obstacles, lacks: obstacle::lacks(facts, icmp_sockets) }
 }
 
 impl Plan {

@@ -74,12 +74,12 @@ impl Session<'_> {
             ReplayItem::Start { path, start, place } => return self.begin(&path, &start, &place, out),
             ReplayItem::Record(record) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.record(&record, out).map_err(Failure::output)?;
+                    stream.record(record, out).map_err(Failure::output)?;
                 }
             }
             ReplayItem::Repeated(record) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.repeated(&record);
+                    stream.repeated(record);
                 }
             }
             ReplayItem::Damage(damage) => {

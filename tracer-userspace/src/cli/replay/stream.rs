@@ -135,7 +135,7 @@ impl Stream {
     }
 
     /// A record that the file repeats.
-    pub(super) fn repeated(&mut self, record: &Record) {
+    pub(super) fn repeated(&mut self, record: Record) {
         self.repeating = true;
         self.time = self.time.max(record.time());
         self.analysis.repeat(record);
@@ -149,10 +149,10 @@ impl Stream {
     }
 
     pub(super) fn begin(&mut self, start: &Start, to: &mut impl Write) -> io::Result<()> {
-        self.push(&start_record(start), to)
+        self.push(start_record(start), to)
     }
 
-    pub(super) fn record(&mut self, record: &Record, to: &mut impl Write) -> io::Result<()> {
+    pub(super) fn record(&mut self, record: Record, to: &mut impl Write) -> io::Result<()> {
         self.time = self.time.max(record.time());
         if std::mem::take(&mut self.repeating) {
             self.analysis.count_from_here();
@@ -175,10 +175,10 @@ impl Stream {
 
     fn lost(&mut self, frames: u64, to: &mut impl Write) -> io::Result<()> {
         let loss = Loss::now(DAMAGE_CAUSE, frames);
-        self.push(&Record::Host(HostRecord { time: self.time, netns: 0, body: HostBody::Loss(loss) }), to)
+        self.push(Record::Host(HostRecord { time: self.time, netns: 0, body: HostBody::Loss(loss) }), to)
     }
 
-    fn push(&mut self, record: &Record, to: &mut impl Write) -> io::Result<()> {
+    fn push(&mut self, record: Record, to: &mut impl Write) -> io::Result<()> {
         let pass = &mut self.pass;
         self.analysis.push(record, to, &mut |output| pass.check(output))
     }

@@ -79,7 +79,7 @@ fn a_constant_isn_joins_nobody_and_costs_no_walk() {
         attempts.dropped_in(id, 1);
         ids.push(id);
     }
-    assert_eq!(attempts.chain_len(7), SAME_ISN_MAX);
+    assert_eq!(chain_len(&attempts.entries, attempts.by_isn[&7]), SAME_ISN_MAX);
     assert_eq!(attempts.find(7, &flow(1, 5), 0, Some(1)), Some(ids[4]));
     // from elsewhere it can be the same one, its source translated
     assert!(attempts.find(7, &flow(9, 5), 0, None).is_some());

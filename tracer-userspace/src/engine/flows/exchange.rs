@@ -149,7 +149,8 @@ impl Exchange {
     /// Takes a record over; false if it says nothing new.
     pub(super) fn add(&mut self, record: &FlowRecord) -> bool {
         let end = if is_inbound(record) { &mut self.inbound } else { &mut self.outbound };
-        end.get_or_insert_default().add(record)
+        // most tell one thing and no more
+        end.get_or_insert_with(|| End { records: Vec::with_capacity(1) }).add(record)
     }
 
     /// Takes over what was read of its heads: later readings know more.

@@ -8,7 +8,7 @@ mod exchange;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 pub(in crate::engine) use drops::{Drops, PacketDrop};
 pub(in crate::engine) use exchange::{
@@ -16,6 +16,7 @@ pub(in crate::engine) use exchange::{
     stalled, time, waited, was_delivered,
 };
 
+use super::attempts::HashMap;
 use super::evidence::{Endpoint, Flow};
 use super::timing::{HELD, REMEMBERED};
 use super::world::Recent;
@@ -183,14 +184,14 @@ impl Flows {
     }
 
     /// Takes over what was read of an exchange's heads.
-    pub(in crate::engine) fn read(&mut self, heads: &Heads) {
+    pub(in crate::engine) fn read(&mut self, heads: Box<Heads>) {
         let key = (heads.id, heads.number);
         let connection = self.by_id.get(&heads.id).and_then(|number| self.connections.get_mut(number));
         let known = connection.and_then(|connection| connection.exchanges.get_mut(&Part::Exchange(heads.number)));
         match known {
-            Some(State::Pending(exchange, _)) => exchange.read(Box::new(heads.clone())),
+            Some(State::Pending(exchange, _)) => exchange.read(heads),
             // late data may have the number of the exchange before it
-            Some(State::Decided { .. }) | None => self.heads.insert(key, Box::new(heads.clone())),
+            Some(State::Decided { .. }) | None => self.heads.insert(key, heads),
         }
     }
 

@@ -86,15 +86,15 @@ fn heads_come_before_their_record_or_after_it() {
     let heads = Heads { id: 1, number: 1, path: Some("/a".to_owned()), ..Heads::default() };
     let path = |flows: &Flows, id| flows.pending(id).unwrap().1.heads.as_ref().and_then(|heads| heads.path.clone());
     let mut flows = Flows::default();
-    flows.read(&heads);
+    flows.read(Box::new(heads.clone()));
     let (id, _) = flows.learn(&record(1, 7, flow_event::RESPONSE, 10));
     assert_eq!(path(&flows, id.unwrap()), Some("/a".to_owned()));
     let mut flows = Flows::default();
     let (id, _) = flows.learn(&record(1, 7, flow_event::RESPONSE, 10));
-    flows.read(&heads);
+    flows.read(Box::new(heads.clone()));
     assert_eq!(path(&flows, id.unwrap()), Some("/a".to_owned()));
     // a later reading adds to the first
-    flows.read(&Heads { path: None, server: Some("nginx".to_owned()), ..heads });
+    flows.read(Box::new(Heads { path: None, server: Some("nginx".to_owned()), ..heads }));
     let read = flows.pending(id.unwrap()).unwrap().1.heads.clone().unwrap();
     assert_eq!((read.path.as_deref(), read.server.as_deref()), (Some("/a"), Some("nginx")));
 }

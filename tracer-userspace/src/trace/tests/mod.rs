@@ -70,6 +70,17 @@ pub(super) fn small(count: u64) -> Written {
     write(frames)
 }
 
+impl sample::Sample {
+    /// At least `count` records.
+    pub(super) fn records(&mut self, count: usize) -> Vec<Record> {
+        let mut records = Vec::with_capacity(count + 4);
+        while records.len() < count {
+            self.attempt(&mut records);
+        }
+        records
+    }
+}
+
 /// What reading these bytes gave.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Outcome {

@@ -152,6 +152,23 @@ fn a_start_that_is_too_long_is_an_error() {
     assert!(matches!(TraceWriter::create(Vec::new(), &start).map(|_| ()), Err(WriteError::Start(_))));
 }
 
+/// What docs/performance.md promises.
+#[test]
+fn records_take_little_room() {
+    let check = |fill: fn(&mut sample::Sample, &mut Vec<Record>), at_most: usize| {
+        let mut sample = sample::Sample::new(7);
+        let mut records = Vec::new();
+        while records.len() < 20_000 {
+            fill(&mut sample, &mut records);
+        }
+        let count = records.len();
+        let bytes = write(vec![records]).bytes.len();
+        assert!(bytes <= at_most * count, "{count} records take {bytes} bytes");
+    };
+    check(sample::Sample::attempt, 24);
+    check(sample::Sample::answer, 160);
+}
+
 /// Bytes that zstd cannot make shorter, in frames that are as full as they get.
 #[test]
 fn incompressible_records_fit() {
