@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::watcher::group_ticks;
 use crate::netns::{Namespace, fresh_name, ip_batch};
 use crate::process::Running;
 use crate::{client, scratch};
@@ -101,6 +102,14 @@ impl Stage {
             bail!("wrk: {}", errors.trim());
         }
         requests(&said).with_context(|| format!("wrk says no number of requests: {}", said.join(" | ")))
+    }
+
+    /// Processor time of nginx and of every wrk so far, in clock ticks (1/100 s).
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn ticks(&self) -> Result<u64> {
+        group_ticks(self.nginx.id())
     }
 
     /// Asks every process of nginx to end.

@@ -65,14 +65,19 @@ pub fn cost(measured: &[Measured]) -> String {
     text
 }
 
-/// Whether a load's budget is met: `at least` of the throughput is left, by the lower bound of the ratio less
-/// the bias of two equal rounds; or the hooks take at most as small a share of the processor time.
+/// Fewer rounds say nothing about a ratio.
+const LEAST_ROUNDS: usize = 30;
+
+/// Whether a load's budget is met: `at least` of the throughput is left, by the lower bound of the ratio over
+/// [`LEAST_ROUNDS`] or more, less the bias of two equal rounds if that flatters; or the hooks take at most as small a
+/// share of the processor time.
 pub fn verdict(one: &Measured, at_least: f64) -> String {
-    let low = median_bounds(&one.ratios(Watcher::Wherefore)).map(|(low, _)| low).unwrap_or_default();
+    let ratios = one.ratios(Watcher::Wherefore);
+    let low = median_bounds(&ratios).map(|(low, _)| low).unwrap_or_default();
     let bias = median(&one.ratios(Watcher::NobodyAgain)).unwrap_or(1.0) - 1.0;
     let shares: Vec<f64> = one.hooks.iter().map(|hooks| hooks.ns / hooks.cpu_ns).collect();
     let share = median(&shares).unwrap_or(1.0);
-    let by_ratio = low - bias >= at_least;
+    let by_ratio = ratios.len() >= LEAST_ROUNDS && low - bias.max(0.0) >= at_least;
     let by_share = share <= 1.0 - at_least;
     format!(
         "{}: {} (lower bound {low:.4} less bias {bias:+.4}, wanted {at_least}: {}; share of CPU time {:.2}%, wanted {:.0}%: {})",
@@ -113,6 +118,9 @@ mod tests {
         assert!(verdict(&measured(995.0, 900.0), 0.99).contains(": met"));
         assert!(verdict(&measured(900.0, 200.0), 0.99).contains(": met"));
         assert!(verdict(&measured(900.0, 900.0), 0.99).contains("NOT met"));
+        let mut few = measured(995.0, 900.0);
+        few.throughput.truncate(3 * 29);
+        assert!(verdict(&few, 0.99).contains("NOT met"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::load::{Load, Stage};
 use super::statistics::Numbers;
-use super::watcher::{Watcher, busy_ticks, cpu_ticks, programs, resident_kib};
+use super::watcher::{Watcher, cpu_ticks, programs, resident_kib};
 use crate::tools::Tools;
 
 /// Clock ticks a second (`USER_HZ`, 100 on every architecture that is supported here).
@@ -54,7 +54,7 @@ pub struct Hooks {
     pub runs: f64,
     /// Their time for each request, ns; the statistics' own time is in it.
     pub ns: f64,
-    /// Processor time of the whole machine for each request, ns.
+    /// Processor time of nginx and wrk for each request, what the kernel does for them included, ns.
     pub cpu_ns: f64,
 }
 
@@ -152,9 +152,9 @@ fn timed_round(tools: &Tools, stage: &Stage, load: Load, seconds: u32) -> Result
         list.iter().fold((0_u64, 0_u64), |(ns, runs), one| (ns.saturating_add(one.1), runs.saturating_add(one.2)))
     };
     let before = sums(programs(watching.pid())?);
-    let busy = busy_ticks()?;
+    let busy = stage.ticks()?;
     let requests = number(stage.run(load, seconds)?).max(1.0);
-    let busy = difference(busy, busy_ticks()?) / TICKS * 1e9;
+    let busy = difference(busy, stage.ticks()?) / TICKS * 1e9;
     let after = sums(programs(watching.pid())?);
     watching.end()?;
     drop(statistics);

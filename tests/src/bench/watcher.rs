@@ -192,21 +192,32 @@ fn program(text: &str) -> Option<(String, u64, u64)> {
 /// When it is gone.
 pub fn cpu_ticks(pid: u32) -> Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("its processor time")?;
-    let rest = text.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
-    let mut fields = rest.split(' ').skip(11).map(|field| field.parse::<u64>().unwrap_or_default());
-    Ok(fields.next().unwrap_or_default().saturating_add(fields.next().unwrap_or_default()))
+    Ok(stat_fields(&text, 11, 2))
 }
 
-/// Processor time that the whole machine has taken, idle time apart, in clock ticks (1/100 s).
+/// Processor time that the processes of a group have taken, and those children of this process that have ended, in
+/// clock ticks (1/100 s). What else the machine does is not in it. Neither is time in interrupts where the kernel
+/// accounts for that apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
 ///
 /// # Errors
-/// When /proc/stat cannot be read.
-pub fn busy_ticks() -> Result<u64> {
-    let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
-    let line = text.lines().next().unwrap_or_default();
-    let fields: Vec<u64> = line.split_whitespace().skip(1).map(|field| field.parse().unwrap_or_default()).collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal; guest time is in user time already
-    Ok(fields.iter().take(8).enumerate().filter(|(at, _)| !matches!(at, 3 | 4 | 7)).map(|(_, ticks)| ticks).sum())
+/// When /proc cannot be read.
+pub fn group_ticks(group: u32) -> Result<u64> {
+    let mut ticks = 0_u64;
+    for entry in fs::read_dir("/proc").context("reading /proc")?.flatten() {
+        // others end while this goes through them
+        let Ok(text) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        if stat_fields(&text, 2, 1) == u64::from(group) {
+            ticks = ticks.saturating_add(stat_fields(&text, 11, 2));
+        }
+    }
+    let own = fs::read_to_string("/proc/self/stat").context("the processor time of children")?;
+    Ok(ticks.saturating_add(stat_fields(&own, 13, 2)))
+}
+
+/// Sum of `number` fields of a process's `stat`, from the one that is so many behind its state.
+fn stat_fields(text: &str, from: usize, number: usize) -> u64 {
+    let rest = text.rsplit_once(") ").map(|(_, rest)| rest).unwrap_or_default();
+    rest.split(' ').skip(from).take(number).map(|field| field.parse::<u64>().unwrap_or_default()).sum()
 }
 
 /// Resident memory of a process in KiB: `(all, of that the ring's and other maps' mappings)`.
@@ -248,7 +259,9 @@ mod tests {
     fn this_process_takes_time_and_memory() {
         let pid = std::process::id();
         assert!(cpu_ticks(pid).is_ok());
-        assert!(busy_ticks().unwrap() > 0);
+        let stat = "7 (a) b) R 1 42 42 0 -1 4194304 9 0 0 0 30 12 5 6 20 0 1 0";
+        assert_eq!((stat_fields(stat, 2, 1), stat_fields(stat, 11, 2), stat_fields(stat, 13, 2)), (42, 42, 11));
+        assert!(group_ticks(pid).is_ok());
         let (all, maps) = resident_kib(pid).unwrap();
         assert!(all > 100 && maps == 0, "{all} {maps}");
     }
