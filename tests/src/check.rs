@@ -184,11 +184,11 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     let sum = |key: &str| summary[key].as_object().map(|map| map.values().filter_map(Value::as_u64).sum::<u64>());
     // a module that was loaded meanwhile is told of as a loss, though nothing need be missing
     let late = summary.pointer("/lost/hook-late").and_then(Value::as_u64).unwrap_or(0);
-    let counted = |cause: &&str| summary["lost"][*cause].as_u64().is_some_and(|count| count > 0);
+    let counted = |cause: &str| summary.pointer(&format!("/lost/{cause}")).and_then(Value::as_u64) > Some(0);
     if view.lost.is_empty() && sum("lost") != Some(late) {
         faults.push(format!("records were lost: {}", summary["lost"]));
     }
-    if !view.lost.iter().all(|cause| counted(&cause)) {
+    if !view.lost.iter().all(|cause| counted(cause)) {
         faults.push(format!("lost is {}, without {:?}", summary["lost"], view.lost));
     }
     if number("suppressed").is_none_or(|count| (count > 0) != view.suppresses) {

@@ -81,7 +81,7 @@ impl Lost {
 
 impl Deed {
     /// Why it cannot be done on this machine; `None` if it can.
-    pub fn missing(self, family: Family) -> Option<String> {
+    pub fn missing(self) -> Option<String> {
         match self {
             Self::Lose(_) | Self::LoseNothing => {
                 output(Command::new("nft").arg("--version")).err().map(|error| format!("nft is needed: {error}"))
@@ -92,9 +92,9 @@ impl Deed {
             Self::FilterIngress => {
                 output(Command::new("tc").arg("-V")).err().map(|error| format!("tc is needed: {error}"))
             }
-            Self::Signed => signed::missing().or_else(|| Self::BadChecksum.missing(family)),
+            Self::Signed => signed::missing().or_else(|| Self::BadChecksum.missing()),
             // earlier ones do not tell other programs
-            Self::RefuseConnect => Group::missing().or_else(|| Self::BadChecksum.missing(family)),
+            Self::RefuseConnect => Group::missing().or_else(|| Self::BadChecksum.missing()),
             // before the kernel gave reasons, this drop looks like others that mean nothing
             Self::BadChecksum => kernel_before(6).then(|| "this kernel does not tell why it drops".to_owned()),
             _ => None,
@@ -204,10 +204,10 @@ fn flood(lab: &Lab, to: SocketAddr, count: u32) -> Result<()> {
             let isn = n.wrapping_mul(0x9e37_79b1);
             let [_, low, high, port] = isn.to_be_bytes();
             let from = match lab.family() {
-                Family::V4 => [198, 18 | (low & 1), high, low].into(),
+                Family::V4 => [198, 18 + (low & 1), high, low].into(),
                 Family::V6 => [0xfd09, 0xf, 0, 0, 0, 0, u16::from(high), u16::from(low)].into(),
             };
-            let from_port = 1024 | (u16::from(port) << 6);
+            let from_port = 0x400 | (u16::from(port) << 6);
             forger.send(&Syn { from, from_port, to, isn })
         })
     })?

@@ -35,7 +35,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
         Step::Nginx => nginx::missing(),
         Step::LimitMemory(_) => Group::missing_memory(),
         Step::Program(program) => program.make.missing(),
-        Step::Handshake(deed) => deed.missing(scenario.family),
+        Step::Handshake(deed) => deed.missing(),
         Step::Connect(way) => way.missing(),
         _ => None,
     })

@@ -127,7 +127,7 @@ impl Engine {
         let comm = attempt.own.as_ref().and_then(|own| own.task).map(|task| task.comm);
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         self.fold.add(key, brief, || verdict(&case, finding, port), out);
-        let unseen = if is_refusal(&key) { self.unseen.take(port, self.now) } else { 0 };
+        let unseen = if is_refusal(key) { self.unseen.take(port, self.now) } else { 0 };
         if unseen > 0 {
             self.totals.verdicts(finding.slug, unseen);
             self.fold.add_unseen_like(key, unseen, || verdict(&case, finding, port));

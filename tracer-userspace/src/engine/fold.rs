@@ -64,7 +64,7 @@ impl Fold {
         }
         for (key, bucket) in buckets {
             let Some(folded) = bucket.folded else { continue };
-            if is_refusal(&key) {
+            if is_refusal(key) {
                 self.flushed.push((key, folded.clone()));
             }
             out.push(Output::Verdict(folded));
@@ -94,15 +94,15 @@ impl Fold {
     /// So many more SYNs of this port were refused, of which no more is known: they were like those of the same
     /// time that are. Says what those were called; `None` if there were none.
     pub(super) fn add_unseen(&mut self, port: u16, count: u64, now: BootTime) -> Option<Slug> {
-        let is_refusal = |key: &Key| is_refusal(key) && key.3 == port;
-        let present = self.buckets.iter_mut().filter(|(key, _)| is_refusal(key));
+        let is_refusal = |key: Key| is_refusal(key) && key.3 == port;
+        let present = self.buckets.iter_mut().filter(|(key, _)| is_refusal(**key));
         let present = present.filter_map(|(key, bucket)| Some((key.0, bucket.folded.as_mut()?)));
         if let Some((slug, folded)) = present.max_by_key(|(_, folded)| folded.count) {
             add_more(folded, count);
             return Some(slug);
         }
         let fresh = now.as_ns() / SECOND_NS <= self.flushed_second.saturating_add(UNSEEN_SECONDS);
-        let (key, last) = self.flushed.iter().rev().find(|(key, _)| fresh && is_refusal(key))?;
+        let (key, last) = self.flushed.iter().rev().find(|(key, _)| fresh && is_refusal(*key))?;
         let mut again = last.clone();
         again.time = now;
         add_more(&mut again, count);
@@ -127,8 +127,8 @@ impl Fold {
 }
 
 /// Whether verdicts of this kind are SYNs that found no socket.
-pub(super) fn is_refusal((slug, role, ..): &Key) -> bool {
-    matches!(slug, Slug::ProcessDown | Slug::WrongBindAddress) && *role == Role::Inbound
+pub(super) fn is_refusal((slug, role, ..): Key) -> bool {
+    matches!(slug, Slug::ProcessDown | Slug::WrongBindAddress) && role == Role::Inbound
 }
 
 fn add_more(folded: &mut Verdict, count: u64) {
