@@ -218,22 +218,38 @@ fn tunnel(family: Family) -> Scenario {
 
 /// A URL and a header line of many segments each.
 fn long_heads(family: Family) -> Scenario {
+    const PIECE: Move = Body(3_000);
+    const WAIT: Move = Pause(20);
     fine(
         "benign-long-heads",
         family,
         &[&[
             Send(b"GET /ok?"),
-            Body(12_000),
+            PIECE,
+            WAIT,
+            PIECE,
+            WAIT,
+            PIECE,
+            WAIT,
             Send(b" HTTP/1.1\r\nHost: lab\r\nCookie: "),
-            Body(12_000),
+            PIECE,
+            WAIT,
+            PIECE,
+            WAIT,
+            PIECE,
+            WAIT,
             Send(b"\r\n\r\n"),
             Status(200),
             Get("/status/404"),
             Status(404),
             Send(b"POST /ok?"),
-            Body(9_000),
+            PIECE,
+            WAIT,
+            PIECE,
+            WAIT,
             Send(b" HTTP/1.1\r\nX: "),
-            Body(3_000),
+            PIECE,
+            WAIT,
             Send(b"\r\nContent-Length: 5\r\n\r\nhello"),
             Status(200),
         ]],

@@ -148,16 +148,14 @@ fn reload_retention(tools: &Tools) -> Result<()> {
 /// Answers every request on so many connections, and ends with them.
 fn answer(listener: &TcpListener, connections: usize) -> Result<()> {
     std::thread::scope(|scope| {
-        let answering = (0..connections).map(|_| {
+        let answering = (0..connections).map(|_| -> Result<_> {
             let (mut stream, _) = listener.accept()?;
             Ok(scope.spawn(move || -> Result<()> {
                 let mut bytes = [0; 1024];
-                loop {
-                    match stream.read(&mut bytes)? {
-                        0 => return Ok(()),
-                        _ => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?,
-                    }
+                while stream.read(&mut bytes)? != 0 {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")?;
                 }
+                Ok(())
             }))
         });
         let answering = answering.collect::<Result<Vec<_>>>()?;

@@ -57,6 +57,11 @@ fn proxied(family: Family) -> Scenario {
         ("/status/504", 504, Some("[2001:db8::1]:4321")),
         ("/status/403", 403, None),
     ];
+    const TOP: &[Top] = &[
+        ("503", "clients", "192.0.2.7", 1),
+        ("429", "clients", "[2001:db8:1111:2222:3333:4444:5555:6666]", 1),
+        ("500", "origins", "app", 1),
+    ];
     let server = SAID.map(|(path, status, client)| {
         inbound("app-status", Grade::certain(status)).answered("GET", path, status).client(client)
     });
@@ -65,11 +70,6 @@ fn proxied(family: Family) -> Scenario {
     });
     let mut steps = vec![Step::ServeAs(&["--proxy-protocol"]), Step::Record];
     steps.extend([V1, V1_IPV6, V2, V2_IPV6, LOCAL].map(talk));
-    const TOP: &[Top] = &[
-        ("503", "clients", "192.0.2.7", 1),
-        ("429", "clients", "[2001:db8:1111:2222:3333:4444:5555:6666]", 1),
-        ("500", "origins", "app", 1),
-    ];
     scenario("app-status-proxied", family, steps, seen(server.into(), outbound.into())).server(|view| view.top(TOP))
 }
 

@@ -34,7 +34,7 @@ fn a_stream() {
 TIME          VERDICT              EXPECT       CONNECTION                             WHY
 12:03:41.221  process-down         502     in   10.9.1.2:45824 -> 10.9.2.2:8080        Nothing listens on port 8080 [gunicorn pid 812, app.service, ended by signal 9 (oom-kill)]
               next: Start the app and look into why it stopped: `systemctl status app.service`.
-12:03:42.500  app-status           502     in   10.9.1.2:45824 -> 10.9.2.2:8080        GET /orders/7 502: The proxy answered 502 itself [nginx pid 900] <- security-group-drop: The SYN left this host 3 times and nothing came back
+12:03:42.500  app-status           502     in   10.9.1.2:45824 -> 10.9.2.2:8080        GET /orders/7 502: The proxy answered 502 itself [nginx pid 900] [its own answer] <- security-group-drop: The SYN left this host 3 times and nothing came back
               next: See the cause.
 12:03:44.221  security-group-drop  504     out  [2001:db8::1]:51000 -> [2001:db8::2]:8443  The SYN left this host 3 times and nothing came back [nginx pid 900, nginx.service] (likely; or firewall-drop, remote-down)
               next: Check the security group of the target.
@@ -178,7 +178,7 @@ fn of_an_exchange_what_is_known() {
 fn of_a_chain_what_is_between_is_only_named() {
     let hop = Verdict { cause: Some(Box::new(samples::security_group_drop())), ..samples::app_status() };
     let text = plainly(vec![Verdict { cause: Some(Box::new(hop)), ..samples::app_status() }]);
-    let chain = "[nginx pid 900] <- app-status 10.9.2.2:8080 <- security-group-drop: The SYN left this \
+    let chain = "[nginx pid 900] [its own answer] <- app-status 10.9.2.2:8080 <- security-group-drop: The SYN left this \
                  host 3 times and nothing came back";
     assert!(text.contains(chain), "{text}");
 }
