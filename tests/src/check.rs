@@ -69,7 +69,7 @@ pub fn faults(verdicts: &[Value], counters: &[Value], summary: &Value, view: &Vi
 }
 
 fn is_on_top(summary: &Value, (status, list, begin, count): &Top) -> bool {
-    let pairs = summary["top"][status][list].as_array().into_iter().flatten();
+    let pairs = summary.pointer(&format!("/top/{status}/{list}")).and_then(Value::as_array).into_iter().flatten();
     let mut values = pairs.filter(|pair| pair[0].as_str().is_some_and(|value| value.starts_with(begin)));
     values.any(|pair| pair[1] == *count)
 }

@@ -37,6 +37,9 @@ impl Expect {
     }
 }
 
+/// Status, list, what a value of it begins with, and its count.
+pub type Top = (&'static str, &'static str, &'static str, u64);
+
 /// What must be said from one vantage. Anything else is wrong.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -60,6 +63,8 @@ pub struct View {
     pub health_checks: Option<u64>,
     /// Verdicts stand for exactly as many failures as the load generators counted.
     pub failures_as_counted: bool,
+    /// What the summary's `top` must hold.
+    pub top: &'static [Top],
     /// The port's `syn`; `None`: not looked at.
     pub syns: Option<u64>,
     /// Whether limits on floods must have left something out; else nothing may be left out.
