@@ -120,7 +120,7 @@ fn are_ends(verdict: &Value, want: &Want, scene: &Scene) -> bool {
     let nobody = want.to == Host::Nobody && verdict[client_end].is_null();
     // and an attempt that got no port has no address either
     let known = |client: SocketAddr| client.ip() == scene.client || client.port() == 0 || want.to == Host::Loopback;
-    verdict[server_end] == server.as_str() && (many || nobody || client.is_some_and(known))
+    verdict[server_end] == server.as_str() && (many || nobody || want.of_anybody || client.is_some_and(known))
 }
 
 fn has_evidence(verdict: &Value, event: &str, detail: Option<&str>) -> bool {
@@ -172,8 +172,19 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     let sum = |key: &str| summary[key].as_object().map(|map| map.values().filter_map(Value::as_u64).sum::<u64>());
     // a module that was loaded meanwhile is told of as a loss, though nothing need be missing
     let late = summary.pointer("/lost/hook-late").and_then(Value::as_u64).unwrap_or(0);
-    if sum("lost") != Some(late) {
+    let counted = |cause: &&str| summary["lost"][*cause].as_u64().is_some_and(|count| count > 0);
+    if view.lost.is_empty() && sum("lost") != Some(late) {
         faults.push(format!("records were lost: {}", summary["lost"]));
+    }
+    if !view.lost.iter().all(|cause| counted(&cause)) {
+        faults.push(format!("lost is {}, without {:?}", summary["lost"], view.lost));
+    }
+    if number("suppressed").is_none_or(|count| (count > 0) != view.suppresses) {
+        faults.push(format!("suppressed is {}", summary["suppressed"]));
+    }
+    let syns = summary.pointer("/ports/8080/syn").and_then(Value::as_u64);
+    if view.syns.is_some() && syns != view.syns {
+        faults.push(format!("{syns:?} SYNs were counted, not {:?}", view.syns));
     }
     if sum("recovered") != Some(view.recovered) {
         faults.push(format!("recovered is {}, not {}", summary["recovered"], view.recovered));
@@ -271,7 +282,7 @@ mod tests {
     }
 
     fn summary() -> Value {
-        json!({"lost": {"ring-full": 0}, "recovered": {}, "connections": 0, "abandoned": 0})
+        json!({"lost": {"ring-full": 0}, "suppressed": 0, "recovered": {}, "connections": 0, "abandoned": 0})
     }
 
     fn view() -> View {
@@ -360,6 +371,7 @@ mod tests {
             ("abandoned", json!(0)),
             ("recovered", json!({"firewall-drop": 1})),
             ("lost", json!({"ring-full": 1})),
+            ("suppressed", json!(1)),
             ("lost", json!(null)),
             ("lost", json!({"ring-full": 1, "hook-late": 1})),
         ] {

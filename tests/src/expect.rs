@@ -60,6 +60,12 @@ pub struct View {
     pub health_checks: Option<u64>,
     /// Verdicts stand for exactly as many failures as the load generators counted.
     pub failures_as_counted: bool,
+    /// The port's `syn`; `None`: not looked at.
+    pub syns: Option<u64>,
+    /// Whether limits on floods must have left something out; else nothing may be left out.
+    pub suppresses: bool,
+    /// Causes of loss that must be counted; if there are any, others may be as well.
+    pub lost: &'static [&'static str],
 }
 
 /// What the counters of the watched port must sum up to.
@@ -115,6 +121,21 @@ impl View {
     #[must_use]
     pub fn slow(mut self, count: u64) -> Self {
         self.slow = count;
+        self
+    }
+
+    /// So many SYNs reached the port, and not all of them are told of.
+    #[must_use]
+    pub fn flooded(mut self, count: u64) -> Self {
+        self.syns = Some(count);
+        self.suppresses = true;
+        self
+    }
+
+    /// Something is lost, for these reasons.
+    #[must_use]
+    pub fn lost(mut self, causes: &'static [&'static str]) -> Self {
+        self.lost = causes;
         self
     }
 
@@ -188,6 +209,8 @@ pub struct Want {
     pub client: Option<Option<&'static str>>,
     /// `cause`.
     pub cause: Cause,
+    /// The client's end may be anybody's.
+    pub of_anybody: bool,
 }
 
 /// What must be known of an exchange.
@@ -302,7 +325,15 @@ impl Want {
             origin: None,
             client: None,
             cause: Cause::Null,
+            of_anybody: false,
         }
+    }
+
+    /// Of clients of any address.
+    #[must_use]
+    pub fn of_anybody(mut self) -> Self {
+        self.of_anybody = true;
+        self
     }
 
     /// At this port.

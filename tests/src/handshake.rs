@@ -1,17 +1,22 @@
 //! What scenarios do to handshakes: listeners whose queues are full, packets of a handshake that get lost.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use socket2::Socket;
 
+use crate::bpf::{self, Attached};
 use crate::client::{self, Ended};
+use crate::group::Group;
 use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::netns::output;
+use crate::process::Running;
+use crate::signed;
 use crate::stuck::Stuck;
-use crate::syn::{Sender, Syn};
+use crate::syn::{Forger, Sender, Syn};
 use crate::talk;
 use crate::tools::Tools;
 use crate::wait::{Deadline, wait_until};
@@ -40,10 +45,20 @@ pub enum Deed {
     FilterIngress,
     /// The router sends what the client sends to the server's port back to the client.
     SendBack,
-    /// The client sends so many SYNs without sockets, each an attempt of its own.
-    Flood(u16),
+    /// The client sends so many SYNs without sockets as fast as it can, each an attempt of its own, from all over a
+    /// network.
+    Flood(u32),
     /// The client sends a SYN whose checksum is wrong.
     BadChecksum,
+    /// A program drops what the server's interface receives: in its driver, or behind it.
+    DropReceived {
+        /// In the driver.
+        in_driver: bool,
+    },
+    /// Something on the server listens that wants TCP signatures of the client.
+    Signed,
+    /// A program of a control group refuses the connect() of a process on the client.
+    RefuseConnect,
 }
 
 /// What gets lost on the way.
@@ -66,7 +81,7 @@ impl Lost {
 
 impl Deed {
     /// Why it cannot be done on this machine; `None` if it can.
-    pub fn missing(self, _family: Family) -> Option<String> {
+    pub fn missing(self, family: Family) -> Option<String> {
         match self {
             Self::Lose(_) | Self::LoseNothing => {
                 output(Command::new("nft").arg("--version")).err().map(|error| format!("nft is needed: {error}"))
@@ -77,6 +92,9 @@ impl Deed {
             Self::FilterIngress => {
                 output(Command::new("tc").arg("-V")).err().map(|error| format!("tc is needed: {error}"))
             }
+            Self::Signed => signed::missing().or_else(|| Self::BadChecksum.missing(family)),
+            // earlier ones do not tell other programs
+            Self::RefuseConnect => Group::missing().or_else(|| Self::BadChecksum.missing(family)),
             // before the kernel gave reasons, this drop looks like others that mean nothing
             Self::BadChecksum => kernel_before(6).then(|| "this kernel does not tell why it drops".to_owned()),
             _ => None,
@@ -89,12 +107,14 @@ impl Deed {
 pub struct Props {
     kept: Vec<TcpStream>,
     stuck: Option<Stuck>,
+    signed: Option<Socket>,
+    in_the_way: Vec<Attached>,
 }
 
 impl Props {
     /// Whether one of them listens on the watched port.
     pub fn listens(&self) -> bool {
-        self.stuck.is_some()
+        self.stuck.is_some() || self.signed.is_some()
     }
 
     /// Does it.
@@ -161,22 +181,72 @@ impl Props {
                 header[16] = !header[16];
                 lab.at(Place::Client).within(|| Sender::new(server)?.send(&header, server.ip()))??;
             }
+            Deed::DropReceived { in_driver } => {
+                let dropping = lab.at(Place::Server).within(|| bpf::drop_all("eth0", in_driver))??;
+                self.in_the_way.push(dropping);
+            }
+            Deed::Signed => {
+                let peer = lab.client_address();
+                self.signed = Some(lab.at(Place::Server).within(|| signed::listen(WATCHED, peer))??);
+            }
+            Deed::RefuseConnect => refuse_connect(tools, lab, server)?,
             Deed::LoseNothing => nft(lab, "delete table inet lost")?,
         }
         Ok(())
     }
 }
 
-/// SYNs without sockets, each from a port of its own.
-fn flood(lab: &Lab, to: SocketAddr, count: u16) -> Result<()> {
-    let from = lab.client_address();
+/// SYNs without sockets, each of another source. The answers find their way back to the client, which has no use for
+/// them.
+fn flood(lab: &Lab, to: SocketAddr, count: u32) -> Result<()> {
+    lab.at(Place::Router).ip(match lab.family() {
+        Family::V4 => "route add 198.18.0.0/15 via 10.9.1.2\n",
+        Family::V6 => "route add fd09:f::/64 via fd09:1::2\n",
+    })?;
     lab.at(Place::Client).within(|| {
-        let sender = Sender::new(to)?;
+        let forger = Forger::new(to)?;
         (0..count).try_for_each(|n| {
-            let isn = u32::from(n).wrapping_mul(0x9e37_79b1);
-            sender.send(&Syn { from, from_port: 1024 + n, to, isn }.header(), to.ip())
+            // odd numbers have inverses: no two are alike
+            let isn = n.wrapping_mul(0x9e37_79b1);
+            let [_, low, high, port] = isn.to_be_bytes();
+            let from = match lab.family() {
+                Family::V4 => [198, 18 | (low & 1), high, low].into(),
+                Family::V6 => [0xfd09, 0xf, 0, 0, 0, 0, u16::from(high), u16::from(low)].into(),
+            };
+            let from_port = 1024 | (u16::from(port) << 6);
+            forger.send(&Syn { from, from_port, to, isn })
         })
     })?
+}
+
+/// A process in a control group of its own connects, and is refused by the group's program.
+fn refuse_connect(tools: &Tools, lab: &Lab, to: SocketAddr) -> Result<()> {
+    let group = Group::new()?;
+    let refusing = bpf::refuse_connections(group.path())?;
+    let mut command = Command::new(&tools.app);
+    command.args(["connect", &to.to_string()]);
+    let mut process = lab.at(Place::Client).within(|| Running::start(&mut command))??;
+    group.take(process.id())?;
+    process.say("connect")?;
+    let status = process.wait()?;
+    drop(refusing);
+    if !status.success() {
+        bail!("{}", process.stderr.so_far().join(" | "));
+    }
+    Ok(())
+}
+
+/// Connects once it is told to, and expects `EPERM`: the hidden command that [`Deed::RefuseConnect`] starts.
+///
+/// # Errors
+/// When it connects, or fails otherwise.
+pub fn expect_refusal(to: SocketAddr) -> Result<()> {
+    std::io::stdin().read_line(&mut String::new())?;
+    match TcpStream::connect(to) {
+        Ok(_) => bail!("connected to {to}"),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error).context("another error than EPERM"),
+    }
 }
 
 /// A classic BPF program that drops TCP packets to the watched port and lets all others pass; offsets count

@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod bench;
+pub mod bpf;
 pub mod check;
 pub mod client;
 pub mod corpus;
@@ -15,6 +16,7 @@ pub mod demo;
 pub mod expect;
 pub mod firewall;
 pub mod flow;
+pub mod group;
 pub mod handshake;
 pub mod item;
 pub mod lab;
@@ -31,6 +33,7 @@ pub mod scenario;
 pub mod scenarios;
 pub mod scratch;
 pub mod shared;
+pub mod signed;
 pub mod soak;
 pub mod stuck;
 pub mod sums;

@@ -13,9 +13,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::corpus::Kind;
 use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
+use wherefore_tests::scenario::Scenario;
 use wherefore_tests::shared::{self, Sharing};
 use wherefore_tests::tools::{self, Tools};
-use wherefore_tests::{app, bench, corpus, demo, scratch, soak, stuck};
+use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck};
 
 /// Breaks connections in every way that `wherefore` knows, and checks what it says.
 #[derive(Parser)]
@@ -71,6 +72,9 @@ enum Command {
         #[arg(long)]
         backlog: i32,
     },
+    /// A process that connects once it is told to, and must be refused
+    #[command(hide = true)]
+    Connect { to: SocketAddr },
     /// Measure what watching costs, against a real nginx; prints Markdown
     Bench {
         /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
@@ -178,6 +182,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
+        Command::Connect { to } => handshake::expect_refusal(to).map(|()| ExitCode::SUCCESS),
         Command::Bench { wherefore, pairs, others, timed, seconds } => {
             if let Some(reason) = tools::missing() {
                 bail!(reason);
@@ -302,7 +307,7 @@ fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &
             (None, item) => say(&mut tally, &item.title(), Ok(item.run(tools))),
         }
     }
-    let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(|scenario| scenario.flags.is_empty());
+    let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(Scenario::shares_recorder);
     let batches = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
     for (together, run) in batches.chain(alike.chunks(share.get()).map(|batch| (batch, shared::run_together as _))) {
         if scratch::is_interrupted() {

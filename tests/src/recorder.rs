@@ -94,6 +94,14 @@ impl Recorder {
         });
     }
 
+    /// Has it stand still, or go on: what happens meanwhile waits in the ring.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn hold(&self, still: bool) -> Result<()> {
+        self.running.signal(if still { Signal::STOP } else { Signal::CONT })
+    }
+
     /// Asks it to end; it goes on ending by itself.
     ///
     /// # Errors

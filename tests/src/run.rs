@@ -14,6 +14,7 @@ use crate::check::{Scene, faults};
 use crate::client;
 use crate::firewall::{self, Tool};
 use crate::flow::Flow;
+use crate::group::Group;
 use crate::handshake::Props;
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::load::{Generator, Tally};
@@ -32,6 +33,7 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
         Step::Nft(..) => firewall::missing(Tool::Nft, scenario.family),
         Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
+        Step::LimitMemory(_) => Group::missing_memory(),
         Step::Program(program) => program.make.missing(),
         Step::Handshake(deed) => deed.missing(scenario.family),
         Step::Connect(way) => way.missing(),
@@ -98,6 +100,7 @@ pub(crate) struct Stage {
     /// Whether something listens on the watched port.
     listens: bool,
     props: Props,
+    group: Option<Group>,
     pub(crate) lab: Lab,
 }
 
@@ -116,6 +119,7 @@ impl Stage {
             counted: Tally::default(),
             listens: false,
             props: Props::default(),
+            group: None,
             lab,
         })
     }
@@ -144,6 +148,11 @@ impl Stage {
             Step::StopApp => self.app.take().context("no app runs")?.stop()?,
             Step::EndApp(ending) => self.app.take().context("no app runs")?.end(*ending)?,
             Step::AppEnded => self.app.take().context("no app runs")?.await_end()?,
+            Step::LimitMemory(mib) => {
+                let group = Group::with_memory(mib << 20)?;
+                group.take(self.app.as_ref().context("no app runs")?.id())?;
+                self.group = Some(group);
+            }
             Step::DrainApp => self.app.take().context("no app runs")?.drain()?,
             Step::HandOver(flags) => {
                 let next = self.serve(tools, everywhere(), flags)?;
@@ -163,6 +172,7 @@ impl Stage {
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
             Step::Record => self.record(tools, scenario)?,
+            Step::Hold(still) => self.recorders.iter().try_for_each(|recorder| recorder.hold(*still))?,
             _ => return self.walk_as_client(scenario, step),
         }
         self.listens = self.listens_now();

@@ -27,6 +27,8 @@ pub struct Scenario {
     pub expect: Expect,
     /// Whether it is one of those that run on other kernels with every change: each verdict once.
     pub ci: bool,
+    /// Whether it must have recorders of its own: it does to its port what others must not see.
+    pub alone: bool,
 }
 
 impl Scenario {
@@ -46,6 +48,18 @@ impl Scenario {
     #[must_use]
     pub fn server(mut self, more: impl FnOnce(View) -> View) -> Self {
         self.expect.server = more(self.expect.server);
+        self
+    }
+
+    /// Whether it can share its recorder with others.
+    pub fn shares_recorder(&self) -> bool {
+        self.flags.is_empty() && !self.alone
+    }
+
+    /// With recorders of its own.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 
@@ -70,6 +84,8 @@ pub enum Step {
     EndApp(Ending),
     /// The test app has ended by itself.
     AppEnded,
+    /// The test app gets no more memory than this, in MiB.
+    LimitMemory(u64),
     /// The test app is drained.
     DrainApp,
     /// Another test app listens beside the first one, which is then drained.
@@ -96,6 +112,8 @@ pub enum Step {
     Sysctl(Place, &'static [(&'static str, &'static str)]),
     /// From here on every vantage records.
     Record,
+    /// The recorders stand still, or go on.
+    Hold(bool),
     /// The client opens a connection that goes on to the end.
     Flow,
     /// Something is done to a handshake.
@@ -264,7 +282,7 @@ pub const UNANSWERED: &[Ended] = &[Ended::Refused, Ended::Failed, Ended::GaveUp]
 
 /// A scenario of the table.
 pub fn scenario(name: impl Into<String>, family: Family, steps: Vec<Step>, expect: Expect) -> Scenario {
-    Scenario { name: name.into(), family, steps, flags: &[], expect, ci: false }
+    Scenario { name: name.into(), family, steps, flags: &[], expect, ci: false, alone: false }
 }
 
 /// A rule of the table.

@@ -36,7 +36,7 @@ pub struct Sharing {
     pub jobs: NonZero<usize>,
 }
 
-/// Runs scenarios with one recorder, which none of them has flags for; one result each, in their order.
+/// Runs scenarios with one recorder, which each of them can share; one result each, in their order.
 pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
     let attempted = attempt(tools, scenarios, sharing)
         .unwrap_or_else(|error| scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect());
@@ -129,8 +129,14 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
         let verdicts =
             verdict_lines(&lines).iter().map(|line| serde_json::from_str(line)).collect::<Result<Vec<Value>, _>>()?;
         let summary: Value = serde_json::from_str(lines.last().context("replay says nothing")?)?;
-        let uncounted =
-            View { connections: None, exchanges: Exchanges::Any, health_checks: None, open: None, ..view.clone() };
+        let uncounted = View {
+            connections: None,
+            exchanges: Exchanges::Any,
+            health_checks: None,
+            open: None,
+            syns: None,
+            ..view.clone()
+        };
         let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
         found.extend(stage.listener_fault(&summary, vantage));
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));

@@ -37,6 +37,31 @@ impl Syn {
         header
     }
 
+    /// The whole packet. The kernel fills in what the header of IPv4 lacks (raw(7)).
+    fn packet(&self) -> Vec<u8> {
+        const HOPS: u8 = 64;
+        const TCP: u8 = 6;
+        let mut packet = match (self.from, self.to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, HOPS, TCP, 0, 0];
+                header.extend(from.octets().into_iter().chain(to.octets()));
+                header
+            }
+            (from, to) => {
+                let bytes = |address: IpAddr| match address {
+                    IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+                    IpAddr::V6(v6) => v6.octets(),
+                };
+                let length = u8::try_from(LENGTH).unwrap_or_default();
+                let mut header = vec![0x60, 0, 0, 0, 0, length, TCP, HOPS];
+                header.extend(bytes(from).into_iter().chain(bytes(to)));
+                header
+            }
+        };
+        packet.extend(self.header());
+        packet
+    }
+
     /// The sum of RFC 9293, 3.1, over the pseudo header and this header.
     fn sum(&self, header: &[u8; LENGTH]) -> u16 {
         let bytes = |address: IpAddr| match address {
@@ -57,6 +82,35 @@ impl Syn {
 /// Sends SYNs from the namespace it was made in.
 #[derive(Debug)]
 pub struct Sender(Socket);
+
+/// Sends SYNs whose sources are of their own making.
+#[derive(Debug)]
+pub struct Forger(Socket);
+
+impl Forger {
+    /// `IPPROTO_RAW` (include/uapi/linux/in.h): what is sent has its IP header already.
+    const WITH_HEADER: i32 = 255;
+
+    /// For destinations of this one's family.
+    ///
+    /// # Errors
+    /// When raw sockets are not allowed.
+    pub fn new(to: SocketAddr) -> Result<Self> {
+        let protocol = Protocol::from(Self::WITH_HEADER);
+        let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(protocol)).context("a raw socket")?;
+        Ok(Self(socket))
+    }
+
+    /// Sends this SYN. Its source may be anybody.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn send(&self, syn: &Syn) -> Result<()> {
+        let to = SockAddr::from(SocketAddr::new(syn.to.ip(), 0));
+        self.0.send_to(&syn.packet(), &to).context("sending a SYN")?;
+        Ok(())
+    }
+}
 
 impl Sender {
     /// For destinations of this one's family.

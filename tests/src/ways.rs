@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::client;
+use crate::client::{self, Ended};
 use crate::lab::{Family, Host, Lab, Place, WATCHED};
 use crate::netns::output;
 use crate::talk::{get, read_response};
@@ -32,6 +32,9 @@ pub enum Way {
     /// Two addresses of one name: packets to the first get lost on the way, and the second, tried a moment
     /// later, wins (RFC 8305).
     HappyEyeballs,
+    /// On the server, to `localhost`: nothing listens on the first of its two addresses, and the second answers
+    /// (RFC 6724).
+    Localhost,
 }
 
 impl Way {
@@ -45,7 +48,7 @@ impl Way {
                 let nft = output(std::process::Command::new("nft").arg("--version"));
                 nft.err().map(|error| format!("nft is needed: {error}"))
             }
-            Self::FastOpen(_) => None,
+            Self::FastOpen(_) | Self::Localhost => None,
         }
     }
 
@@ -61,6 +64,7 @@ impl Way {
             Self::Multipath(count) => (0..count).try_for_each(|_| client.within(|| multipath(server))?),
             Self::Simultaneous => simultaneous(lab),
             Self::HappyEyeballs => happy_eyeballs(lab, server),
+            Self::Localhost => localhost(lab),
         }
     }
 }
@@ -122,12 +126,23 @@ fn simultaneous(lab: &Lab) -> Result<()> {
     })
 }
 
+/// The first address is that of the other family.
+fn localhost(lab: &Lab) -> Result<()> {
+    let [first, second] =
+        [lab.family().other(), lab.family()].map(|family| SocketAddr::new(family.loopback(), WATCHED));
+    lab.at(Place::Server).within(|| {
+        let (_, how) = client::connect(first, None, PATIENCE);
+        if how != Ended::Refused {
+            bail!("connecting to {first}: {how:?}");
+        }
+        let (stream, how) = client::connect(second, None, PATIENCE);
+        asked(stream.with_context(|| format!("connecting to {second}: {how:?}"))?)
+    })?
+}
+
 /// The first address is the server's of the other family.
 fn happy_eyeballs(lab: &Lab, server: SocketAddr) -> Result<()> {
-    let other = match lab.family() {
-        Family::V4 => Family::V6,
-        Family::V6 => Family::V4,
-    };
+    let other = lab.family().other();
     let first = SocketAddr::new(Host::Server.address(other), WATCHED);
     let protocol = if other == Family::V4 { "ipv4" } else { "ipv6" };
     let rule = format!(

@@ -73,6 +73,17 @@ pub struct PortTotals {
     pub health_checks: u64,
 }
 
+/// What a flood's limit left out at one watched port: an element of the per-CPU array `SUPPRESSED`, by slot.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "decode", derive(FromBytes, IntoBytes, Immutable, KnownLayout))]
+pub struct Suppressed {
+    /// Records.
+    pub records: u64,
+    /// Those of SYNs that found no socket: an attempt each.
+    pub refused: u64,
+}
+
 /// Most connections that are followed at a time.
 pub const FLOWS: u32 = 131_072;
 /// Most exchanges under way whose heads are kept.

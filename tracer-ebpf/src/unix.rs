@@ -8,6 +8,10 @@ use crate::Header;
 /// Bytes kept for a path: those of `struct sockaddr_un` and zeros behind them.
 pub const UNIX_PATH_BYTES: usize = 128;
 
+/// errno values, positive, of a connect() that found nobody: `ENOENT`, `EAGAIN` (the listener's queue is full),
+/// `EACCES`, `ECONNREFUSED`.
+pub const UNIX_CONNECT_FAILURES: [u32; 4] = [2, 11, 13, 111];
+
 /// connect() on a unix socket failed in a process that serves a watched port.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub struct UnixConnectRecord {
     pub path_len: u32,
     /// Zero.
     pub pad: u32,
-    /// Comm of the calling thread.
+    /// Comm of the process.
     pub comm: [u8; 16],
     /// As it was given: it begins with zero if it is abstract, and may end with zeros.
     pub path: [u8; UNIX_PATH_BYTES],

@@ -133,6 +133,7 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
         "pieces" => pieces(stream, number)?,
         "drip" => drip(stream)?,
         "crash" => std::process::abort(),
+        "hog" => hog(),
         #[expect(clippy::exit, reason = "the end of the process is what is asked for")]
         "exit" => std::process::exit(i32::try_from(number).unwrap_or(1)),
         _ => {
@@ -196,6 +197,13 @@ fn write(
         text.extend(body);
     }
     reader.get_ref().write_all(&text)
+}
+
+/// Takes memory until there is no more, or more than any limit here.
+fn hog() {
+    const MIB: usize = 1 << 20;
+    let taken: Vec<Vec<u8>> = (0..256).map(|_| vec![b'm'; MIB]).collect();
+    drop(taken);
 }
 
 /// A chunked response, each chunk a segment.

@@ -108,6 +108,11 @@ impl App {
         Ok(Self(running))
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Ends it, and waits until its listener is gone with it.
     ///
     /// # Errors

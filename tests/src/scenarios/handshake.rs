@@ -50,6 +50,10 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         abandoned(family),
         dropped_by_tc(family),
         bad_checksum(family),
+        dropped_before("kernel-drop-xdp-driver", family, Deed::DropReceived { in_driver: true }),
+        dropped_before("kernel-drop-xdp-generic", family, Deed::DropReceived { in_driver: false }),
+        unsigned(family),
+        refused_by_group(family),
         port_exhausted(family),
         flood(family),
         cookies(family),
@@ -97,6 +101,44 @@ fn dropped_by_tc(family: Family) -> Scenario {
     )
 }
 
+/// A program of the interface's takes the SYN.
+fn dropped_before(name: &str, family: Family, program: Deed) -> Scenario {
+    scenario(
+        name,
+        family,
+        vec![Step::Serve(Bind::Any), deed(program), Step::Record, attempt(1500, GIVEN_UP)],
+        Expect { server: kernel_drop(), client: silence_at_client(), both: kernel_drop(), all: None },
+    )
+}
+
+/// The listener wants TCP signatures, and the client sends none.
+fn unsigned(family: Family) -> Scenario {
+    let dropped = || {
+        let want = Want::inbound("kernel-drop", Grade::certain(504));
+        View::of(want.process("wherefore-lab").evidence("kernel-drop", "MD5"))
+    };
+    scenario(
+        "kernel-drop-unsigned",
+        family,
+        vec![deed(Deed::Signed), Step::Record, attempt(1500, GIVEN_UP)],
+        Expect { server: dropped(), client: silence_at_client(), both: dropped(), all: None },
+    )
+}
+
+/// A program of a control group refuses connect(): there is no packet.
+fn refused_by_group(family: Family) -> Scenario {
+    let refused = || {
+        let want = Want::outbound("kernel-drop", Grade::certain(504)).process("wherefore-lab");
+        View::of(want.evidence("connect-failed", "EPERM"))
+    };
+    scenario(
+        "kernel-drop-refused-connect",
+        family,
+        vec![Step::Serve(Bind::Any), Step::Record, deed(Deed::RefuseConnect)],
+        Expect { server: View::silent(), client: refused(), both: refused(), all: None },
+    )
+}
+
 fn bad_checksum(family: Family) -> Scenario {
     scenario(
         "kernel-drop-checksum",
@@ -122,19 +164,20 @@ fn hairpin() -> Scenario {
     )
 }
 
-/// Each of them is counted, whatever is printed of it.
+/// Each of them is counted, whatever is told of it.
 fn flood(family: Family) -> Scenario {
-    const COUNT: u16 = 20_000;
+    const COUNT: u32 = 200_000;
     let told = || {
         let count = u64::from(COUNT);
-        View::of(Want::inbound("process-down", Grade::certain(502)).times(count..=count))
+        View::of(Want::inbound("process-down", Grade::certain(502)).of_anybody().times(count..=count)).flooded(count)
     };
     scenario(
-        "process-down-flood",
+        "flood-refused",
         family,
         vec![Step::Record, deed(Deed::Flood(COUNT))],
         Expect { server: told(), client: View::silent(), both: told(), all: None },
     )
+    .alone()
 }
 
 /// Every SYN is answered with a cookie, and no request is kept.

@@ -8,6 +8,7 @@ mod counts;
 mod documented;
 mod drop;
 mod exchanges;
+mod full;
 mod handshake;
 mod listening;
 mod lookalikes;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Scenario> {
         unix::scenarios,
         chains::scenarios,
         counts::scenarios,
+        full::scenarios,
     ];
     let every = Family::ALL.into_iter().flat_map(|family| tables.map(|table| table(family)).into_iter().flatten());
     let chosen = |scenario: Scenario| {

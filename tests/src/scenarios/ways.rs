@@ -2,7 +2,7 @@
 
 use super::exchanges::serve;
 use crate::lab::{Family, Place};
-use crate::scenario::{Exchanges, Expect, Scenario, Step, View, scenario};
+use crate::scenario::{Bind, Exchanges, Expect, Scenario, Step, View, scenario};
 use crate::ways::Way;
 
 /// Clients may, and may without a cookie (Documentation/networking/ip-sysctl.rst).
@@ -39,6 +39,21 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
                 server: View::silent().connections(1..=1).exchanges(Exchanges::Exactly(&[(200, 1)])),
                 client: View::silent().connections(1..=1).abandoned(1),
                 both: both(1).abandoned(1),
+                all: None,
+            },
+        ),
+        scenario(
+            "benign-localhost",
+            family,
+            vec![
+                Step::Serve(if family == Family::V4 { Bind::V4 } else { Bind::V6Only }),
+                Step::Record,
+                Step::Connect(Way::Localhost),
+            ],
+            Expect {
+                server: View::silent().connections(1..=1).abandoned(1).exchanges(Exchanges::Exactly(&[(200, 1)])),
+                client: View::silent().connections(0..=0),
+                both: View::silent().connections(1..=1).abandoned(1),
                 all: None,
             },
         ),

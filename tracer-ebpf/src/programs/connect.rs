@@ -2,8 +2,8 @@
 //! TCP began, and nothing else would tell.
 
 use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::bpf_get_retval;
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::cgroup_sock_addr;
 use aya_ebpf::programs::SockAddrContext;
 use tracer_ebpf::{PendingConnect, SocketRecord, Tuple, connect_flag, kind, loss, socket_flag, tcp_state};
@@ -12,6 +12,7 @@ use super::chained;
 use super::emit::{emit, header};
 use super::kernel::{Sock, mapped, number_of};
 use super::maps::{CONNECTS, UNSENT, UNSENT_MARKED, layout};
+use super::owner::comm_of_process;
 use super::ports::{Slot, boot_ns, lost, watched};
 
 /// Let connect() go on.
@@ -81,16 +82,14 @@ fn begin(address: *mut bpf_sock_addr, dst: [u8; 16], flags: u16) {
     }
     let flags = if slot == Slot::NONE { flags | connect_flag::CHAINED } else { flags };
     let task = bpf_get_current_pid_tgid();
+    let comm = comm_of_process();
+    let pending = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
     let refusal = refusal();
     if refusal != 0 {
-        let comm = bpf_get_current_comm().unwrap_or([0; 16]);
-        let refused = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
         let _absent = CONNECTS.remove(task);
-        unsent(task, &refused, refusal);
+        unsent(task, &pending, refusal);
         return;
     }
-    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
-    let pending = PendingConnect { time_ns: boot_ns(), dst, netns: sock.netns(), dst_port, flags, comm };
     if let Some(element) = CONNECTS.get_ptr_mut(task) {
         // SAFETY: only this thread's own calls write the element. User space removes it when it has not
         // been used for long, so not while this thread is here
@@ -114,9 +113,18 @@ pub(super) fn syn_follows(task: u64) {
     }
 }
 
-/// Whether a process had a connect() which sent no SYN lately.
+/// A process could not connect: its next success is told.
 #[inline(always)]
-pub(super) fn unsent_lately(pid: u32) -> bool {
+pub(super) fn failed(pid: u32) {
+    if UNSENT.insert(pid, boot_ns(), 0).is_err() {
+        lost(loss::CONNECTS_FULL);
+    }
+    let _in_bounds = UNSENT_MARKED.set(0, 1, 0);
+}
+
+/// Whether a process could not connect lately.
+#[inline(always)]
+pub(super) fn failed_lately(pid: u32) -> bool {
     UNSENT_MARKED.get(0).is_some_and(|marked| *marked != 0) && UNSENT.get_ptr(pid).is_some()
 }
 
@@ -136,10 +144,7 @@ fn refusal() -> u32 {
 #[inline(always)]
 fn unsent(task: u64, stale: &PendingConnect, error: u32) {
     let pid = (task >> 32) as u32;
-    if UNSENT.insert(pid, boot_ns(), 0).is_err() {
-        lost(loss::CONNECTS_FULL);
-    }
-    let _in_bounds = UNSENT_MARKED.set(0, 1, 0);
+    failed(pid);
     emit(header::<SocketRecord>(kind::CONNECT_UNSENT, stale.netns), |record: &mut SocketRecord| {
         record.tuple = Tuple { src: [0; 16], dst: stale.dst, src_port: 0, dst_port: stale.dst_port, pad: 0 };
         record.started_ns = stale.time_ns;

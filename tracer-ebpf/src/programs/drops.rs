@@ -8,6 +8,7 @@ use super::attempt::{Initiator, Trouble, Window};
 use super::chained;
 use super::closed;
 use super::emit::{emit, header};
+use super::flood::{Signature, is_told, refused_is_told};
 use super::flow::FLOWS_MAP;
 use super::handshake::was_delivered;
 use super::kernel::{Kernel, Sock, netns_of_device};
@@ -49,8 +50,14 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         return None;
     }
     if tcp.flags & tcp_flag::SYN != 0 {
-        if tcp.flags & tcp_flag::ACK == 0 && !was_delivered(skb, &tcp) {
-            count(slot, reason);
+        if tcp.flags & tcp_flag::ACK == 0 {
+            if !was_delivered(skb, &tcp) {
+                count(slot, reason);
+            }
+            // what this host sends itself is no flood
+            if sock.is_none() && !syn_is_told(slot, reason, &bytes, &ip, &tcp) {
+                return None;
+            }
         }
         // a refused SYN is answered, and will not succeed
         if slot != Slot::NONE && (reason.is_none() || reason != Some(layout!(reason_no_socket))) {
@@ -73,8 +80,18 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
     Some(())
 }
 
-/// Slot of the port, if one of both ends is watched or the socket is followed, of a packet whose loss a connection may suffer from:
-/// with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
+/// Whether a record of a dropped SYN is told.
+#[inline(always)]
+fn syn_is_told(slot: Slot, reason: Option<u32>, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) -> bool {
+    let initiator = || (ip.source_end(bytes), tcp.src_port, tcp.seq);
+    match Signature::of_drop(reason) {
+        Signature::REFUSED => refused_is_told(slot, initiator()),
+        other => is_told(slot, other, initiator),
+    }
+}
+
+/// Slot of the port, if one of both ends is watched or the socket is followed, of a packet whose loss a connection
+/// may suffer from: with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of them are
 /// told, so that a flood costs little.
 #[inline(always)]
 fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>, sock: Option<Sock>) -> Option<Slot> {
@@ -225,6 +242,9 @@ fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
         None => netns_of_device(skb.follow(layout!(skb_dev))?),
     };
     if !slot.in_namespace(netns) {
+        return None;
+    }
+    if sock.is_none() && !refused_is_told(slot, (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
         return None;
     }
     emit(header::<PacketRecord>(kind::RESET_SENT, netns), |record: &mut PacketRecord| {

@@ -2,7 +2,6 @@
 //! acknowledged.
 
 use aya_ebpf::bindings::bpf_sock_tuple;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::{RawTracePointContext, SkBuffContext};
@@ -12,6 +11,7 @@ use super::attempt::{Delivered, Initiator};
 use super::chained;
 use super::drops::{in_trouble, trouble_is_recent};
 use super::emit::{emit, header};
+use super::flood::{Signature, is_told};
 use super::kernel::{Kernel, Sock, number_of};
 use super::maps::{DELIVERED, TROUBLED, layout};
 use super::packet::{ContextBytes, Ip, Tcp};
@@ -156,8 +156,11 @@ pub(super) fn ack_at_listener(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Soc
 
 #[inline(always)]
 fn full(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp, sock: Sock, isn: u32, mut queues: Queues) {
-    if watched(sock.local_port()).is_none() {
-        queues.flags |= handshake_flag::CHAINED;
+    let initiator_of = || (ip.source_end(&ContextBytes(ctx)), tcp.src_port, isn);
+    match watched(sock.local_port()) {
+        None => queues.flags |= handshake_flag::CHAINED,
+        Some(slot) if !is_told(slot, Signature::OTHER, initiator_of) => return,
+        Some(_) => {}
     }
     let syns_repeated = in_trouble(&initiator(ctx, ip, tcp, isn));
     emit(header::<HandshakeRecord>(kind::LISTENER_FULL, sock.netns()), |record: &mut HandshakeRecord| {
@@ -208,10 +211,7 @@ fn request_of(ctx: &SkBuffContext, ip: &Ip, tcp: &Tcp) -> Option<u32> {
             return None;
         }
         let is_request = (*found).state == NEW_SYN_RECV;
-        // the verifier refuses arithmetic on a socket pointer: take it as a number, by way of the stack
-        let on_stack = found as u64;
-        let address = bpf_probe_read_kernel(&raw const on_stack).unwrap_or(0);
-        let isn = Kernel::new(address).and_then(|request| request.read(isn_offset));
+        let isn = Kernel::new(number_of(found)).and_then(|request| request.read(isn_offset));
         bpf_sk_release(found.cast());
         if is_request { isn } else { None }
     }
@@ -254,6 +254,10 @@ fn syn_ack_again(sock: Sock, request: Sock) -> Option<()> {
     }
     let tuple = request.tuple();
     let dst_port = request.remote_port();
+    let peer = u32::from_ne_bytes([tuple.dst[12], tuple.dst[13], tuple.dst[14], tuple.dst[15]]);
+    if slot.is_some_and(|slot| !is_told(slot, Signature::OTHER, || (peer, dst_port, isn))) {
+        return None;
+    }
     let seen = in_trouble(&Initiator { address: tuple.dst, isn, port: dst_port, pad: 0 });
     let (sent_again, timeouts) = retransmissions(request.0);
     emit(header::<HandshakeRecord>(kind::SYN_ACK_RETRANSMIT, netns), |record: &mut HandshakeRecord| {

@@ -13,7 +13,7 @@ use super::ports::{is_watched_namespace, watched};
 
 /// Reads the error that follows `outer`, if it quotes TCP, and sends it. `received` errors are
 /// filtered by the quoted destination port. Errors that this host sends are not: NAT has already put
-/// the published port back into the quote. They are few, since the kernel limits their rate.
+/// the published port back into the quote. They are few, in floods too, since the kernel limits their rate.
 #[inline(always)]
 pub(super) fn error(bytes: &impl Bytes, outer: &Ip, netns: u32, record_kind: u16) -> Option<()> {
     let [icmp_type, icmp_code]: [u8; 2] = bytes.read(outer.payload)?;

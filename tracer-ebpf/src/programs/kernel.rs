@@ -277,18 +277,9 @@ impl Sock {
     /// Own end first.
     #[inline(always)]
     pub(super) fn tuple(self) -> Tuple {
-        let (src, dst) = if self.family() == AF_INET {
-            (
-                mapped(self.0.read(layout!(sk_rcv_saddr)).unwrap_or([0; 4])),
-                mapped(self.0.read(layout!(sk_daddr)).unwrap_or([0; 4])),
-            )
-        } else {
-            (
-                self.0.read(layout!(sk_v6_rcv_saddr)).unwrap_or([0; 16]),
-                self.0.read(layout!(sk_v6_daddr)).unwrap_or([0; 16]),
-            )
-        };
-        Tuple { src, dst, src_port: self.local_port(), dst_port: self.remote_port(), pad: 0 }
+        let mut tuple = Tuple { src: [0; 16], dst: [0; 16], src_port: 0, dst_port: 0, pad: 0 };
+        self.write_tuple(&mut tuple);
+        tuple
     }
 }
 

@@ -80,10 +80,10 @@ pub(super) static CONNECTS: HashMap<u64, PendingConnect> = HashMap::with_max_ent
 #[map]
 pub(super) static UNSENT_MARKED: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Processes (thread group ids) that have just had a connect() which sent no SYN: their next success
-/// is told, so that one address family's failure is not taken for the request's.
+/// Processes (thread group ids) that could not connect lately: their next success is told, so that one address
+/// family's failure is not taken for the request's.
 #[map]
-pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
+pub(super) static UNSENT: HashMap<u32, u64> = HashMap::with_max_entries(4096, 0);
 
 /// Processes that serve a watched port, or a connection of one that does, by thread group id; values as
 /// [`tracer_ebpf::server`] says.

@@ -10,6 +10,7 @@ mod drops;
 mod early;
 mod emit;
 mod exchanges;
+mod flood;
 mod flow;
 mod flow_end;
 mod flow_record;

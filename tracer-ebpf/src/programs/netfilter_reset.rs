@@ -8,6 +8,7 @@ use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 
 use super::chained;
 use super::emit::{emit, header};
+use super::flood::{Signature, is_told};
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet;
@@ -62,6 +63,9 @@ fn rejected(skb: Kernel) -> Option<()> {
     };
     let netns = netns_of_device(skb.follow(layout!(skb_dev))?);
     if !slot.in_namespace(netns) {
+        return None;
+    }
+    if !is_told(slot, Signature::FILTERED, || (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
         return None;
     }
     let counted = u32::from(tcp.flags & tcp_flag::SYN != 0);

@@ -170,6 +170,12 @@ impl Ip {
         Some((bytes.read(self.at + 8)?, bytes.read(self.at + 24)?))
     }
 
+    /// The last four bytes of the sender's address.
+    #[inline(always)]
+    pub(super) fn source_end(&self, bytes: &impl Bytes) -> u32 {
+        bytes.read(self.at + if self.v4 { 12 } else { 20 }).unwrap_or(0)
+    }
+
     /// The sender alone.
     #[inline(always)]
     pub(super) fn source(&self, bytes: &impl Bytes, src: &mut [u8; 16]) {

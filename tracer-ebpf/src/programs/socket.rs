@@ -1,6 +1,6 @@
 //! Sockets of watched ports: listeners, attempts, errors.
 
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::{debug, warn};
@@ -8,11 +8,12 @@ use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
 use super::attempt::{Attempt, Initiator};
 use super::chained;
-use super::connect::{syn_follows, unsent_lately};
+use super::connect::{failed, failed_lately, syn_follows};
 use super::drops::trouble_is_recent;
 use super::emit::{emit, header};
 use super::kernel::{AF_INET6, Ends, Sock};
 use super::maps::{ATTEMPTS, TROUBLED, layout};
+use super::owner::comm_of_process;
 use super::ports::{Slot, boot_ns, lost, watched};
 use super::{flow, flow_end};
 
@@ -65,7 +66,7 @@ fn attempt_begins(ctx: &RawTracePointContext, sock: Sock) {
     };
     attempt.started_ns = boot_ns();
     attempt.pid = (task >> 32) as u32;
-    attempt.comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    attempt.comm = comm_of_process();
     attempt.distance = distance;
     if layout!(verbose) != 0 {
         debug!(ctx, "pid {} connects to port {}", attempt.pid, ends.remote_port());
@@ -114,8 +115,12 @@ fn attempt_ends(sock: Sock, old: u8, new: u8) {
     if new != tcp_state::ESTABLISHED
         && let Some(attempt) = remembered
     {
-        // SAFETY: the map's element: one load
-        chained::refused(unsafe { (*attempt).pid });
+        // SAFETY: the map's element: two loads
+        let (pid, distance) = unsafe { ((*attempt).pid, (*attempt).distance) };
+        chained::refused(pid);
+        if distance == 0 {
+            failed(pid);
+        }
     }
     let _absent = ATTEMPTS.remove(sock.0.0);
 }
@@ -147,7 +152,7 @@ fn crossed_attempt_ends(sock: Sock, new: u8) {
 fn is_told(attempt: *const Attempt) -> bool {
     // SAFETY: the map's element, whose socket is locked; two loads of integers
     let (reported, pid) = unsafe { ((*attempt).reported, (*attempt).pid) };
-    reported != 0 || unsent_lately(pid) || chained::was_refused(pid)
+    reported != 0 || failed_lately(pid) || chained::was_refused(pid)
 }
 
 #[inline(always)]
@@ -157,7 +162,7 @@ fn listener_changes(sock: Sock, old: u8, new: u8) {
     if !sock.is_tcp() || !slot.in_namespace(netns) {
         return;
     }
-    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    let comm = comm_of_process();
     emit(header::<SocketRecord>(kind::SOCKET_STATE, netns), |record: &mut SocketRecord| {
         identify(record, sock, (old, new));
         record.pid = (bpf_get_current_pid_tgid() >> 32) as u32;

@@ -1,30 +1,29 @@
 //! connect() on unix sockets, of processes that serve a watched port: only where it is asked for, since a hook on
 //! the end of system calls costs every one of them.
 
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_user};
-use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
-use tracer_ebpf::{UNIX_PATH_BYTES, UnixConnectRecord, kind};
+use tracer_ebpf::{UNIX_CONNECT_FAILURES, UNIX_PATH_BYTES, UnixConnectRecord, kind};
 
 use super::emit::{emit, header};
 use super::kernel::Kernel;
 use super::maps::{SERVERS, layout};
+use super::owner::comm_of_process;
 
 /// `AF_UNIX` (include/linux/socket.h)
 const AF_UNIX: u16 = 1;
-/// errno values of a connect() that found nobody: `ENOENT`, `EAGAIN` (the listener's queue is full), `EACCES`,
-/// `ECONNREFUSED`.
-const FAILURES: [i64; 4] = [-2, -11, -13, -111];
 /// Bytes of a path in `struct sockaddr_un`.
 const PATH: usize = 108;
 
 /// `raw_syscalls:sys_exit (regs, ret)`
 #[raw_tracepoint(tracepoint = "sys_exit")]
 pub(crate) fn sys_exit(ctx: RawTracePointContext) -> i32 {
-    let ret = ctx.arg::<u64>(1) as i64;
-    if ret == FAILURES[0] || ret == FAILURES[1] || ret == FAILURES[2] || ret == FAILURES[3] {
-        let _not_ours = call_failed(&ctx, (-ret) as u32);
+    let [missing, full, forbidden, refused] = UNIX_CONNECT_FAILURES;
+    let error = ctx.arg::<u64>(1).wrapping_neg();
+    if error == missing.into() || error == full.into() || error == forbidden.into() || error == refused.into() {
+        let _not_ours = call_failed(&ctx, error as u32);
     }
     0
 }
@@ -47,7 +46,7 @@ fn call_failed(ctx: &RawTracePointContext, error: u32) -> Option<()> {
         return None;
     }
     let path = if length - 2 > PATH as u64 { PATH as u32 } else { (length - 2) as u32 };
-    let comm = bpf_get_current_comm().unwrap_or([0; 16]);
+    let comm = comm_of_process();
     emit(header::<UnixConnectRecord>(kind::UNIX_CONNECT, own_netns()), |record: &mut UnixConnectRecord| {
         record.pid = pid;
         record.error = error;

@@ -6,18 +6,21 @@ use std::time::Duration;
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf};
 use tracer_ebpf::{
-    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, connect_flag, loss, server,
+    ABSENT, DROP_REASON_SLOTS, PORT_SLOTS, PendingConnect, PortTotals, SELF_TEST_SLOT, Suppressed, connect_flag, loss,
+    server,
 };
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes as _};
 
 use super::checkers::Checkers;
 use super::facts::TypeFacts;
 use super::flow_maps::FlowMaps;
 use super::load::LoadError;
-use crate::record::{BootTime, ExchangeCount, HealthChecker, PortCount, is_ordinary_drop};
+use crate::record::{BootTime, ExchangeCount, HealthChecker, PortCount, SuppressedCount, is_ordinary_drop};
 
 /// A [`PortTotals`] as the map library takes it.
 type RawTotals = [u64; size_of::<PortTotals>() / 8];
+/// A [`Suppressed`] as the map library takes it.
+type RawSuppressed = [u64; size_of::<Suppressed>() / 8];
 /// A [`PendingConnect`] as the map library takes it.
 type RawConnect = [u8; size_of::<PendingConnect>()];
 /// Key of the map of inbound attempts in trouble: only its age matters here.
@@ -36,6 +39,7 @@ pub(super) struct KernelMaps {
     ports: Array<MapData, u32>,
     totals: PerCpuArray<MapData, RawTotals>,
     losses: PerCpuArray<MapData, u64>,
+    suppressed: PerCpuArray<MapData, RawSuppressed>,
     connects: HashMap<MapData, u64, RawConnect>,
     troubled: HashMap<MapData, RawInitiator, RawTrouble>,
     unsent: HashMap<MapData, u32, u64>,
@@ -51,6 +55,7 @@ pub(super) struct KernelMaps {
     watched: Vec<u16>,
     last_totals: Vec<PortTotals>,
     last_losses: Vec<u64>,
+    last_suppressed: BTreeMap<u32, Suppressed>,
 }
 
 /// A connect() that came back without a SYN.
@@ -82,6 +87,7 @@ impl KernelMaps {
             ports: map(ebpf, "PORTS")?,
             totals: map(ebpf, "PORT_TOTALS")?,
             losses: map(ebpf, "LOSSES")?,
+            suppressed: map(ebpf, "SUPPRESSED")?,
             connects: map(ebpf, "CONNECTS")?,
             troubled: map(ebpf, "TROUBLED")?,
             unsent: map(ebpf, "UNSENT")?,
@@ -95,6 +101,7 @@ impl KernelMaps {
             watched: Vec::new(),
             last_totals: Vec::new(),
             last_losses: vec![0; loss::NAMES.len()],
+            last_suppressed: BTreeMap::new(),
         };
         maps.set_ports(ports)?;
         Ok((maps, map(ebpf, "RECORDS")?))
@@ -216,6 +223,28 @@ impl KernelMaps {
             if now != *last {
                 moved.push(since(*port, &now, last));
                 *last = now;
+            }
+        }
+        moved
+    }
+
+    /// What the limits on floods left out since the last call; only ports that moved.
+    pub(super) fn suppressed(&mut self) -> Vec<SuppressedCount> {
+        let mut moved = Vec::new();
+        for (slot, port) in (0_u32..).zip(&self.watched).filter(|(_slot, port)| **port != 0) {
+            let Ok(values) = self.suppressed.get(&slot, 0) else { continue };
+            let each = values.iter().filter_map(|raw| Suppressed::read_from_bytes(raw.as_bytes()).ok());
+            let now = each.fold(Suppressed::default(), |sum, one| Suppressed {
+                records: sum.records.saturating_add(one.records),
+                refused: sum.refused.saturating_add(one.refused),
+            });
+            let last = self.last_suppressed.insert(slot, now).unwrap_or_default();
+            if now != last {
+                moved.push(SuppressedCount {
+                    port: *port,
+                    records: now.records.saturating_sub(last.records),
+                    refused: now.refused.saturating_sub(last.refused),
+                });
             }
         }
         moved

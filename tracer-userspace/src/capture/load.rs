@@ -72,13 +72,34 @@ pub struct Loaded {
     entered: Vec<ProgramArray<MapData>>,
 }
 
+/// How much maps and ring hold; `None`: as much as the object says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Elements of each map in [`FILLED`].
+    pub map_entries: Option<u32>,
+    /// Bytes of the ring.
+    pub ring_bytes: Option<u32>,
+}
+
+/// Maps that what happens on the host fills: each has a cause of loss for when it is full.
+const FILLED: [&str; 6] = ["ATTEMPTS", "TROUBLED", "CONNECTS", "SERVERS", "FLOWS_MAP", "CLOSED"];
+
 /// Loads the object and attaches the plan's hooks. A hook that is not required and that the kernel
 /// refuses is noted in the result, not an error.
 ///
 /// # Errors
 /// [`LoadError`] if the object or a required hook is refused.
-pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>) -> Result<Loaded, LoadError> {
-    let ebpf = EbpfLoader::new()
+pub fn load(layout: &Layout, hooks: &[HookPlan], cgroup: Option<File>, room: Room) -> Result<Loaded, LoadError> {
+    let mut loader = EbpfLoader::new();
+    for name in FILLED {
+        if let Some(entries) = room.map_entries {
+            loader.map_max_entries(name, entries);
+        }
+    }
+    if let Some(bytes) = room.ring_bytes {
+        loader.map_max_entries("RECORDS", bytes);
+    }
+    let ebpf = loader
         // the kernel's types are read already, and the programs get their numbers from the layout
         .btf(None)
         .verifier_log_level(VerifierLogLevel::DISABLE)

@@ -20,7 +20,7 @@ use super::firewall::RuleFinder;
 use super::heads::{ClientHeader, split};
 use super::host::{Host, NamespaceError, raise_open_files};
 use super::kernel_maps::KernelMaps;
-use super::load::{LoadError, Loaded, load};
+use super::load::{LoadError, Loaded, Room, load};
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
 use super::modules::{ModuleEvents, is_loaded};
@@ -34,8 +34,11 @@ use super::published::Published;
 use super::self_test::{SelfTestError, self_test};
 use crate::record::{
     BootTime, Exchange, ExchangeCounts, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss,
-    PacketRecord, PortCount, PortCounts, Record, Start, Tick, Watched, kind,
+    PacketRecord, PortCount, PortCounts, Record, Start, SuppressedCounts, Tick, Watched, kind,
 };
+
+/// While records come, what the programs have lost is looked at so often.
+const LOSSES_EVERY: Duration = Duration::from_millis(50);
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -76,6 +79,8 @@ pub struct SessionConfig {
     pub unix_upstreams: bool,
     /// `--no-http`.
     pub no_http: bool,
+    /// For tests: how much the maps and the ring hold, if not what they hold usually.
+    pub room: Room,
     /// `-v`.
     pub verbose: bool,
 }
@@ -130,6 +135,8 @@ pub struct Session {
     start: Start,
     published: Published,
     next_forgetting: BootTime,
+    /// When it was last looked what the programs had lost.
+    losses_told: BootTime,
     client_header: Option<ClientHeader>,
     /// A request that waits for longer counts as unanswered.
     waits_after: Duration,
@@ -181,6 +188,7 @@ impl Session {
             start,
             published,
             next_forgetting: since,
+            losses_told: since,
             client_header: config.client_header.clone(),
             waits_after: waits_after(config),
         };
@@ -281,10 +289,24 @@ impl Session {
 
     /// Takes records out of the ring, adds the look-ups they ask for, and says whether there is more.
     pub fn drain(&mut self, stream: &mut Vec<Record>) -> bool {
+        let now = boot_time();
+        if now >= self.losses_told.after(LOSSES_EVERY) {
+            self.tell_losses(now, stream);
+        }
         let more = self.take_from_ring(stream);
         self.lookups.take_rules(stream);
         self.follow_servers();
         more
+    }
+
+    /// Says what the programs could not tell since the last time: ahead of what is in the ring, so that nothing that
+    /// it may concern is decided before.
+    fn tell_losses(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let since = std::mem::replace(&mut self.losses_told, now);
+        for (cause, count) in self.maps.losses() {
+            let loss = Loss { cause: cause.to_owned(), count, until_ns: now.as_ns() };
+            stream.push(host_record(since, HostBody::Loss(loss)));
+        }
     }
 
     fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> bool {
@@ -305,10 +327,7 @@ impl Session {
                 }
                 Err(error) => {
                     log::warn!("a record of the kernel's cannot be read: {error}");
-                    stream.push(host_record(
-                        boot_time(),
-                        HostBody::Loss(Loss { cause: "unreadable".to_owned(), count: 1 }),
-                    ));
+                    stream.push(host_record(boot_time(), HostBody::Loss(Loss::now("unreadable", 1))));
                 }
             }
         }
@@ -360,6 +379,7 @@ impl Session {
     pub fn tick(&mut self, stream: &mut Vec<Record>) {
         let clock = clock_pair();
         let now = BootTime::from_ns(clock.boot_ns);
+        self.tell_losses(now, stream);
         self.drain_what_is_there(stream);
         for unsent in self.maps.take_unsent(now.before(UNSENT_AFTER)) {
             self.lookups.pass(Record::Socket(unsent_record(&unsent, now)), stream);
@@ -372,9 +392,12 @@ impl Session {
         if !ports.is_empty() {
             stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
         }
-        let losses = self.maps.losses().into_iter().map(|(cause, count)| (cause.to_owned(), count));
-        for (cause, count) in losses.chain(self.lookups.take_losses()) {
-            stream.push(host_record(now, HostBody::Loss(Loss { cause, count })));
+        let ports = self.maps.suppressed();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Suppressed(SuppressedCounts { ports })));
+        }
+        for (cause, count) in self.lookups.take_losses() {
+            stream.push(host_record(now, HostBody::Loss(Loss::now(cause, count))));
         }
         if now >= self.next_forgetting {
             self.next_forgetting = now.after(FORGET_EVERY);
@@ -390,11 +413,13 @@ impl Session {
         let late = std::mem::take(&mut self.attached_late);
         if late > 0 {
             // whatever it would have seen before is missing from what is under way
-            stream.push(host_record(now, HostBody::Loss(Loss { cause: HOOK_LATE.to_owned(), count: late })));
+            stream.push(host_record(now, HostBody::Loss(Loss::now(HOOK_LATE, late))));
         }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
+        // of what this tick took itself
+        self.tell_losses(boot_time(), stream);
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
     }
 
@@ -528,7 +553,7 @@ fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) ->
     layout.verbose = u32::from(config.verbose);
     layout.slow_ms = u32::try_from(config.slow_ns / 1_000_000).unwrap_or(u32::MAX);
     let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
-    let loaded = load(&layout, &plan.hooks, cgroup)?;
+    let loaded = load(&layout, &plan.hooks, cgroup, config.room)?;
     Ok((plan, loaded))
 }
 

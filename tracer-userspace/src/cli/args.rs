@@ -107,6 +107,15 @@ pub struct CaptureArgs {
     #[arg(long)]
     pub no_http: bool,
 
+    /// Give each map that may be full no more elements than this: for tests of what is said then.
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub map_entries: Option<u32>,
+
+    /// Give the ring buffer no more bytes than this, a power of two of pages: for tests of what is said when it is
+    /// full.
+    #[arg(long, hide = true, value_name = "BYTES")]
+    pub ring_bytes: Option<u32>,
+
     /// More about what the capture itself does, on standard error.
     #[arg(short, long)]
     pub verbose: bool,

@@ -26,6 +26,7 @@ use super::tee::Tee;
 use super::unread::UnreadNotes;
 use super::watched_ports::watched_ports;
 use crate::capture::clock::{boot_time, clock_pair};
+use crate::capture::load::Room;
 use crate::capture::privileges::{Files, give_up, names};
 use crate::capture::session::{Session, SessionConfig};
 use crate::output::{HumanOptions, Printer, plain, ready::Ready, ready::ReadyPort, replay_command};
@@ -96,6 +97,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         client_header: args.client_header.clone(),
         unix_upstreams: args.unix_upstreams,
         no_http: args.no_http,
+        room: Room { map_entries: args.map_entries, ring_bytes: args.ring_bytes },
         verbose: args.verbose,
     };
     let runtime =

@@ -67,6 +67,14 @@ impl Attempt {
         Self { isn, started: time, last: time, port: None, own: None, facts: Vec::with_capacity(2) }
     }
 
+    /// From when on something lost may be this attempt's: from its start, as far as that is known.
+    pub(super) fn may_miss_since(&self) -> BootTime {
+        match &self.own {
+            Some(own) if own.started.is_none() => self.started.before(timing::REMEMBERED),
+            _ => self.started,
+        }
+    }
+
     /// Everything seen, in the order of event time.
     pub(super) fn facts(&self) -> &[Fact] {
         &self.facts
@@ -200,10 +208,12 @@ impl Attempt {
     pub(super) fn was_long_enough(&self) -> bool {
         let Some(own) = &self.own else { return false };
         let Some(closed) = self.closed() else { return false };
+        let retransmitted =
+            own.retransmits > 0 || self.first(|what| matches!(what, What::SynRetransmitted(_))).is_some();
         match own.started {
             Some(started) => closed.since(started) >= timing::GAVE_UP_AGE_MIN,
-            // under way before recording began: a retransmission says that the first second is over
-            None => own.retransmits > 0 || closed.since(self.started) >= timing::GAVE_UP_AGE_MIN,
+            // under way before recording began, or not followed: a retransmission says that the first second is over
+            None => retransmitted || closed.since(self.started) >= timing::GAVE_UP_AGE_MIN,
         }
     }
 

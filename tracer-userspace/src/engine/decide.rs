@@ -5,7 +5,7 @@ use super::attempt::Attempt;
 use super::attempts::{Id, Outcome};
 use super::causes::{Failure, Span};
 use super::evidence::What;
-use super::fold::Brief;
+use super::fold::{Brief, is_refusal};
 use super::intake::is_no_way;
 use super::output::Output;
 use super::rules::{self, Case, Finding, Words};
@@ -98,7 +98,7 @@ impl Engine {
         let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);
         let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset }) else { return };
         let mut finding = finding;
-        if self.world.losses_between(attempt.started, self.now).next().is_some() {
+        if self.world.losses_between(attempt.may_miss_since(), self.now).next().is_some() {
             finding.confidence = Confidence::Likely;
         }
         if attempt.port.is_some() {
@@ -127,6 +127,22 @@ impl Engine {
         let comm = attempt.own.as_ref().and_then(|own| own.task).map(|task| task.comm);
         let brief = Brief { local, remote, time, confidence, alternatives, comm };
         self.fold.add(key, brief, || verdict(&case, finding, port), out);
+        let unseen = if is_refusal(&key) { self.unseen.take(port, self.now) } else { 0 };
+        if unseen > 0 {
+            self.totals.verdicts(finding.slug, unseen);
+            self.fold.add_unseen_like(key, unseen, || verdict(&case, finding, port));
+        }
+    }
+
+    /// SYNs were refused of which no more is known.
+    pub(super) fn unseen_refused(&mut self, port: u16, count: u64, time: BootTime) {
+        if count == 0 {
+            return;
+        }
+        match self.fold.add_unseen(port, count, time) {
+            Some(slug) => self.totals.verdicts(slug, count),
+            None => self.unseen.learn(port, count, time),
+        }
     }
 }
 
@@ -141,6 +157,12 @@ fn is_abandoned(case: &Case<'_>) -> bool {
     }
     if case.attempt.lacked_a_port() {
         return false;
+    }
+    if case.attempt.port.is_some()
+        && let (Some(task), Some(closed)) = (own.task, case.attempt.closed())
+        && case.world.fell_back(task.pid, own.flow.responder, closed)
+    {
+        return true;
     }
     let silent = case.attempt.first_answer().is_none() && case.attempt.drops().next().is_none();
     silent && case.attempt.closed().is_some() && !case.attempt.was_long_enough()
@@ -211,7 +233,7 @@ pub(super) fn verdict(case: &Case<'_>, finding: &Finding, port: u16) -> Verdict 
 fn all_evidence(case: &Case<'_>, finding: &Finding, mut added: Vec<Evidence>) -> Vec<Evidence> {
     added.extend(original_destination(case, finding));
     added.extend(case.world.pressures.evidence(finding.slug, finding.netns, (case.attempt.started, finding.time)));
-    with_losses(text::evidence(case), added, case.world, case.attempt.started, case.now)
+    with_losses(text::evidence(case), added, case.world, case.attempt.may_miss_since(), case.now)
 }
 
 /// Where the attempt was sent before destination NAT, if its end stands behind a published port.
@@ -247,9 +269,10 @@ pub(super) fn with_losses(
 /// What was lost meanwhile, a line a cause.
 fn lost(world: &World, from: BootTime, to: BootTime) -> Vec<Evidence> {
     let mut causes = std::collections::BTreeMap::<&str, (BootTime, u64)>::new();
-    for (time, cause, count) in world.losses_between(from, to) {
-        let total = causes.entry(cause).or_insert((*time, 0));
-        *total = (total.0.max(*time), total.1.saturating_add(*count));
+    for lost in world.losses_between(from, to) {
+        let time = lost.from.max(from);
+        let total = causes.entry(&lost.cause).or_insert((time, 0));
+        *total = (total.0.max(time), total.1.saturating_add(lost.count));
     }
     let line = |(cause, (time, count)): (&str, (BootTime, u64))| Evidence {
         time,

@@ -1,6 +1,6 @@
 //! What is kept of records about an attempt: small, without text, so that a flood costs little.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::icmp::Meaning;
 use crate::record::{BootTime, Tuple};
@@ -53,10 +53,13 @@ pub(super) struct Flow {
 impl Flow {
     /// The flow of a packet (or socket) whose `src` sent the SYN.
     pub(super) fn from_initiator(tuple: &Tuple) -> Self {
-        Self {
-            initiator: Endpoint { address: tuple.src, port: tuple.src_port },
-            responder: Endpoint { address: tuple.dst, port: tuple.dst_port },
+        let mut initiator = Endpoint { address: tuple.src, port: tuple.src_port };
+        let responder = Endpoint { address: tuple.dst, port: tuple.dst_port };
+        if initiator == Endpoint::default() && responder.is_v4() {
+            // none was chosen: of which family is known all the same
+            initiator.address = address_bytes(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         }
+        Self { initiator, responder }
     }
 
     /// The flow of a packet (or socket) whose `dst` sent the SYN.

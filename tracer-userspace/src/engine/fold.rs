@@ -9,6 +9,9 @@ use crate::record::BootTime;
 use crate::verdict::{Confidence, Http, Role, Slug, Verdict};
 use std::net::SocketAddr;
 
+/// What a flood left out is told with the next look at the counters: so many seconds later at most.
+const UNSEEN_SECONDS: u64 = 2;
+
 /// What makes verdicts of one kind.
 pub(super) type Key = (Slug, Role, u32, u16);
 
@@ -37,6 +40,9 @@ struct Bucket {
 pub(super) struct Fold {
     second: u64,
     buckets: BTreeMap<Key, Bucket>,
+    /// The last folded lines about refused SYNs, and their second.
+    flushed: Vec<(Key, Box<Verdict>)>,
+    flushed_second: u64,
 }
 
 impl Fold {
@@ -51,8 +57,17 @@ impl Fold {
 
     /// Says the folded lines.
     pub(super) fn flush(&mut self, out: &mut Vec<Output>) {
-        for (_, bucket) in std::mem::take(&mut self.buckets) {
-            out.extend(bucket.folded.map(Output::Verdict));
+        let buckets = std::mem::take(&mut self.buckets);
+        if buckets.values().any(|bucket| bucket.folded.is_some()) {
+            self.flushed_second = self.second;
+            self.flushed.clear();
+        }
+        for (key, bucket) in buckets {
+            let Some(folded) = bucket.folded else { continue };
+            if is_refusal(&key) {
+                self.flushed.push((key, folded.clone()));
+            }
+            out.push(Output::Verdict(folded));
         }
     }
 
@@ -75,16 +90,70 @@ impl Fold {
     }
 }
 
+impl Fold {
+    /// So many more SYNs of this port were refused, of which no more is known: they were like those of the same
+    /// time that are. Says what those were called; `None` if there were none.
+    pub(super) fn add_unseen(&mut self, port: u16, count: u64, now: BootTime) -> Option<Slug> {
+        let is_refusal = |key: &Key| is_refusal(key) && key.3 == port;
+        let present = self.buckets.iter_mut().filter(|(key, _)| is_refusal(key));
+        let present = present.filter_map(|(key, bucket)| Some((key.0, bucket.folded.as_mut()?)));
+        if let Some((slug, folded)) = present.max_by_key(|(_, folded)| folded.count) {
+            add_more(folded, count);
+            return Some(slug);
+        }
+        let fresh = now.as_ns() / SECOND_NS <= self.flushed_second.saturating_add(UNSEEN_SECONDS);
+        let (key, last) = self.flushed.iter().rev().find(|(key, _)| fresh && is_refusal(key))?;
+        let mut again = last.clone();
+        again.time = now;
+        add_more(&mut again, count);
+        again.count = count;
+        let (key, slug) = (*key, key.0);
+        self.buckets.entry(key).or_default().folded = Some(again);
+        Some(slug)
+    }
+
+    /// The same, after a verdict of this kind; `build` makes the folded line's text if there is none yet.
+    pub(super) fn add_unseen_like(&mut self, key: Key, count: u64, build: impl FnOnce() -> Verdict) {
+        let folded = &mut self.buckets.entry(key).or_default().folded;
+        if let Some(folded) = folded {
+            add_more(folded, count);
+            return;
+        }
+        let mut new = Box::new(build());
+        add_more(&mut new, count);
+        new.count = count;
+        *folded = Some(new);
+    }
+}
+
+/// Whether verdicts of this kind are SYNs that found no socket.
+pub(super) fn is_refusal((slug, role, ..): &Key) -> bool {
+    matches!(slug, Slug::ProcessDown | Slug::WrongBindAddress) && *role == Role::Inbound
+}
+
+fn add_more(folded: &mut Verdict, count: u64) {
+    if folded.count == 1 {
+        forget_one(folded);
+    }
+    folded.count = folded.count.saturating_add(count);
+    folded.remote = None;
+}
+
+/// A line that stands for several says nothing that is of one.
+fn forget_one(folded: &mut Verdict) {
+    folded.isn = None;
+    folded.http = Http::default();
+    folded.cause = None;
+    if let Some(process) = &mut folded.process {
+        process.pid = None;
+    }
+    folded.summary = format!("And more like this one in the same second: {}", folded.summary);
+}
+
 /// One more for a folded line.
 fn merge(folded: &mut Verdict, brief: Brief<'_>) {
     if folded.count == 1 {
-        folded.isn = None;
-        folded.http = Http::default();
-        folded.cause = None;
-        if let Some(process) = &mut folded.process {
-            process.pid = None;
-        }
-        folded.summary = format!("And more like this one in the same second: {}", folded.summary);
+        forget_one(folded);
     }
     folded.count = folded.count.saturating_add(1);
     folded.time = folded.time.max(brief.time);

@@ -62,10 +62,16 @@ impl Engine {
                 self.watch(&watched.ports);
                 self.counters.watch_only(&watched.ports);
             }
+            HostBody::Suppressed(counts) => {
+                for count in &counts.ports {
+                    self.totals.suppressed = self.totals.suppressed.saturating_add(count.records);
+                    self.unseen_refused(count.port, count.refused, record.time);
+                }
+            }
             HostBody::Loss(loss) => {
                 self.totals.lost(&loss.cause, loss.count);
                 if loss.count > 0 {
-                    self.world.lost(&loss.cause, loss.count, record.time);
+                    self.world.lost_between(&loss.cause, loss.count, (record.time, BootTime::from_ns(loss.until_ns)));
                 }
             }
         }

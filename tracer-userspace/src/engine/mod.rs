@@ -37,11 +37,14 @@ mod text;
 mod timers;
 mod timing;
 mod top;
+mod unseen;
 mod upstream_socket;
 mod world;
 
 #[cfg(test)]
 mod causes_tests;
+#[cfg(test)]
+mod flood_tests;
 #[cfg(test)]
 mod flow_script;
 #[cfg(test)]
@@ -64,6 +67,7 @@ use summary::Totals;
 use timers::Timers;
 use timing::NANOSECOND;
 pub use top::{Failed, Frequent, Top, TopOfStatus};
+use unseen::Unseen;
 use world::World;
 
 use crate::record::{BootTime, HostBody, HostRecord, Record};
@@ -81,6 +85,7 @@ pub struct Engine {
     exchange_timers: Timers<ExchangeId>,
     causes: Causes,
     silences: Silences,
+    unseen: Unseen,
     fold: Fold,
     counters: PortCounters,
     totals: Totals,

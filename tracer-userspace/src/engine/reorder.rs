@@ -113,7 +113,7 @@ mod tests {
     use crate::record::{HostBody, HostRecord, Loss};
 
     fn record(ms: u64, cause: &str) -> Record {
-        let body = HostBody::Loss(Loss { cause: cause.to_owned(), count: 1 });
+        let body = HostBody::Loss(Loss::now(cause, 1));
         Record::Host(HostRecord { time: BootTime::from_ns(ms * 1_000_000), netns: 0, body })
     }
 

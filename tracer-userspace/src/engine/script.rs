@@ -171,7 +171,7 @@ impl Script {
     }
 
     pub(super) fn lost(self, count: u64) -> Self {
-        self.with(0, HostBody::Loss(Loss { cause: "ring-full".to_owned(), count }))
+        self.with(0, HostBody::Loss(Loss::now("ring-full", count)))
     }
 
     pub(super) fn process(self, pid: u32, comm: &str, unit: &str) -> Self {

@@ -31,6 +31,7 @@ pub(super) struct Totals {
     pub(super) undecided: u64,
     pub(super) abandoned: u64,
     pub(super) late: u64,
+    pub(super) suppressed: u64,
     recovered: BTreeMap<Slug, u64>,
     pub(super) top: Top,
 }
@@ -47,6 +48,7 @@ impl Default for Totals {
             undecided: 0,
             abandoned: 0,
             late: 0,
+            suppressed: 0,
             recovered: BTreeMap::new(),
             top: Top::default(),
         }
@@ -72,6 +74,12 @@ impl Totals {
         count(&mut self.verdicts, slug);
     }
 
+    /// So many more verdicts of this slug.
+    pub(super) fn verdicts(&mut self, slug: Slug, more: u64) {
+        let total = self.verdicts.entry(slug).or_default();
+        *total = total.saturating_add(more);
+    }
+
     pub(super) fn recovered(&mut self, slug: Slug) {
         count(&mut self.recovered, slug);
     }
@@ -93,6 +101,7 @@ impl Totals {
             undecided: self.undecided,
             abandoned: self.abandoned,
             late: self.late,
+            suppressed: self.suppressed,
             recovered: self.recovered.clone(),
             ports,
             top: self.top.clone(),

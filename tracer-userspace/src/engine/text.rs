@@ -191,7 +191,9 @@ pub(super) fn evidence(case: &Case<'_>) -> Vec<Evidence> {
         let detail = format!("SYN from {from} to {to}{}", in_namespace(case, own.netns));
         own.started.filter(|_| !unsent).map(|time| Evidence { time, event: Event::SynSent, detail })
     });
-    first.into_iter().chain(case.attempt.facts().iter().map(|fact| item(case, fact))).collect()
+    // an error that is none yet: the kernel keeps it back until connect() asks
+    let said = case.attempt.facts().iter().filter(|fact| fact.what != What::SocketError(0));
+    first.into_iter().chain(said.map(|fact| item(case, fact))).collect()
 }
 
 fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
@@ -211,6 +213,7 @@ fn item(case: &Case<'_>, fact: &Fact) -> Evidence {
         }
         What::ResetSent => (Event::ResetSent, format!("the kernel answered the SYN with a RST{place}")),
         What::ResetReceived => (Event::ResetReceived, format!("a RST answered the SYN{place}")),
+        What::SynRetransmitted(0) => (Event::SynRetransmitted, "SYN sent again".to_owned()),
         What::SynRetransmitted(n) => (Event::SynRetransmitted, format!("SYN sent again, retransmission {n}")),
         What::ListenerFull(full) => (Event::AcceptQueueFull, format!("{}{place}", full_detail(full))),
         What::SynAckRetransmitted(again) => {

@@ -33,6 +33,10 @@ pub(super) const LOCAL_DROP_HOLD: Duration = Duration::from_secs(3);
 /// another address of the same name.
 pub(super) const UNSENT_HOLD: Duration = Duration::from_secs(1);
 
+/// A connect() that was answered by an error may be followed at once by one to the same name's address of the
+/// other family (RFC 6724, RFC 8305): if that comes about within this time, nothing failed.
+pub(super) const FALLBACK_WITHIN: Duration = Duration::from_millis(300);
+
 /// ICMP errors are rate limited (1 a second for a peer, bursts of 6): a REJECT rule that answered
 /// at all within this time is still a REJECT rule.
 pub(super) const RATE_LIMIT_WINDOW: Duration = Duration::from_mins(1);
@@ -127,7 +131,7 @@ pub(super) const SINGLES_A_SECOND: u32 = 100;
 /// When an attempt is decided, by what is known of it now.
 pub(super) fn due(attempt: &Attempt) -> BootTime {
     if let Some(time) = attempt.first(is_seen_answer) {
-        return time.after(ANSWER_WAIT);
+        return time.after(ANSWER_WAIT).max(fallback(attempt));
     }
     if let Some(time) = attempt.first_answer() {
         // only the socket's error is known: the way may tell what made it
@@ -153,6 +157,13 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
         (Some(_), None) => attempt.last.after(REMEMBERED),
         (None, _) => attempt.last.after(UNEXPLAINED),
     }
+}
+
+/// Until when the caller may connect to another address instead, if it is known who that is.
+fn fallback(attempt: &Attempt) -> BootTime {
+    let known = attempt.port.is_some() && attempt.own.as_ref().is_some_and(|own| own.task.is_some());
+    let closed = attempt.closed().filter(|_| known);
+    closed.map_or(BootTime::default(), |closed| closed.after(FALLBACK_WITHIN))
 }
 
 /// What this host did to a packet of the attempt first, of the things that a packet sent again may be

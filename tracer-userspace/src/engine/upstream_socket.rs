@@ -7,21 +7,19 @@ use super::fold::Brief;
 use super::output::Output;
 use super::text;
 use super::world::World;
-use crate::record::{BootTime, UnixConnectRecord};
+use crate::record::{BootTime, UNIX_CONNECT_FAILURES, UnixConnectRecord};
 use crate::verdict::{Confidence, Event, Evidence, Http, Role, Slug, Verdict};
 
-/// `ENOENT`, `EAGAIN`, `EACCES`, `ECONNREFUSED`: what each says of the socket, and what to do.
-const FAILURES: [(u32, &str, &str, &str); 4] = [
-    (2, "ENOENT", "there is no such file", "start the app that makes it, or correct the path on either side"),
+/// In the order of [`UNIX_CONNECT_FAILURES`]: what each says of the socket, and what to do.
+const FAILURES: [(&str, &str, &str); UNIX_CONNECT_FAILURES.len()] = [
+    ("ENOENT", "there is no such file", "start the app that makes it, or correct the path on either side"),
     (
-        11,
         "EAGAIN",
         "the queue of the listener is full",
         "see why the app accepts too slowly; a larger backlog in listen() and net.core.somaxconn only helps against bursts",
     ),
-    (13, "EACCES", "the process may not write to it", "give the process's user access to the file and its directories"),
+    ("EACCES", "the process may not write to it", "give the process's user access to the file and its directories"),
     (
-        111,
         "ECONNREFUSED",
         "nothing listens on it",
         "start the app that listens on it: the file is left from one that has ended",
@@ -42,7 +40,8 @@ fn place(record: &UnixConnectRecord) -> String {
 impl Engine {
     /// connect() on a unix socket failed.
     pub(super) fn unix_connect(&mut self, record: &UnixConnectRecord, out: &mut Vec<Output>) {
-        let Some(failure) = FAILURES.iter().find(|(errno, ..)| *errno == record.error) else { return };
+        let mut known = UNIX_CONNECT_FAILURES.iter().zip(&FAILURES);
+        let Some((_, failure)) = known.find(|(error, _)| **error == record.error) else { return };
         if record.path_len == 0 {
             // the path could not be read
             return;
@@ -72,7 +71,7 @@ impl Engine {
 fn verdict(
     world: &World,
     record: &UnixConnectRecord,
-    (_, errno, what, advice): (u32, &str, &str, &str),
+    (errno, what, advice): (&str, &str, &str),
     time: BootTime,
 ) -> Verdict {
     let process = text::process(world, Some(record.pid), Some(record.comm));

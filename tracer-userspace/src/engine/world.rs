@@ -12,7 +12,7 @@ use super::listeners::Listeners;
 use super::namespaces::Namespaces;
 use super::pressure::Pressures;
 use super::published::Published;
-use super::timing::{RATE_LIMIT_WINDOW, RULE_AFTER, RULE_BEFORE, SECOND, SLOW_DEFAULT};
+use super::timing::{FALLBACK_WITHIN, RATE_LIMIT_WINDOW, RULE_AFTER, RULE_BEFORE, SECOND, SLOW_DEFAULT};
 use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start, packet_flag};
 
 /// Most elements kept of each sort of fact that time makes worthless.
@@ -64,6 +64,15 @@ pub(super) type RejectKey = (u32, u16, bool);
 /// ports the initiator did not choose (for a SYN-ACK its source's).
 type RuleKey = (u32, IpAddr, IpAddr, u16);
 
+/// Something was lost, at some time between these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) from: BootTime,
+    pub(super) until: BootTime,
+    pub(super) cause: String,
+    pub(super) count: u64,
+}
+
 /// The stream's facts.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -77,7 +86,7 @@ pub(super) struct World {
     rejects: Recent<RejectKey, BootTime>,
     remote_rejects: Recent<Endpoint, BootTime>,
     connected: Recent<(u32, u16), (BootTime, Endpoint)>,
-    losses: VecDeque<(BootTime, String, u64)>,
+    losses: VecDeque<Lost>,
     /// How processes that serve watched ports ended.
     pub(super) exits: Exits,
     pub(super) pressures: Pressures,
@@ -254,29 +263,38 @@ impl World {
         })
     }
 
+    /// Whether this process connected to the other family's address at that port right after `failed`.
+    pub(super) fn fell_back(&self, pid: u32, end: Endpoint, failed: BootTime) -> bool {
+        self.connected.get(&(pid, end.port)).is_some_and(|(when, other)| {
+            other.is_v4() != end.is_v4() && *when >= failed && *when <= failed.after(FALLBACK_WITHIN)
+        })
+    }
+
     /// Something was lost.
     pub(super) fn lost(&mut self, cause: &str, count: u64, time: BootTime) {
-        if let Some((last, last_cause, total)) = self.losses.back_mut()
-            && *last == time
-            && last_cause == cause
+        self.lost_between(cause, count, (time, time));
+    }
+
+    /// Something was lost in this time.
+    pub(super) fn lost_between(&mut self, cause: &str, count: u64, (from, until): (BootTime, BootTime)) {
+        let until = until.max(from);
+        if let Some(last) = self.losses.back_mut()
+            && (last.from, last.until) == (from, until)
+            && last.cause == cause
         {
-            *total = total.saturating_add(count);
+            last.count = last.count.saturating_add(count);
             return;
         }
         if self.losses.len() >= KEPT_MAX {
             self.losses.pop_front();
         }
-        self.losses.push_back((time, cause.to_owned(), count));
+        self.losses.push_back(Lost { from, until, cause: cause.to_owned(), count });
     }
 
-    /// What was lost between these times, both included.
-    pub(super) fn losses_between(
-        &self,
-        from: BootTime,
-        to: BootTime,
-    ) -> impl Iterator<Item = &(BootTime, String, u64)> {
-        let recent = self.losses.iter().rev().take_while(move |(time, ..)| *time >= from);
-        recent.filter(move |(time, ..)| *time <= to)
+    /// What may have been lost between these times, both included.
+    pub(super) fn losses_between(&self, from: BootTime, to: BootTime) -> impl Iterator<Item = &Lost> {
+        let recent = self.losses.iter().rev().take_while(move |lost| lost.until >= from);
+        recent.filter(move |lost| lost.from <= to)
     }
 }
 
@@ -335,7 +353,7 @@ mod tests {
         {
             world.lost(cause, count, at(time));
         }
-        let counts = |from, to| world.losses_between(at(from), at(to)).map(|loss| loss.2).collect::<Vec<_>>();
+        let counts = |from, to| world.losses_between(at(from), at(to)).map(|lost| lost.count).collect::<Vec<_>>();
         assert_eq!(counts(11, 29), [5]);
         assert_eq!(counts(20, 30), [4, 5]);
         assert!(counts(21, 29).is_empty());

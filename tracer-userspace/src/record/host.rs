@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use minicbor::{Decode, Encode};
 use tracer_ebpf::kind::HOST_KIND_FIRST;
 
-use super::{Exchange, ExchangeCounts, HealthCheckers, Pressure, Publications, Rule};
+use super::{Exchange, ExchangeCounts, HealthCheckers, Pressure, Publications, Rule, SuppressedCounts};
 
 /// Body of a host record.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub enum HostBody {
     Publications(Publications),
     /// Health checkers of a namespace.
     HealthCheckers(HealthCheckers),
+    /// What the limits on floods left out.
+    Suppressed(SuppressedCounts),
     /// Recording ended in order.
     End,
 }
@@ -69,6 +71,7 @@ const PRESSURE: u16 = HOST_KIND_FIRST + 13;
 const RULE: u16 = HOST_KIND_FIRST + 14;
 const PUBLICATIONS: u16 = HOST_KIND_FIRST + 15;
 const HEALTH_CHECKERS: u16 = HOST_KIND_FIRST + 16;
+const SUPPRESSED: u16 = HOST_KIND_FIRST + 18;
 
 /// One moment on two clocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -368,6 +371,18 @@ pub struct Loss {
     /// How many.
     #[n(1)]
     pub count: u64,
+    /// It happened between the record's time and this (`CLOCK_BOOTTIME` ns); 0: at the record's time.
+    #[n(2)]
+    #[cbor(default)]
+    pub until_ns: u64,
+}
+
+impl Loss {
+    /// A loss at one moment.
+    #[must_use]
+    pub fn now(cause: impl Into<String>, count: u64) -> Self {
+        Self { cause: cause.into(), count, until_ns: 0 }
+    }
 }
 
 impl HostBody {
@@ -394,6 +409,7 @@ impl HostBody {
             RULE => Self::Rule(minicbor::decode(bytes)?),
             PUBLICATIONS => Self::Publications(minicbor::decode(bytes)?),
             HEALTH_CHECKERS => Self::HealthCheckers(minicbor::decode(bytes)?),
+            SUPPRESSED => Self::Suppressed(minicbor::decode(bytes)?),
             _ => return Ok(None),
         }))
     }
@@ -421,6 +437,7 @@ impl HostBody {
             Self::Rule(body) => append(RULE, body, out),
             Self::Publications(body) => append(PUBLICATIONS, body, out),
             Self::HealthCheckers(body) => append(HEALTH_CHECKERS, body, out),
+            Self::Suppressed(body) => append(SUPPRESSED, body, out),
         }
     }
 }

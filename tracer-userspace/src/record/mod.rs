@@ -12,12 +12,12 @@ pub use host::{
     ClockPair, Hook, HostBody, Listener, ListenerEvent, Loss, Namespace, Neighbour, PathReport, PortCount, PortCounts,
     ProcessInfo, Start, Symbol, Tick, Watched,
 };
-pub use pressure::{Pressure, Publication, Publications, Rule};
+pub use pressure::{Pressure, Publication, Publications, Rule, SuppressedCount, SuppressedCounts};
 pub use time::BootTime;
 pub use tracer_ebpf::{
     BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, HandshakeRecord, Header, IcmpRecord, PacketRecord, ProcessRecord,
-    SocketRecord, Tuple, UnixConnectRecord, flow_event, flow_flag, handshake_flag, kind, packet_flag, process_flag,
-    record_flag, socket_flag, stage, tcp_flag, tcp_state,
+    SocketRecord, Tuple, UNIX_CONNECT_FAILURES, UnixConnectRecord, flow_event, flow_flag, handshake_flag, kind,
+    packet_flag, process_flag, record_flag, socket_flag, stage, tcp_flag, tcp_state,
 };
 
 use thiserror::Error;

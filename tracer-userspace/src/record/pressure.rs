@@ -87,3 +87,27 @@ pub struct Publications {
     #[n(0)]
     pub publications: Vec<Publication>,
 }
+
+/// What the limits on floods left out at one watched port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SuppressedCount {
+    /// Port.
+    #[n(0)]
+    pub port: u16,
+    /// Records.
+    #[n(1)]
+    pub records: u64,
+    /// Those of SYNs that found no socket, or may have (before 5.17 the kernel does not say): an attempt each.
+    #[n(2)]
+    pub refused: u64,
+}
+
+/// What the limits on floods left out since the last record of its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SuppressedCounts {
+    /// One element a port that moved.
+    #[n(0)]
+    pub ports: Vec<SuppressedCount>,
+}

@@ -66,7 +66,7 @@ impl Repeat {
         }
         if self.cut > 0 {
             let time = self.window.front().map_or(self.newest, Record::time);
-            let body = HostBody::Loss(Loss { cause: CAUSE.to_owned(), count: self.cut });
+            let body = HostBody::Loss(Loss::now(CAUSE, self.cut));
             one(&Record::Host(HostRecord { time, netns: 0, body }))?;
         }
         self.window.iter().try_for_each(one)

@@ -214,7 +214,7 @@ impl<W: Sink> TraceWriter<W> {
     }
 
     fn push_loss(&mut self, time_ns: u64, count: u64) {
-        let body = HostBody::Loss(Loss { cause: CAUSE.to_owned(), count });
+        let body = HostBody::Loss(Loss::now(CAUSE, count));
         let record = Record::Host(HostRecord { time: BootTime::from_ns(time_ns), netns: 0, body });
         let mut bytes = Vec::new();
         // a loss takes some 60 bytes: only a record over 64 KiB fails

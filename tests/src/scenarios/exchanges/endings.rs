@@ -155,6 +155,12 @@ fn crashes(family: Family) -> Vec<Scenario> {
         killed("process-crashed-not-read", &["--never-read"], "not-read"),
         killed("process-crashed-not-accepted", &["--never-accept"], "not-accepted"),
         scenario(
+            "process-crashed-out-of-memory",
+            family,
+            vec![serve(), Step::LimitMemory(48), Step::Record, talk(&[Get("/hog"), Over]), Step::AppEnded],
+            seen(vec![crashed("signal 9 (oom-kill)", "/hog")], vec![fin("/hog")]),
+        ),
+        scenario(
             "process-crashed-processing",
             family,
             vec![

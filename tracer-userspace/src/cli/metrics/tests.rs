@@ -54,7 +54,7 @@ fn metrics() -> Metrics {
         Record::Packet(PacketRecord::default()),
         host(HostBody::Ports(PortCounts { ports: vec![count, count] })),
         host(HostBody::Exchanges(ExchangeCounts { ports: vec![exchanges.clone(), exchanges] })),
-        host(HostBody::Loss(Loss { cause: "ring-full".to_owned(), count: 5 })),
+        host(HostBody::Loss(Loss::now("ring-full", 5))),
     ]);
     metrics.verdict(&Told { slug: Slug::ProcessDown, role: Role::Inbound, port: 8080, count: 4 });
     metrics.verdict(&Told { slug: Slug::NoRoute, role: Role::Outbound, port: 9, count: 1 });

@@ -174,7 +174,7 @@ impl Stream {
     }
 
     fn lost(&mut self, frames: u64, to: &mut impl Write) -> io::Result<()> {
-        let loss = Loss { cause: DAMAGE_CAUSE.to_owned(), count: frames };
+        let loss = Loss::now(DAMAGE_CAUSE, frames);
         self.push(&Record::Host(HostRecord { time: self.time, netns: 0, body: HostBody::Loss(loss) }), to)
     }
 

@@ -55,7 +55,7 @@ fn host(ms: u64, body: HostBody) -> Record {
 /// Three refused connections, one in each frame, a tick each second, and an end.
 fn frames() -> Vec<Vec<Record>> {
     let tick = |ms| host(ms, HostBody::Tick(Tick { clock: CLOCK }));
-    let lost = Loss { cause: "ring-full".to_owned(), count: 0 };
+    let lost = Loss::now("ring-full", 0);
     vec![
         vec![host(0, HostBody::Loss(lost)), refused(221, 45_824, 8080), tick(1_000)],
         vec![tick(2_000), refused(2_500, 45_825, 8443), tick(3_000)],

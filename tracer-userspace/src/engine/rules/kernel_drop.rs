@@ -96,7 +96,7 @@ fn advice(reason: &str, function: &str, enter: &str) -> String {
         ("TC_INGRESS" | "TC_EGRESS", _) | (_, "sch_handle_ingress" | "tcf_classify" | "__netif_receive_skb_core") => {
             format!("Look at `{enter}tc -s filter show dev DEVICE ingress` and `... egress`: a filter there drops it.")
         }
-        ("XDP", _) => {
+        ("XDP", _) | (_, "veth_xdp_rcv_skb" | "do_xdp_generic" | "netif_receive_generic_xdp") => {
             format!("An XDP program drops it: `{enter}ip -d link` names it, `bpftool net` shows who attached it.")
         }
         ("QDISC_DROP" | "QDISC_OVERLIMIT" | "QDISC_CONGESTED", _) | (_, "__dev_queue_xmit" | "__dev_xmit_skb") => {

@@ -36,7 +36,7 @@ fn record() -> impl Strategy<Value = Record> {
             Record::UnixConnect(of_random_bytes::<UnixConnectRecord>(kind::UNIX_CONNECT, &random))
         }),
         (any::<u64>(), any::<u32>(), ".{0,40}", any::<u64>()).prop_map(|(time, netns, cause, count)| {
-            let body = HostBody::Loss(Loss { cause, count });
+            let body = HostBody::Loss(Loss::now(cause, count));
             Record::Host(HostRecord { time: BootTime::from_ns(time), netns, body })
         }),
     ]

@@ -40,7 +40,7 @@ fn fill_up(cuts_back: bool, full: usize, room: usize) -> (Vec<Vec<Record>>, Outc
 fn losses(records: &[Record]) -> [Record; 2] {
     let times = || records.iter().map(Record::time);
     let loss = |time, count: usize| {
-        let body = HostBody::Loss(Loss { cause: "trace-write".to_owned(), count: count.try_into().unwrap() });
+        let body = HostBody::Loss(Loss::now("trace-write", count.try_into().unwrap()));
         Record::Host(HostRecord { time, netns: 0, body })
     };
     [loss(times().min().unwrap(), 1), loss(times().max().unwrap(), records.len() - 1)]
