@@ -1,6 +1,7 @@
 //! What watching costs: rounds with and without it, interleaved in one run, against a real nginx.
 
 pub mod load;
+pub mod machine;
 pub mod report;
 pub mod rounds;
 pub mod statistics;
@@ -28,6 +29,7 @@ pub fn run(tools: &Tools, size: Size, out: &mut impl Write, progress: &mut impl 
             progress(&format!("left out: {reason}"));
         }
     }
+    let machine = machine::said();
     let mut measured = Vec::new();
     for load in Load::ALL {
         // a new nginx for each load: connections of one leave nothing behind for the next
@@ -35,6 +37,7 @@ pub fn run(tools: &Tools, size: Size, out: &mut impl Write, progress: &mut impl 
         measured.push(rounds::measure(tools, &stage, load, size, progress)?);
         stage.end()?;
     }
+    write!(out, "{machine}")?;
     write!(out, "{}", report::throughput(&measured, size))?;
     write!(out, "{}", report::cost(&measured))?;
     writeln!(out, "\n### Budgets\n")?;
