@@ -69,7 +69,7 @@ pub fn cost(measured: &[Measured]) -> String {
 const LEAST_ROUNDS: usize = 30;
 
 /// Whether a load's budget is met: `at least` of the throughput is left, by the lower bound of the ratio over
-/// [`LEAST_ROUNDS`] or more, less the bias of two equal rounds if that flatters; or the hooks take at most as small a
+/// thirty or more, less the bias of two equal rounds if that flatters; or the hooks take at most as small a
 /// share of the processor time.
 pub fn verdict(one: &Measured, at_least: f64) -> String {
     let ratios = one.ratios(Watcher::Wherefore);

@@ -210,14 +210,13 @@ fn accepted(sock: Sock, old: u8, new: u8) {
 /// A connection is over that is not followed.
 #[inline(always)]
 pub(super) fn closed(sock: Sock) {
-    let slot = match watched(sock.local_port()) {
-        Some(slot) => slot,
-        None => {
-            let ends = Ends::of(sock);
-            match watched(ends.remote_port()) {
-                Some(slot) if !ends.peer_is_own() => slot,
-                _ => return,
-            }
+    let slot = if let Some(slot) = watched(sock.local_port()) {
+        slot
+    } else {
+        let ends = Ends::of(sock);
+        match watched(ends.remote_port()) {
+            Some(slot) if !ends.peer_is_own() => slot,
+            _ => return,
         }
     };
     if sock.is_tcp() && slot.has(sock) {

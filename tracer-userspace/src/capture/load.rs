@@ -75,7 +75,7 @@ pub struct Loaded {
 /// How much maps and ring hold; `None`: as much as the object says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// Elements of each map in [`FILLED`].
+    /// Elements of each map that what happens on the host fills.
     pub map_entries: Option<u32>,
     /// Bytes of the ring.
     pub ring_bytes: Option<u32>,

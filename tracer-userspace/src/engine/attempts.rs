@@ -1,5 +1,7 @@
 //! All attempts: those under way, and for a while those that are over, so that a SYN retry or the
 //! other end's view of the same attempt is recognised. Bounded; what is thrown out is counted.
+//!
+//! long: one table, whose entries, index by ISN and bounds change together
 
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry as MapEntry;
