@@ -10,7 +10,7 @@ use wherefore::trace::{TraceItem, TraceReader, TraceWriter};
 fn good() -> Vec<u8> {
     let mut writer = TraceWriter::create(Vec::new(), &Start::default()).expect("memory takes everything");
     for count in 0..4 {
-        let body = HostBody::Loss(Loss { cause: "ring-full".to_owned(), count });
+        let body = HostBody::Loss(Loss::now("ring-full", count));
         let mut record = Vec::new();
         let host = HostRecord { time: BootTime::from_ns(count), netns: 0, body };
         Record::Host(host).encode(&mut record).expect("short");
