@@ -1,5 +1,6 @@
 //! `wherefore-lab`: the scenario lab as one program, for this machine or for one it is copied to.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -333,8 +334,8 @@ fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<Exit
     conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Runs scenarios by so many that share a recorder; those whose recorder has flags of its own side by side; what is
-/// no scenario alone.
+/// Runs scenarios by so many that share a recorder, whose flags are the same for all; those that share none side by
+/// side; what is no scenario alone.
 fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
     let mut tally = Tally::default();
     let nothing_runs = tools::missing();
@@ -351,8 +352,13 @@ fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &
         }
     }
     let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(Scenario::shares_recorder);
-    let batches = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
-    for (together, run) in batches.chain(alike.chunks(share.get()).map(|batch| (batch, shared::run_together as _))) {
+    let mut by_flags: BTreeMap<&[&str], Vec<Scenario>> = BTreeMap::new();
+    for scenario in alike {
+        by_flags.entry(scenario.flags).or_default().push(scenario);
+    }
+    let side_by_side = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
+    let together = by_flags.values().flat_map(|alike| alike.chunks(share.get()));
+    for (together, run) in side_by_side.chain(together.map(|batch| (batch, shared::run_together as _))) {
         if scratch::is_interrupted() {
             bail!("interrupted");
         }

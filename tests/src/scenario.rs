@@ -51,9 +51,9 @@ impl Scenario {
         self
     }
 
-    /// Whether it can share its recorder with others.
+    /// Whether it can share its recorder with others of the same flags.
     pub fn shares_recorder(&self) -> bool {
-        self.flags.is_empty() && !self.alone
+        !self.alone
     }
 
     /// With recorders of its own.

@@ -72,10 +72,11 @@ fn attempt(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Result<V
         let prepared = Stage::new(scenario).and_then(|stage| act(tools, scenario, stage, steps));
         Actor { scenario, stage: prepared }
     });
+    let flags = scenarios.first().map_or(&[][..], |scenario| scenario.flags);
     let places = [Place::Server, Place::Client, Place::Router];
     let labs = actors.iter().filter_map(|actor| actor.stage.as_ref().ok()).map(|stage| &stage.lab);
     let namespaces: Vec<_> = labs.flat_map(|lab| places.map(|place| lab.at(place))).collect();
-    let recorder = Recorder::watch(tools, Vantage::All, &namespaces, &[])?;
+    let recorder = Recorder::watch(tools, Vantage::All, &namespaces, flags)?;
     recorder.await_ready()?;
     actors = each(sharing.jobs, actors.into_iter().zip(after), |(Actor { scenario, stage }, steps)| Actor {
         scenario,

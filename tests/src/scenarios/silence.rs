@@ -5,8 +5,6 @@ use crate::client::Goodbye;
 use crate::lab::{Family, Host, UNWATCHED, WATCHED};
 use crate::scenario::{Act, Expect, Grade, REFUSED, Scenario, Step, View, Want, every, scenario};
 
-/// A recorder of its own: at other labs' ports there is no silence.
-const ALONE: &[&str] = &["--slow", "9s"];
 /// Checks a second apart.
 const CHECKS: u64 = 4;
 
@@ -43,7 +41,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
                 all: None,
             },
         )
-        .flags(ALONE)
+        .alone()
         .in_ci(family == Family::V6),
         scenario(
             "benign-health-checks-and-clients",
@@ -56,6 +54,6 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
                 all: None,
             },
         )
-        .flags(ALONE),
+        .alone(),
     ]
 }
