@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// How long anything may take that normally takes a moment: long enough for an emulated machine.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(6);
 
 /// A moment by which something must have happened.
 #[derive(Clone, Copy, Debug)]

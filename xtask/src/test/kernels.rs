@@ -54,7 +54,7 @@ fn here() -> Result<Ran> {
 /// Runs `kernels --ci` as a process of its own.
 fn on_other_kernels() -> Result<Ran> {
     let mut command = Command::new(env::current_exe().context("no path to this program")?);
-    command.args(["kernels", "--ci", "--keep-going", "--jobs", "3"]).stderr(Stdio::piped());
+    command.args(["kernels", "--ci", "--keep-going"]).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the kernels' tests")?;
     let notes = child.stderr.take().context("no pipe to the kernels' tests")?;
     let outcomes = outcomes(notes, str::to_owned)?;
