@@ -8,7 +8,7 @@ mod statuses;
 mod waits;
 
 use crate::lab::Family;
-use crate::scenario::{Bind, Expect, Grade, Scenario, Step, View, Want, scenario, talk};
+use crate::scenario::{Bind, Exchanges, Expect, Grade, Scenario, Step, View, Want, scenario, talk};
 use crate::talk::Move;
 
 /// The test app's name.
@@ -60,6 +60,16 @@ pub(super) fn serve() -> Step {
 /// The server sees it, and with it both; the client has a view of its own.
 pub(super) fn seen(inbound: Vec<Want>, client: Vec<Want>) -> Expect {
     Expect { server: View::all(inbound.clone()), client: View::all(client), both: View::all(inbound), all: None }
+}
+
+/// With exactly so many exchanges by status, from every vantage: both ends count each once.
+fn counted(mut expect: Expect, counts: &'static [(u16, u64)]) -> Expect {
+    for view in [&mut expect.server, &mut expect.client, &mut expect.both] {
+        view.exchanges = Exchanges::Exactly(counts);
+        view.times = 1;
+    }
+    expect.both.times = 2;
+    expect
 }
 
 /// The app serves, the client talks, one connection after the other.

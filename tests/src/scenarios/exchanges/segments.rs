@@ -1,8 +1,8 @@
 //! Segments that are lost, sent again and out of order, where heads are due.
 
-use super::{inbound, seen, serve};
+use super::{counted, inbound, seen, serve};
 use crate::lab::{Family, Place};
-use crate::scenario::{Exchanges, Expect, Grade, Scenario, Step, View, Want, scenario, talk};
+use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, scenario, talk};
 use crate::talk::Move::{self, Body, Get, Send, Status};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
@@ -78,13 +78,4 @@ fn responses(family: Family) -> Scenario {
 
 fn lossy(rule: &'static str, moves: &'static [Move]) -> Vec<Step> {
     vec![serve(), Step::Nft(Place::Router, rule), Step::Record, talk(moves)]
-}
-
-fn counted(mut expect: Expect, counts: &'static [(u16, u64)]) -> Expect {
-    for view in [&mut expect.server, &mut expect.client, &mut expect.both] {
-        view.exchanges = Exchanges::Exactly(counts);
-        view.times = 1;
-    }
-    expect.both.times = 2;
-    expect
 }

@@ -1,8 +1,8 @@
 //! Statuses that the app answers.
 
-use super::{inbound, seen, served};
+use super::{counted, inbound, seen, served};
 use crate::lab::Family;
-use crate::scenario::{Exchanges, Expect, Grade, Scenario, Top, Want};
+use crate::scenario::{Grade, Scenario, Top, Want};
 use crate::talk::Move::{self, Ended, Get, Pause, Send, Status};
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
@@ -101,13 +101,4 @@ fn odd_heads(family: Family) -> Scenario {
         ],
         counted(seen(SAID.map(server).into(), SAID.map(client).into()), &[(200, 2), (500, 3), (503, 1)]),
     )
-}
-
-fn counted(mut expect: Expect, counts: &'static [(u16, u64)]) -> Expect {
-    for view in [&mut expect.server, &mut expect.client, &mut expect.both] {
-        view.exchanges = Exchanges::Exactly(counts);
-        view.times = 1;
-    }
-    expect.both.times = 2;
-    expect
 }
