@@ -168,7 +168,7 @@ const ENCODING: u32 = 3;
 
 /// Bytes of a head that one look takes in, a bit of a word each.
 const LOOK_BYTES: u32 = 64;
-/// Most lines that begin in so many bytes: where there are more, most of them say nothing.
+/// Looks that take in all that can be loaded.
 const LOOKS: u32 = LOAD_BYTES / LOOK_BYTES;
 
 /// A head in the window while its lines are looked for. All that changes meanwhile is in memory, in fields
@@ -274,6 +274,7 @@ impl<W: Window> Repeated for Search<'_, W> {
                 }
             )*};
         }
+        // where more begin in so few bytes, the head is left to the long way
         lines!(1 2 3 4 5 6 7 8);
         newlines == 0
     }
