@@ -135,7 +135,9 @@ impl Engine {
                 if let Some(slug) = self.attempts.under_way(id).and_then(|attempt| self.would_be(attempt)) {
                     self.totals.recovered(slug);
                 }
-                self.attempts.settle(id, Outcome::Succeeded);
+                if let Some(attempt) = self.attempts.settle(id, Outcome::Succeeded) {
+                    self.attempts.recycle(attempt);
+                }
             }
             Some(Found::Over(outcome)) if *outcome != Outcome::Succeeded => {
                 *outcome = Outcome::Succeeded;

@@ -136,7 +136,7 @@ impl Engine {
             self.apply(record, out);
             return;
         }
-        self.reorder.push(record);
+        self.reorder.push(time, record);
         let watermark = self.reorder.watermark();
         self.release(watermark, out);
         if let Some(oldest) = self.reorder.overfull() {
@@ -171,9 +171,9 @@ impl Engine {
 
     /// Goes through the records up to `limit`, with everything that is due between them.
     fn release(&mut self, limit: BootTime, out: &mut Vec<Output>) {
-        while let Some(record) = self.reorder.pop_until(limit) {
-            self.run_timers(record.time(), out);
-            self.advance(record.time(), out);
+        while let Some((time, record)) = self.reorder.pop_until(limit) {
+            self.run_timers(time, out);
+            self.advance(time, out);
             self.apply(record, out);
         }
     }
@@ -183,7 +183,7 @@ impl Engine {
     fn run_timers(&mut self, limit: BootTime, out: &mut Vec<Output>) {
         loop {
             // of the same moment attempts come first: one of them may be why an exchange failed
-            let until = self.exchange_timers.next().map_or(limit, |next| next.after(NANOSECOND).min(limit));
+            let until = self.exchange_timers.next().after(NANOSECOND).min(limit);
             if let Some((time, id)) = self.timers.pop_before(until) {
                 self.advance(time, out);
                 self.look_at(time, id, out);
