@@ -5,8 +5,8 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::record::{
-    BootTime, FlowRecord, HandshakeRecord, HostRecord, IcmpRecord, PacketRecord, ProcessRecord, Record, SocketRecord,
-    UnixConnectRecord,
+    BootTime, FlowRecord, HandshakeRecord, HostRecord, IcmpRecord, PacketRecord, ProcessRecord, Record, RecordView,
+    SocketRecord, UnixConnectRecord,
 };
 use crate::verdict::REORDER_WINDOW;
 
@@ -94,6 +94,21 @@ impl InOrder {
         self.times.push_back((time, sort));
     }
 
+    #[inline]
+    fn push_view(&mut self, time: BootTime, view: RecordView<'_>) {
+        let sort = match view {
+            RecordView::Socket(unread) => put(&mut self.sockets, unread.read(), Sort::Socket),
+            RecordView::Packet(unread) => put(&mut self.packets, unread.read(), Sort::Packet),
+            RecordView::Icmp(unread) => put(&mut self.icmp, unread.read(), Sort::Icmp),
+            RecordView::Flow(unread) => put(&mut self.flows, unread.read(), Sort::Flow),
+            RecordView::Handshake(unread) => put(&mut self.handshakes, unread.read(), Sort::Handshake),
+            RecordView::Process(unread) => put(&mut self.processes, unread.read(), Sort::Process),
+            RecordView::UnixConnect(unread) => put(&mut self.unix_connects, unread.read(), Sort::UnixConnect),
+            RecordView::Host(record) => put(&mut self.host, record, Sort::Host),
+        };
+        self.times.push_back((time, sort));
+    }
+
     fn pop(&mut self) -> Option<Record> {
         let (_time, sort) = self.times.pop_front()?;
         match sort {
@@ -109,6 +124,7 @@ impl InOrder {
     }
 }
 
+#[inline]
 fn put<T>(queue: &mut VecDeque<T>, record: T, sort: Sort) -> Sort {
     queue.push_back(record);
     sort
@@ -127,13 +143,32 @@ pub(super) struct Reorder {
 impl Reorder {
     /// Takes a record of this time in.
     pub(super) fn push(&mut self, time: BootTime, record: Record) {
-        self.newest = self.newest.max(time);
-        if self.in_order.newest().is_none_or(|last| last <= time) {
+        if self.is_next(time) {
             self.in_order.push(time, record);
         } else {
-            self.pushed = self.pushed.wrapping_add(1);
-            self.stepped_back.push(Reverse(Waiting { time, place: self.pushed, record }));
+            self.keep_apart(time, record);
         }
+    }
+
+    /// The same of a record in a buffer.
+    #[inline]
+    pub(super) fn push_view(&mut self, time: BootTime, view: RecordView<'_>) {
+        if self.is_next(time) {
+            self.in_order.push_view(time, view);
+        } else {
+            self.keep_apart(time, view.into());
+        }
+    }
+
+    /// Whether a record of this time is in order; it is the newest then.
+    fn is_next(&mut self, time: BootTime) -> bool {
+        self.newest = self.newest.max(time);
+        self.in_order.newest().is_none_or(|last| last <= time)
+    }
+
+    fn keep_apart(&mut self, time: BootTime, record: Record) {
+        self.pushed = self.pushed.wrapping_add(1);
+        self.stepped_back.push(Reverse(Waiting { time, place: self.pushed, record }));
     }
 
     /// The time that no record in order is older than any more.
