@@ -204,10 +204,10 @@ impl Engine {
 
     /// Goes through the records up to `limit`, with everything that is due between them.
     fn release(&mut self, limit: BootTime, out: &mut Vec<Output>) {
-        while let Some((time, record)) = self.reorder.pop_until(limit) {
+        while let Some((time, oldest)) = self.reorder.next_until(limit) {
             self.run_timers(time, out);
             self.advance(time, out);
-            self.apply(record, out);
+            self.take(oldest, out);
         }
     }
 

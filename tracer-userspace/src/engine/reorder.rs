@@ -43,9 +43,9 @@ impl Ord for Waiting {
     }
 }
 
-/// In which queue a record of [`InOrder`] is.
-#[derive(Clone, Copy, Debug)]
-enum Sort {
+/// In which queue of [`InOrder`] a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
     Socket,
     Packet,
     Icmp,
@@ -59,16 +59,25 @@ enum Sort {
 /// Records that came in order: a queue of their times, and a queue of each sort, so that a short record
 /// takes no more room than it needs. In a dense stream that room is more than a processor's cache.
 #[derive(Debug, Default)]
-struct InOrder {
+pub(super) struct InOrder {
     times: VecDeque<(BootTime, Sort)>,
-    sockets: VecDeque<SocketRecord>,
-    packets: VecDeque<PacketRecord>,
-    icmp: VecDeque<IcmpRecord>,
-    flows: VecDeque<FlowRecord>,
-    handshakes: VecDeque<HandshakeRecord>,
-    processes: VecDeque<ProcessRecord>,
-    unix_connects: VecDeque<UnixConnectRecord>,
-    host: VecDeque<HostRecord>,
+    pub(super) sockets: VecDeque<SocketRecord>,
+    pub(super) packets: VecDeque<PacketRecord>,
+    pub(super) icmp: VecDeque<IcmpRecord>,
+    pub(super) flows: VecDeque<FlowRecord>,
+    pub(super) handshakes: VecDeque<HandshakeRecord>,
+    pub(super) processes: VecDeque<ProcessRecord>,
+    pub(super) unix_connects: VecDeque<UnixConnectRecord>,
+    pub(super) host: VecDeque<HostRecord>,
+}
+
+/// Where the oldest record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Oldest {
+    /// At the front of this queue: whoever is told so takes it out.
+    InOrder(Sort),
+    /// To be had from [`Reorder::stepped_back`].
+    SteppedBack,
 }
 
 impl InOrder {
@@ -108,20 +117,6 @@ impl InOrder {
         };
         self.times.push_back((time, sort));
     }
-
-    fn pop(&mut self) -> Option<Record> {
-        let (_time, sort) = self.times.pop_front()?;
-        match sort {
-            Sort::Socket => self.sockets.pop_front().map(Record::Socket),
-            Sort::Packet => self.packets.pop_front().map(Record::Packet),
-            Sort::Icmp => self.icmp.pop_front().map(Record::Icmp),
-            Sort::Flow => self.flows.pop_front().map(Record::Flow),
-            Sort::Handshake => self.handshakes.pop_front().map(Record::Handshake),
-            Sort::Process => self.processes.pop_front().map(Record::Process),
-            Sort::UnixConnect => self.unix_connects.pop_front().map(Record::UnixConnect),
-            Sort::Host => self.host.pop_front().map(Record::Host),
-        }
-    }
 }
 
 #[inline]
@@ -134,7 +129,7 @@ fn put<T>(queue: &mut VecDeque<T>, record: T, sort: Sort) -> Sort {
 /// time are kept apart, and both are merged on the way out.
 #[derive(Debug, Default)]
 pub(super) struct Reorder {
-    in_order: InOrder,
+    pub(super) in_order: InOrder,
     stepped_back: BinaryHeap<Reverse<Waiting>>,
     newest: BootTime,
     pushed: u64,
@@ -192,21 +187,27 @@ impl Reorder {
         self.newest
     }
 
-    /// The oldest record, if it is not newer than `limit`, and its time.
+    /// Where the oldest record is, if it is not newer than `limit`, and its time. It is taken out by the caller, from
+    /// where it is to where it is needed.
     ///
     /// Of equal times those in order come first: whatever stepped back to their time came after them, since
     /// there was a newer one in order then, and until that goes no other of their time is put in order.
-    pub(super) fn pop_until(&mut self, limit: BootTime) -> Option<(BootTime, Record)> {
-        let front = self.in_order.oldest();
-        let back = self.stepped_back.peek().map(|Reverse(waiting)| waiting.time);
-        match (front, back) {
-            (_, Some(back)) if front.is_none_or(|front| back < front) => {
-                let due = back <= limit;
-                due.then(|| self.stepped_back.pop()).flatten().map(|Reverse(waiting)| (back, waiting.record))
-            }
-            (Some(front), _) => (front <= limit).then(|| self.in_order.pop()).flatten().map(|record| (front, record)),
-            (None, _) => None,
+    #[inline]
+    pub(super) fn next_until(&mut self, limit: BootTime) -> Option<(BootTime, Oldest)> {
+        let front = self.in_order.times.front().copied();
+        if let Some(Reverse(waiting)) = self.stepped_back.peek()
+            && front.is_none_or(|(front, _)| waiting.time < front)
+        {
+            return (waiting.time <= limit).then_some((waiting.time, Oldest::SteppedBack));
         }
+        let (time, sort) = front.filter(|(front, _)| *front <= limit)?;
+        self.in_order.times.pop_front();
+        Some((time, Oldest::InOrder(sort)))
+    }
+
+    /// The oldest record of those that stepped back.
+    pub(super) fn stepped_back(&mut self) -> Option<Record> {
+        self.stepped_back.pop().map(|Reverse(waiting)| waiting.record)
     }
 }
 
@@ -226,8 +227,15 @@ mod tests {
 
     fn drain(reorder: &mut Reorder, limit: BootTime) -> Vec<(u64, String)> {
         let mut out = Vec::new();
-        while let Some((time, record)) = reorder.pop_until(limit) {
-            let Record::Host(HostRecord { body: HostBody::Loss(loss), .. }) = record else {
+        while let Some((time, oldest)) = reorder.next_until(limit) {
+            let record = match oldest {
+                Oldest::InOrder(sort) => {
+                    assert_eq!(sort, Sort::Host);
+                    reorder.in_order.host.pop_front().map(Record::Host)
+                }
+                Oldest::SteppedBack => reorder.stepped_back(),
+            };
+            let Some(Record::Host(HostRecord { body: HostBody::Loss(loss), .. })) = record else {
                 panic!("{record:?}")
             };
             out.push((time.as_ns() / 1_000_000, loss.cause));
@@ -249,6 +257,6 @@ mod tests {
         assert_eq!(drain(&mut reorder, watermark), pairs(&[(1000, "a"), (1001, "f"), (1050, "c"), (1050, "d")]));
         let newest = reorder.newest();
         assert_eq!(drain(&mut reorder, newest), pairs(&[(1150, "b"), (1150, "e"), (1250, "g")]));
-        assert_eq!(reorder.pop_until(newest), None);
+        assert_eq!(reorder.next_until(newest), None);
     }
 }

@@ -15,12 +15,12 @@ pub use host::{
 };
 pub use pressure::{Pressure, Publication, Publications, Rule, SuppressedCount, SuppressedCounts};
 pub use time::BootTime;
-pub use view::{RecordView, Unread};
 pub use tracer_ebpf::{
     BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, HandshakeRecord, Header, IcmpRecord, PacketRecord, ProcessRecord,
     SocketRecord, Tuple, UNIX_CONNECT_FAILURES, UnixConnectRecord, flow_event, flow_flag, handshake_flag, kind,
     packet_flag, process_flag, record_flag, socket_flag, stage, tcp_flag, tcp_state,
 };
+pub use view::{RecordView, Unread};
 
 use thiserror::Error;
 use zerocopy::{FromBytes, IntoBytes};

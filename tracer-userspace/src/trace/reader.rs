@@ -9,9 +9,7 @@ use super::error::{Damage, DamageKind, TraceError};
 use super::format::{FILE_HEADER_LEN, Opening, RECOVERY_MAX, header_body, opening};
 use super::frames::{FrameItem, Frames};
 use super::window::Window;
-use crate::record::{
-    self, DecodeError, Header, HostBody, HostRecord, Record, RecordView, Start, kind, record_flag,
-};
+use crate::record::{self, DecodeError, Header, HostBody, HostRecord, Record, RecordView, Start, kind, record_flag};
 
 /// One element of a trace.
 #[derive(Debug, PartialEq)]
@@ -29,8 +27,8 @@ pub enum TraceItem {
 pub enum TraceView<'a> {
     /// A record, and the time of its header, nanoseconds.
     Record(u64, RecordView<'a>),
-    /// As in [`TraceItem::Repeated`].
-    Repeated(Record),
+    /// As in [`TraceItem::Repeated`]. Boxed, as it is rare and large.
+    Repeated(Box<Record>),
     /// As in [`TraceItem::Damage`].
     Damage(Damage),
 }
@@ -41,7 +39,7 @@ pub(super) enum Step {
     /// A record of the kernel side at this place of the frame.
     Kernel(Header, Range<usize>),
     Host(HostRecord),
-    Repeated(Record),
+    Repeated(Box<Record>),
     Damage(Damage),
 }
 
@@ -267,12 +265,7 @@ impl<R: Read> TraceReader<R> {
     }
 
     /// A host record; `None` if there is nothing to hand out.
-    fn host(
-        &mut self,
-        decoded: Result<Option<HostRecord>, DecodeError>,
-        flags: u32,
-        is_first: bool,
-    ) -> Option<Step> {
+    fn host(&mut self, decoded: Result<Option<HostRecord>, DecodeError>, flags: u32, is_first: bool) -> Option<Step> {
         let record = match decoded {
             Ok(Some(HostRecord { body: HostBody::Start(_), .. })) if is_first => return None,
             Ok(Some(record)) => record,
@@ -299,7 +292,7 @@ impl<R: Read> TraceReader<R> {
 
     fn repeated(&mut self, record: Record) -> Step {
         self.reading.repeated = self.reading.repeated.saturating_add(1);
-        Step::Repeated(record)
+        Step::Repeated(Box::new(record))
     }
 
     fn report(&mut self, damage: Damage) -> Step {
@@ -319,7 +312,7 @@ impl<R: Read> Iterator for TraceReader<R> {
         let view = self.next_view()?;
         Some(view.map(|view| match view {
             TraceView::Record(_time, record) => TraceItem::Record(record.into()),
-            TraceView::Repeated(record) => TraceItem::Repeated(record),
+            TraceView::Repeated(record) => TraceItem::Repeated(*record),
             TraceView::Damage(damage) => TraceItem::Damage(damage),
         }))
     }

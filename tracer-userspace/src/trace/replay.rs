@@ -62,7 +62,7 @@ pub enum ReplayItem<'a> {
     Record(u64, RecordView<'a>),
     /// A record that the file repeats, so that it can be read without the file before it. Handed out
     /// only where that file is missing or does not end in order.
-    Repeated(Record),
+    Repeated(Box<Record>),
     /// A part of the file could not be read.
     Damage(Damage),
     /// The file could not be read any further. `End` follows, if `Start` came before.

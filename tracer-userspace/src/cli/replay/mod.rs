@@ -79,7 +79,7 @@ impl Session<'_> {
             }
             ReplayItem::Repeated(record) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.repeated(record);
+                    stream.repeated(*record);
                 }
             }
             ReplayItem::Damage(damage) => {
