@@ -24,7 +24,7 @@ impl Engine {
             Oldest::InOrder(Sort::Icmp) => queues.icmp.pop_front().iter().for_each(|record| self.icmp(record)),
             Oldest::InOrder(Sort::Flow) => queues.flows.pop_front().iter().for_each(|record| self.flow(record)),
             Oldest::InOrder(Sort::Host) => {
-                queues.host.pop_front().into_iter().for_each(|record| self.host(record, out))
+                queues.host.pop_front().into_iter().for_each(|record| self.host(record, out));
             }
             Oldest::InOrder(Sort::Handshake) => {
                 queues.handshakes.pop_front().iter().for_each(|record| self.handshake(record));

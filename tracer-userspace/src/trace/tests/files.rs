@@ -95,7 +95,7 @@ fn replayed(mut replay: Replay) -> Vec<String> {
         words.push(match item {
             ReplayItem::Start { start, .. } => start.host.clone(),
             ReplayItem::Record(time_ns, record) => {
-                let record = crate::record::Record::from(record);
+                let record = Record::from(record);
                 assert_eq!(record.time().as_ns(), time_ns);
                 format!("record {time_ns}")
             }
