@@ -137,8 +137,8 @@ fn tuple(kind: u16, from: (IpAddr, u16), to: (IpAddr, u16)) -> Vec<u8> {
     };
     let addresses = [address(1, from.0), address(2, to.0)].concat();
     let ports = [attribute(1, &[6]), attribute(2, &from.1.to_be_bytes()), attribute(3, &to.1.to_be_bytes())];
-    let parts = [attribute(1 | NESTED, &addresses), attribute(2 | NESTED, &ports.concat())];
-    attribute(kind | NESTED, &parts.concat())
+    let both = [attribute(1 | NESTED, &addresses), attribute(2 | NESTED, &ports.concat())];
+    attribute(kind | NESTED, &both.concat())
 }
 
 /// A netlink attribute, padded to words.
