@@ -397,10 +397,7 @@ impl Session {
         if now >= self.next_count {
             self.count_exchanges(now, stream);
         }
-        let ports = self.maps.suppressed();
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Suppressed(SuppressedCounts { ports })));
-        }
+        self.count_suppressed(now, stream);
         for (cause, count) in self.lookups.take_losses() {
             stream.push(host_record(now, HostBody::Loss(Loss::now(cause, count))));
         }
@@ -437,6 +434,26 @@ impl Session {
         }
     }
 
+    /// What the limits on floods have left out since this was last told.
+    fn count_suppressed(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let ports = self.maps.suppressed();
+        if !ports.is_empty() {
+            stream.push(host_record(now, HostBody::Suppressed(SuppressedCounts { ports })));
+        }
+    }
+
+    /// Has the programs watch these ports. What was counted of one that is left is told before: later it never would be.
+    fn watch_in_kernel(
+        &mut self,
+        ports: &[u16],
+        now: BootTime,
+        stream: &mut Vec<Record>,
+    ) -> Result<Vec<PortCount>, LoadError> {
+        self.count_exchanges(now, stream);
+        self.count_suppressed(now, stream);
+        self.maps.set_ports(ports)
+    }
+
     /// Namespaces came or went: a container that starts anew may have another address.
     fn republish(&mut self, now: BootTime, stream: &mut Vec<Record>) {
         let published = self.lookups.published(&self.start.ports);
@@ -445,7 +462,7 @@ impl Session {
         }
         self.published = published;
         let ports = self.published.with_targets(&self.start.ports);
-        match self.maps.set_ports(&ports) {
+        match self.watch_in_kernel(&ports, now, stream) {
             Ok(counts) if counts.is_empty() => {}
             Ok(counts) => stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts }))),
             Err(error) => log::warn!("the sockets behind published ports are not all watched: {error}"),
@@ -465,9 +482,7 @@ impl Session {
         self.drain_what_is_there(stream);
         self.published = self.lookups.published(ports);
         let with_targets = self.published.with_targets(ports);
-        // those of a port that is left would never be told
-        self.count_exchanges(now, stream);
-        let counts = self.maps.set_ports(&with_targets)?;
+        let counts = self.watch_in_kernel(&with_targets, now, stream)?;
         stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
         stream.extend(self.published.records(now));
         if !counts.is_empty() {
