@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{LOAD_BYTES, REQUEST, Repeated, WINDOW_BYTES, Window};
+use tracer_ebpf::http::{LOAD_BYTES, Repeated, WINDOW_BYTES, Window, asks};
 use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
@@ -205,7 +205,7 @@ impl Window for SegmentWindow<'_> {
         }
         let Some(text) = of(flow) else { return false };
         self.text = text;
-        if self.way == REQUEST {
+        if asks(self.way, &flow.directions[0].zero) {
             // SAFETY: the buffer is this connection's alone
             unsafe { (*text).number = number };
             let buffer = flow.text.wrapping_sub(1);
@@ -215,6 +215,11 @@ impl Window for SegmentWindow<'_> {
             }
         }
         true
+    }
+
+    #[inline(always)]
+    fn is_there(&self) -> bool {
+        !self.text.is_null()
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, asks, pass, phase};
 use tracer_ebpf::{tcp_flag, tcp_state};
 
 use super::chained;
@@ -232,7 +232,10 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
 #[inline(always)]
 pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> bool {
     let (request, response) = (flow.directions[0].phase, flow.directions[1].phase);
-    if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE) || way != REQUEST || segment.len < 8 {
+    if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE)
+        || !asks(way, &flow.directions[0].zero)
+        || segment.len < 8
+    {
         return false;
     }
     if request != phase::LOST {
