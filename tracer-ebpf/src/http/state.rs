@@ -88,10 +88,11 @@ pub fn asks(way: u32, zero: &u32) -> bool {
     way.wrapping_add(get(zero)) & 1 == REQUEST
 }
 
-/// The same truth, which the verifier does not know any more; `zero` is [`Direction::zero`].
+/// 0 if not, and which of the two the verifier does not know any more. A number, for the compiler would make a truth
+/// known again, by a branch; `zero` is [`Direction::zero`].
 #[inline(always)]
-pub fn forgotten(known: bool, zero: &u32) -> bool {
-    u32::from(known).wrapping_add(get(zero)) != 0
+pub fn forgotten(is: bool, zero: &u32) -> u32 {
+    u32::from(is).wrapping_add(get(zero))
 }
 
 /// One direction of a connection.

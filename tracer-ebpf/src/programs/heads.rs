@@ -132,7 +132,7 @@ fn payload(
     }
     let requests = flow.http.begun;
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let unseen = egress == 0 && forgotten(part.kind == part::UNSEEN, &direction.zero);
+    let unseen = forgotten(egress == 0 && part.kind == part::UNSEEN, &direction.zero);
     let mut window =
         SegmentWindow { ctx, flow: pointer, text, key: sock.0.0, payload: segment.payload, way, now, unseen };
     let mut report = Report { flow: pointer, sock, state: state as u8 };
@@ -141,12 +141,12 @@ fn payload(
     if !done {
         let bytes = (part.seq, part.len);
         done = read(&mut flow.http, direction, way, other, &mut window, &mut report, bytes, now);
-        if egress == 0 && (unseen || !direction.follows(segment.seq)) {
+        if egress == 0 && (unseen != 0 || !direction.follows(segment.seq)) {
             direction.goes_on();
             done = false;
         }
     }
-    if !was_lost && direction.phase == phase::LOST {
+    if was_lost == 0 && direction.phase == phase::LOST {
         exchanges::lost_step(flow.slot);
     }
     times(flow, direction.phase, way, now);

@@ -125,8 +125,8 @@ pub(super) struct SegmentWindow<'a> {
     pub(super) payload: u32,
     pub(super) way: u32,
     pub(super) now: u64,
-    /// Whether the bytes to be read have passed before.
-    pub(super) unseen: bool,
+    /// Not 0 if the bytes to be read have passed before.
+    pub(super) unseen: u32,
 }
 
 /// Keeps the compiler from knowing what an index is: what it can prove, the verifier cannot.
@@ -234,6 +234,6 @@ impl Window for SegmentWindow<'_> {
 
     #[inline(always)]
     fn is_unseen(&self) -> bool {
-        self.unseen
+        self.unseen != 0
     }
 }
