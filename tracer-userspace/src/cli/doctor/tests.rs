@@ -78,6 +78,7 @@ Verdicts
   certain    hairpin, outbound: by the kernel's function that dropped the packet; bad checksums and
              signatures apart
   certain    port-exhausted, outbound
+  certain    upstream-socket-missing, outbound: with --unix-upstreams
   certain    host-unreachable, outbound
   certain    no-route, outbound
   certain    process-crashed, inbound
@@ -178,6 +179,7 @@ Verdicts
   certain    kernel-drop, outbound
   certain    hairpin, outbound
   certain    port-exhausted, outbound
+  certain    upstream-socket-missing, outbound: with --unix-upstreams
   certain    host-unreachable, outbound
   certain    no-route, outbound
   certain    process-crashed, inbound
