@@ -10,6 +10,7 @@ use socket2::Socket;
 
 use crate::bpf::{self, Attached};
 use crate::client::{self, Ended};
+use crate::conntrack;
 use crate::group::Group;
 use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::netns::output;
@@ -59,6 +60,8 @@ pub enum Deed {
     Signed,
     /// A program of a control group refuses the connect() of a process on the client.
     RefuseConnect,
+    /// A host tracks connections, and its table is full but for so many percent.
+    FillTracking(Place, u64),
 }
 
 /// What gets lost on the way.
@@ -95,6 +98,7 @@ impl Deed {
             Self::Signed => signed::missing().or_else(|| Self::BadChecksum.missing()),
             // earlier ones do not tell other programs
             Self::RefuseConnect => Group::missing().or_else(|| Self::BadChecksum.missing()),
+            Self::FillTracking(..) => conntrack::missing(),
             // before the kernel gave reasons, this drop looks like others that mean nothing
             Self::BadChecksum => kernel_before(6).then(|| "this kernel does not tell why it drops".to_owned()),
             _ => None,
@@ -184,6 +188,7 @@ impl Props {
                 self.signed = Some(lab.at(Place::Server).within(|| signed::listen(WATCHED, peer))??);
             }
             Deed::RefuseConnect => refuse_connect(tools, lab, server)?,
+            Deed::FillTracking(place, room_percent) => conntrack::fill(lab.at(place), lab.family(), room_percent)?,
             Deed::LoseNothing => nft(lab, "delete table inet lost")?,
         }
         Ok(())

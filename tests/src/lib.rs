@@ -10,6 +10,7 @@ pub mod bench;
 pub mod bpf;
 pub mod check;
 pub mod client;
+pub mod conntrack;
 pub mod corpus;
 pub mod cut;
 pub mod demo;

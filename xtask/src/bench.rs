@@ -1,10 +1,11 @@
 //! `cargo xtask bench`.
 
 use std::fs;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, console, process, setup, weigh, workspace};
+use crate::{build, console, process, setup, workspace};
 
 /// Between these marks of docs/performance.md the numbers stand.
 const MARKS: (&str, &str) = ("<!-- bench: begin -->", "<!-- bench: end -->");
@@ -35,31 +36,14 @@ pub(crate) struct Arguments {
 
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     if arguments.own {
-        return weigh::own(&arguments.rest);
+        return measured("weigh", &[], &arguments.rest).map(drop);
     }
     if arguments.replay {
-        return weigh::replay(&arguments.rest);
+        return traces(&arguments.rest);
     }
-    setup::ensure(setup::Scope::Bench, setup::Consent::Ask)?;
-    build::build(true)?;
-    process::run(process::cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "wherefore-tests",
-        "--bin",
-        "wherefore-lab",
-    ]))?;
-    let lab = workspace::target().join("release").join("wherefore-lab");
-    let mut command = process::as_root(lab);
-    command.arg("bench").arg("--wherefore").arg(workspace::program(true));
-    if arguments.quick {
-        command.args(["--pairs", "3", "--others", "1", "--timed", "1", "--seconds", "1"]);
-    }
-    command.args(&arguments.rest).stderr(std::process::Stdio::inherit());
-    console::note(format_args!("$ {}", process::shown(&command)));
-    let numbers = process::read(&mut command)?;
-    console::result(numbers.trim());
+    let size = ["--pairs", "3", "--others", "1", "--timed", "1", "--seconds", "1"];
+    let size = if arguments.quick { &size[..] } else { &[] };
+    let numbers = measured("bench", size, &arguments.rest)?;
     if arguments.write_docs {
         let path = workspace::root().join("docs/performance.md");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -67,6 +51,25 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// Has the lab measure, and prints what it says.
+fn measured(what: &str, size: &[&str], rest: &[String]) -> Result<String> {
+    setup::ensure(setup::Scope::Bench, setup::Consent::Ask)?;
+    let program = build::release(None)?;
+    let mut command = process::as_root(build::lab(true)?);
+    command.arg(what).arg("--wherefore").arg(program).args(size).args(rest).stderr(Stdio::inherit());
+    console::note(format_args!("$ {}", process::shown(&command)));
+    let numbers = process::read(&mut command)?;
+    console::result(numbers.trim());
+    Ok(numbers)
+}
+
+/// Size and speed of traces. Needs no privileges and no eBPF. Prints Markdown.
+fn traces(rest: &[String]) -> Result<()> {
+    let mut command = process::cargo();
+    command.args(["bench", "--package", "tracer-userspace", "--no-default-features", "--bench", "trace", "--"]);
+    process::run(command.args(rest))
 }
 
 /// The text with other numbers between its marks.

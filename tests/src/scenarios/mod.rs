@@ -15,6 +15,7 @@ mod lookalikes;
 mod nat;
 mod reject;
 mod silence;
+mod tracking;
 mod unix;
 mod ways;
 mod why;
@@ -23,8 +24,9 @@ use crate::lab::Family;
 use crate::scenario::{Grade, Scenario, View, Want};
 
 /// One handshake of each verdict, for other kernels.
-const ON_OTHER_KERNELS: [&str; 6] = [
+const ON_OTHER_KERNELS: [&str; 7] = [
     "accept-queue-full-syn",
+    "conntrack-full",
     "return-path-drop",
     "handshake-abandoned",
     "kernel-drop-checksum",
@@ -51,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
         chains::scenarios,
         counts::scenarios,
         full::scenarios,
+        tracking::scenarios,
     ];
     let every = Family::ALL.into_iter().flat_map(|family| tables.map(|table| table(family)).into_iter().flatten());
     let chosen = |scenario: Scenario| {

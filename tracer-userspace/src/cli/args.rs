@@ -26,7 +26,7 @@ use crate::verdict::Slug;
 #[command(name = "wherefore", version, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "\
 Start here:
-  sudo wherefore record --port 8080     watch port 8080 and say why its connections fail
+  sudo wherefore record --port 8080     watch port 8080 and say why its requests fail
   wherefore replay web-1.wft            read a recording again, on any machine
   wherefore explain 502                 what leads to a 502, and what to do
 
@@ -40,10 +40,10 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch ports, say why connections fail, and keep a trace file.
+    /// Watch ports, say why requests fail, and keep a trace file.
     #[cfg(feature = "capture")]
     Record(Box<RecordArgs>),
-    /// Watch ports and say why connections fail, without keeping anything.
+    /// Watch ports and say why requests fail, without keeping anything.
     #[cfg(feature = "capture")]
     Watch(Box<WatchArgs>),
     /// Read trace files again and say the same as when they were recorded.
@@ -60,9 +60,9 @@ pub enum Command {
 pub struct CaptureArgs {
     /// Ports to watch, 1 to 64: the port that the app listens on, on this host or on the remote one.
     ///
-    /// Numbers with commas, ranges, or the flag repeated: `8080,8443`, `9000-9010`. Behind NAT or a
-    /// published container port, name the port that the app itself listens on. Without it the ports
-    /// that are listened on are shown.
+    /// Numbers with commas, ranges, or the flag repeated: `8080,8443`, `9000-9010`. Of a port that this
+    /// host publishes (`docker run -p 80:8080`) either will do: 80 covers the container's 8080 as well.
+    /// Without it the ports that are listened on are shown.
     #[arg(long, value_name = "PORTS")]
     pub port: Vec<PortList>,
 

@@ -112,8 +112,18 @@ fn clap_line(error: &clap::Error) -> String {
     let mut paragraphs = rendered.split("\n\n");
     let what = words(paragraphs.next().unwrap_or_default().trim_start_matches("error: "));
     let tip = paragraphs.map(words).find(|text| text.starts_with("tip: ") && text.contains("similar"));
-    let tip = tip.map_or_else(|| "see `wherefore --help`".to_owned(), |tip| tip.trim_start_matches("tip: ").to_owned());
+    let tip = tip.map_or_else(|| see_help(&rendered), |tip| tip.trim_start_matches("tip: ").to_owned());
     plain(&format!("{what}: {tip}")).into_owned()
+}
+
+/// Where to read on: the help of the command that the usage line is of.
+fn see_help(rendered: &str) -> String {
+    let usage = rendered.lines().find_map(|line| line.strip_prefix("Usage: wherefore "));
+    let word = usage.and_then(|usage| usage.split(' ').next()).unwrap_or_default();
+    if word.is_empty() || !word.chars().all(|letter| letter.is_ascii_lowercase()) {
+        return "see `wherefore --help`".to_owned();
+    }
+    format!("see `wherefore {word} --help`")
 }
 
 /// A user's text in a message: as it is if it is one plain word, else in quotes.
@@ -158,11 +168,12 @@ mod tests {
 
     #[test]
     fn usage_errors_are_one_line() {
-        insta::assert_snapshot!(said("wherefore replay"), @"wherefore: the following required arguments were not provided: <PATH>...: see `wherefore --help`");
+        insta::assert_snapshot!(said("wherefore replay"), @"wherefore: the following required arguments were not provided: <PATH>...: see `wherefore replay --help`");
         insta::assert_snapshot!(said("wherefore replay a.wft --verdict process-dwn"), @r#"wherefore: --verdict process-dwn: no verdict is called "process-dwn"; `wherefore explain` lists them"#);
         insta::assert_snapshot!(said("wherefore replay a.wft --peer 10.0.0.0/33"), @"wherefore: --peer 10.0.0.0/33: this is no address or network: give one like 10.1.2.3, 10.0.0.0/8 or 2001:db8::/32");
         insta::assert_snapshot!(said("wherefore replay a.wft --jsn"), @"wherefore: unexpected argument '--jsn' found: a similar argument exists: '--json'");
         insta::assert_snapshot!(said("wherefore reply"), @"wherefore: unrecognized subcommand 'reply': a similar subcommand exists: 'replay'");
+        insta::assert_snapshot!(said("wherefore nothing"), @"wherefore: unrecognized subcommand 'nothing': see `wherefore --help`");
         insta::assert_snapshot!(said("wherefore replay a.wft --since"), @"wherefore: a value is required for '--since <TIME>' but none was supplied: see `wherefore --help`");
     }
 

@@ -138,7 +138,7 @@ impl Attempt {
     }
 
     /// All drops.
-    pub(super) fn drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+    pub(super) fn drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> + Clone {
         self.facts.iter().filter_map(|fact| match &fact.what {
             What::Drop(dropped) => Some((fact, dropped)),
             _ => None,
@@ -146,7 +146,7 @@ impl Attempt {
     }
 
     /// What netfilter dropped.
-    pub(super) fn netfilter_drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> {
+    pub(super) fn netfilter_drops(&self) -> impl DoubleEndedIterator<Item = (&Fact, &Dropped)> + Clone {
         self.drops().filter(|(_, dropped)| dropped.class == DropClass::Netfilter)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::pressure::Pressures;
+use super::timing::TRACKING_WAIT;
 use crate::record::BootTime;
 
 /// Readings are a second apart: the one that tells of a drop is no later, nor the one before it earlier.
@@ -19,6 +20,8 @@ pub(super) struct Reading {
     pub(super) limit: Option<u64>,
     /// Packets dropped since the reading before.
     pub(super) dropped: u64,
+    /// Whether there is a counter of dropped packets.
+    counts_drops: bool,
 }
 
 /// How full it was when a packet was dropped.
@@ -26,7 +29,7 @@ pub(super) struct Reading {
 pub(super) enum Fill {
     /// It dropped packets at that time.
     Dropping(Reading),
-    /// There was hardly room.
+    /// There was hardly room, and whether it dropped packets is not known.
     NearlyFull(Reading),
 }
 
@@ -43,19 +46,47 @@ impl Pressures {
             let now = drops.or(total).unwrap_or(0);
             let dropped = total.map_or(0, |before| now.saturating_sub(before));
             (total, limit) = (Some(now), pressure.conntrack_limit.or(limit));
-            Some(Reading { time: *time, count, limit, dropped })
+            Some(Reading { time: *time, count, limit, dropped, counts_drops: drops.is_some() })
         })
     }
 
-    /// Whether connection tracking explains a packet that netfilter dropped then. Its tables may be
-    /// limited for all namespaces together.
-    pub(super) fn at_drop(&self, netns: u32, time: BootTime) -> Option<Fill> {
-        let near = |reading: &Reading| reading.time >= time && reading.time.since(time) <= READ_EVERY;
-        let readings = || [netns, 0].into_iter().flat_map(|place| self.conntrack(place));
-        let dropping = readings().filter(near).find(|reading| reading.dropped > 0).map(Fill::Dropping);
-        let around =
-            |reading: &Reading| near(reading) || time.since(reading.time) <= READ_EVERY && reading.time <= time;
-        dropping.or_else(|| readings().filter(around).find(Reading::is_nearly_full).map(Fill::NearlyFull))
+    /// Whether connection tracking explains packets of one sender that netfilter dropped at these times, as far as is
+    /// known now. Its tables may be limited for all namespaces together.
+    pub(super) fn at_drops(
+        &self,
+        netns: u32,
+        times: &(impl Iterator<Item = BootTime> + Clone),
+        now: BootTime,
+    ) -> Option<Fill> {
+        let places = || [netns, 0].into_iter().filter(|place| self.samples(*place).next().is_some());
+        let told = |time| places().find_map(|place| self.dropping(place, time));
+        times.clone().find_map(told).map(Fill::Dropping).or_else(|| {
+            let knows = |place: &u32| times.clone().any(|time| self.knows_of_no_drop(*place, time, now));
+            let unsure = places().filter(|place| !knows(place));
+            let mut around = unsure.flat_map(|place| times.clone().flat_map(move |time| self.around(place, time)));
+            around.find(Reading::is_nearly_full).map(Fill::NearlyFull)
+        })
+    }
+
+    /// The reading that tells of drops at this time.
+    fn dropping(&self, netns: u32, time: BootTime) -> Option<Reading> {
+        self.around(netns, time).find(|reading| reading.time >= time && reading.dropped > 0)
+    }
+
+    /// Readings shortly before and after.
+    fn around(&self, netns: u32, time: BootTime) -> impl Iterator<Item = Reading> {
+        let apart = move |reading: &Reading| {
+            if reading.time >= time { reading.time.since(time) } else { time.since(reading.time) }
+        };
+        self.conntrack(netns).filter(move |reading| apart(reading) <= READ_EVERY)
+    }
+
+    /// Whether the table would have told by now of a drop at this time, and has told of none. What is read is told only
+    /// where it differs from the last: no reading means no drop, once one was due.
+    fn knows_of_no_drop(&self, netns: u32, time: BootTime, now: BootTime) -> bool {
+        let counted = || self.conntrack(netns).filter(|reading| reading.counts_drops).map(|reading| reading.time);
+        let due = now >= time.after(TRACKING_WAIT);
+        counted().any(|read| read <= time) && (due || counted().any(|read| read >= time))
     }
 }
 
@@ -70,6 +101,8 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::iter::once;
+
     use super::*;
     use crate::record::Pressure;
 
@@ -87,7 +120,7 @@ mod tests {
         tables.learn(7, &reading(100, 8), at(2000));
         tables.learn(7, &reading(95, 8), at(9000));
         let kind = |netns, ms| {
-            tables.at_drop(netns, at(ms)).map(|fill| match fill {
+            tables.at_drops(netns, &once(at(ms)), at(ms + 500)).map(|fill| match fill {
                 Fill::Dropping(reading) => ("dropping", reading.dropped),
                 Fill::NearlyFull(reading) => ("nearly", reading.dropped),
             })
@@ -95,7 +128,47 @@ mod tests {
         assert_eq!(kind(7, 1500), Some(("dropping", 3)));
         assert_eq!(kind(7, 100), Some(("dropping", 3)), "readings may be late");
         assert_eq!(kind(7, 5000), None, "long over");
-        assert_eq!(kind(7, 8000), Some(("nearly", 0)));
+        assert_eq!(kind(7, 8000), None, "nearly full, and it dropped nothing");
         assert_eq!(kind(8, 1500), None, "another namespace");
+    }
+
+    #[test]
+    fn a_table_that_is_nearly_full_may_have_been_full() {
+        let at = |ms: u64| BootTime::from_ns(ms * 1_000_000);
+        let told = |drops, reads: &[u64], now| {
+            let mut tables = Pressures::default();
+            let (conntrack_count, conntrack_limit) = (Some(97), Some(100));
+            let reading = Pressure { conntrack_count, conntrack_limit, conntrack_drops: drops, ..Pressure::default() };
+            for ms in reads {
+                tables.learn(7, &reading, at(*ms));
+            }
+            tables.at_drops(7, &once(at(2000)), at(now)).is_some()
+        };
+        assert!(told(None, &[1000, 3000], 9000), "nothing counts what is dropped");
+        assert!(told(Some(5), &[1000], 2500), "the next reading is not due");
+        assert!(told(Some(5), &[3000], 9000), "the counter may have been less");
+        assert!(!told(Some(5), &[1000, 3000], 3500));
+        assert!(!told(Some(5), &[1000], 5000), "no reading, no difference");
+        assert!(!told(None, &[7000], 9000));
+    }
+
+    #[test]
+    fn one_of_several_packets_says_it_for_all() {
+        let at = |ms: u64| BootTime::from_ns(ms * 1_000_000);
+        let told = |drops: [u64; 2]| {
+            let mut tables = Pressures::default();
+            for (ms, drops) in [(1000, drops[0]), (2000, drops[1])] {
+                let (conntrack_count, conntrack_limit) = (Some(97), Some(100));
+                let conntrack_drops = Some(drops);
+                tables.learn(
+                    7,
+                    &Pressure { conntrack_count, conntrack_limit, conntrack_drops, ..Pressure::default() },
+                    at(ms),
+                );
+            }
+            tables.at_drops(7, &[at(1500), at(2500)].into_iter(), at(2600)).is_some()
+        };
+        assert!(told([5, 6]));
+        assert!(!told([5, 5]));
     }
 }

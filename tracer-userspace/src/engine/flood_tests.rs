@@ -25,6 +25,14 @@ fn what_was_left_out_is_counted_with_what_was_told() {
 }
 
 #[test]
+fn a_line_for_several_says_so_once() {
+    let one = script().no_socket().suppressed(1).at(300).suppressed(4).at(1500).tick();
+    let out = check(one, &[DOWN, "process-down inbound certain 502 x5"]);
+    let summary = &verdicts(&out)[1].summary;
+    assert!(summary.starts_with("And more like this one in the same second: Nothing listens"), "{summary}");
+}
+
+#[test]
 fn what_was_left_out_of_something_else_is_no_verdict() {
     let out = check(script().suppressed(40).at(5000).no_socket().at(5500).tick(), &[DOWN]);
     assert_eq!(summary(&out).suppressed, 80);

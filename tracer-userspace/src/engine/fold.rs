@@ -139,15 +139,21 @@ fn add_more(folded: &mut Verdict, count: u64) {
     folded.remote = None;
 }
 
+/// How a line begins that stands for several.
+const MORE: &str = "And more like this one in the same second: ";
+
 /// A line that stands for several says nothing that is of one.
 fn forget_one(folded: &mut Verdict) {
+    if folded.summary.starts_with(MORE) {
+        return;
+    }
     folded.isn = None;
     folded.http = Http::default();
     folded.cause = None;
     if let Some(process) = &mut folded.process {
         process.pid = None;
     }
-    folded.summary = format!("And more like this one in the same second: {}", folded.summary);
+    folded.summary.insert_str(0, MORE);
 }
 
 /// One more for a folded line.

@@ -72,7 +72,7 @@ use world::World;
 
 use crate::record::{BootTime, HostBody, HostRecord, Record, RecordView};
 
-/// Decides why connections failed, from one stream of records.
+/// Decides why connections and requests failed, from one stream of records.
 #[derive(Debug, Default)]
 pub struct Engine {
     reorder: Reorder,

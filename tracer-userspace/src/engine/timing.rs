@@ -29,6 +29,10 @@ pub(super) const SILENCE_RETRANSMITS: u32 = 2;
 /// A local drop is held this long, since a retransmission (at 1 s, and at 2 or 3 s) may be let in.
 pub(super) const LOCAL_DROP_HOLD: Duration = Duration::from_secs(3);
 
+/// Connection tracking is read every second: so long after a packet of it was dropped it is known whether its
+/// table was full.
+pub(super) const TRACKING_WAIT: Duration = Duration::from_millis(1_300);
+
 /// A connect() that sent nothing is held this long: Happy Eyeballs (RFC 8305) may succeed with
 /// another address of the same name.
 pub(super) const UNSENT_HOLD: Duration = Duration::from_secs(1);
@@ -141,6 +145,10 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
     let closed = attempt.closed();
     match (closed, first_drop) {
         (Some(closed), None) if attempt.was_long_enough() => return closed.after(PATH_WAIT),
+        (Some(closed), _) if attempt.was_long_enough() => {
+            let dropped = attempt.netfilter_drops().next().map(|(fact, _)| fact.time.after(TRACKING_WAIT));
+            return closed.after(ANSWER_WAIT).max(dropped.unwrap_or_default());
+        }
         (Some(closed), _) => return closed.after(ANSWER_WAIT),
         (None, Some(first)) => return first.after(LOCAL_DROP_HOLD),
         (None, None) => {}

@@ -71,6 +71,8 @@ pub(super) struct Lost {
     pub(super) until: BootTime,
     pub(super) cause: String,
     pub(super) count: u64,
+    /// The latest `until` so far: a long time may end after one that is told of later.
+    reach: BootTime,
 }
 
 /// The stream's facts.
@@ -288,13 +290,14 @@ impl World {
         if self.losses.len() >= KEPT_MAX {
             self.losses.pop_front();
         }
-        self.losses.push_back(Lost { from, until, cause: cause.to_owned(), count });
+        let reach = self.losses.back().map_or(until, |last| last.reach.max(until));
+        self.losses.push_back(Lost { from, until, cause: cause.to_owned(), count, reach });
     }
 
     /// What may have been lost between these times, both included.
     pub(super) fn losses_between(&self, from: BootTime, to: BootTime) -> impl Iterator<Item = &Lost> {
-        let recent = self.losses.iter().rev().take_while(move |lost| lost.until >= from);
-        recent.filter(move |lost| lost.from <= to)
+        let recent = self.losses.iter().rev().take_while(move |lost| lost.reach >= from);
+        recent.filter(move |lost| lost.until >= from && lost.from <= to)
     }
 }
 
@@ -354,11 +357,14 @@ mod tests {
             world.lost(cause, count, at(time));
         }
         world.lost_between("ring-full", 7, (at(40), at(60)));
+        // what is told of later may be over earlier
+        world.lost("attempts-evicted", 8, at(52));
         let counts = |from, to| world.losses_between(at(from), at(to)).map(|lost| lost.count).collect::<Vec<_>>();
         assert_eq!(counts(11, 29), [5]);
         assert_eq!(counts(20, 30), [4, 5]);
         assert!(counts(21, 29).is_empty());
         assert_eq!((counts(45, 50), counts(60, 70), counts(31, 40)), (vec![7], vec![7], vec![7]));
         assert!(counts(61, 70).is_empty() && counts(31, 39).is_empty());
+        assert_eq!((counts(55, 58), counts(45, 52)), (vec![7], vec![8, 7]));
     }
 }

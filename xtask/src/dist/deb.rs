@@ -79,8 +79,8 @@ fn control_file(version: &str, architecture: &str) -> String {
          Section: net\n\
          Priority: optional\n\
          Description: says why requests to an app port failed\n \
-         Wherefore watches TCP ports with eBPF and says why connections to them failed:\n \
-         the process was down, the host's firewall or a security group dropped, the\n \
-         next hop did not answer. It records continuously, and replays traces offline.\n"
+         Wherefore watches TCP ports with eBPF and says why requests to them failed:\n \
+         the process was down, a firewall or a security group dropped them, or the app\n \
+         reset, hung or answered so itself. It records continuously, and replays traces offline.\n"
     )
 }

@@ -54,9 +54,9 @@ AutoReqProv: no
 %global __os_install_post %{{nil}}
 
 %description
-Wherefore watches TCP ports with eBPF and says why connections to them failed:
-the process was down, the host's firewall or a security group dropped, the
-next hop did not answer. It records continuously, and replays traces offline.
+Wherefore watches TCP ports with eBPF and says why requests to them failed:
+the process was down, a firewall or a security group dropped them, or the app
+reset, hung or answered so itself. It records continuously, and replays traces offline.
 
 %install
 cp -a '{root}/.' '%{{buildroot}}/'

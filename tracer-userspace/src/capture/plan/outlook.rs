@@ -158,7 +158,7 @@ const ROWS: &[Row] = &[
     (Slug::PortExhausted, Role::Outbound, |_| certain("")),
     (Slug::UpstreamSocketMissing, Role::Outbound, |senses| {
         if senses.calls {
-            certain("")
+            certain("with --unix-upstreams")
         } else {
             blind(
                 "the end of system calls cannot be looked at",

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::capture::facts::{CgroupFacts, Facts, Kallsyms, Lockdown};
-use crate::capture::plan::{HookState, Outlook, Plan};
+use crate::capture::plan::{Asked, HookState, Outlook, Plan, plan_for};
 use crate::verdict::Slug;
 
 /// All that doctor says; its JSON form is one object of type `doctor`.
@@ -101,6 +101,8 @@ impl Report {
             Some(Hook { name: hook.label(), attached, note })
         });
         let ready = plan.ready().is_ok();
+        // also of what is only told where it is asked for
+        let of_all = || plan_for(facts, Asked { unix_upstreams: true }).outlook;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             kernel: facts.kernel.clone(),
@@ -117,7 +119,7 @@ impl Report {
             hooks: hooks.collect(),
             // what stands in the way spoils the facts that verdicts are judged by
             blind: if ready { plan.blind() } else { Vec::new() },
-            verdicts: if ready { plan.outlook.clone() } else { Vec::new() },
+            verdicts: if ready { of_all() } else { Vec::new() },
             port: None,
         }
     }

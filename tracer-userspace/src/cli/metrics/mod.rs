@@ -60,7 +60,7 @@ impl Metrics {
     /// # Errors
     /// If the address cannot be listened on.
     pub(super) fn serve(&self, address: MetricsAddress) -> anyhow::Result<SocketAddr> {
-        let failed = || format!("metrics cannot be served on {}", address.0);
+        let failed = || format!("metrics cannot be served on {}: give another address with --metrics", address.0);
         let listener = std::net::TcpListener::bind(address.0).with_context(failed)?;
         listener.set_nonblocking(true).with_context(failed)?;
         let bound = listener.local_addr().with_context(failed)?;

@@ -151,7 +151,7 @@ async fn an_address_in_use_is_named() {
     let metrics = metrics();
     let bound = metrics.serve("127.0.0.1:0".parse().unwrap()).unwrap();
     let error = metrics.serve(MetricsAddress(bound)).unwrap_err();
-    assert_eq!(error.to_string(), format!("metrics cannot be served on {bound}"));
+    assert_eq!(error.to_string(), format!("metrics cannot be served on {bound}: give another address with --metrics"));
 }
 
 #[test]

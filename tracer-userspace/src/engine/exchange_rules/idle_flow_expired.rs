@@ -49,11 +49,10 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
     let (name, peer) = (case.name(record), case.peer(record));
     let idle = text::duration(latency(record).unwrap_or_default().max(idle(record)));
-    let how = if record.event == flow_event::RESET_RECEIVED { "a RST" } else { "nothing" };
+    let how = if record.event == flow_event::RESET_RECEIVED { "A RST" } else { "Nothing" };
     let summary = format!(
         "{how} answered what {name} sent to {peer} after {idle} of silence: something in between had forgotten the \
-         connection.",
-        how = if how == "nothing" { "Nothing" } else { "A RST" }
+         connection."
     );
     let next = "Switch TCP keep-alive on with a time below the limit in between (SO_KEEPALIVE and \
                 net.ipv4.tcp_keepalive_time=60), or close pooled connections sooner."

@@ -1,12 +1,15 @@
 //! firewall-drop, conntrack-full, kernel-drop, host-unreachable of an established connection: its packets were dropped
 //! on this host, and nothing got through afterwards.
 
+use std::iter::once;
+
 use super::{Case, Finding, Words};
 use crate::engine::conntrack::Fill;
 use crate::engine::evidence::DropClass;
 use crate::engine::flow_text;
 use crate::engine::flows::{PacketDrop, flow_of, has, is_open, moment, time};
 use crate::engine::rules::conntrack_full;
+use crate::engine::text;
 use crate::engine::timing::ANSWER_WAIT;
 use crate::record::{FlowRecord, flow_event, flow_flag};
 use crate::verdict::{Confidence, Role, Slug};
@@ -30,7 +33,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
         return None;
     }
     let drop = case.drops().rev().find(|drop| stopped(case, record, drop))?;
-    let fill = case.world.pressures.at_drop(drop.netns, drop.time);
+    let fill = case.world.pressures.at_drops(drop.netns, &once(drop.time), case.now);
     let (slug, expected) = match (drop.class, case.role) {
         (DropClass::Netfilter, _) if fill.is_some() => (Slug::ConntrackFull, 504),
         (DropClass::Netfilter, _) => (Slug::FirewallDrop, 504),
@@ -78,8 +81,9 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         Slug::FirewallDrop => (
             "The host firewall",
             format!(
-                "Find the rule with `{enter}nft -a list ruleset` or `{enter}iptables-save -c`: it drops packets of \
-                 established connections."
+                "Find the rule with `{enter}nft -a list ruleset` or `{enter}{} -c`: it drops packets of established \
+                 connections.",
+                text::lists_tables(drop.to)
             ),
         ),
         Slug::ConntrackFull => ("Connection tracking, its table full,", conntrack_full::room(&enter)),
@@ -95,7 +99,11 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
     };
     let summary = format!("{who} dropped packets from {from} to {to} in the middle of {what} ({why}).");
     let mut words = case.words(record, summary, next);
-    let fill = case.world.pressures.at_drop(drop.netns, drop.time).filter(|_| finding.slug == Slug::ConntrackFull);
+    let fill = case
+        .world
+        .pressures
+        .at_drops(drop.netns, &once(drop.time), case.now)
+        .filter(|_| finding.slug == Slug::ConntrackFull);
     words.evidence.extend(fill.map(|fill| conntrack_full::fullness(&fill, "").1));
     words
 }

@@ -69,6 +69,11 @@ fn health_checks() {
     check(check_request().at(22).answers(301), &[failed]);
     check(check_request().at(6000).answers(200), &[failed]);
     check(check_request().at(22).answers(200), &[]);
+    // whoever calls itself a health checker chooses the path: nothing of it is a command to those who type it
+    let forged = script().inbound(1).at(10).get("/$(reboot)").flags(flag::HEALTH_CHECK).at(22).answers(500);
+    let out = check(forged, &[failed]);
+    let said = &verdicts(&out)[0].next;
+    assert!(said.contains("curl -i 'http://10.9.2.2:8080/$(reboot)'`"), "{said}");
     // its other failures: no client saw them
     check(check_request().at(22).tells(event::FIN_SENT), &["premature-close inbound certain 0 health-check"]);
     check(
@@ -410,8 +415,10 @@ fn packets_dropped() {
     // it had no room for the connection
     let full = || request().conntrack(99, 0).at(20).payload_dropped(false).at(500);
     check(full().conntrack(100, 5).at(1500).tells(event::UNANSWERED), &["conntrack-full inbound certain 504"]);
-    let nearly = full().conntrack(98, 0).at(1500).tells(event::UNANSWERED);
+    // it had hardly any room, and the next reading, which would tell, never came
+    let nearly = request().conntrack(98, 0).at(20).payload_dropped(false).at(900).tells(event::UNANSWERED);
     check(nearly, &["conntrack-full inbound likely 504 or firewall-drop"]);
+    check(full().conntrack(98, 0).at(1500).tells(event::UNANSWERED), &[drop]);
     check(stuck().at(1600).conntrack(3, 0).tells(event::UNANSWERED), &[drop]);
 }
 

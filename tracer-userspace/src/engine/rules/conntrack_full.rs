@@ -7,7 +7,7 @@ use crate::verdict::{Confidence, Event, Evidence, Slug};
 
 pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
     let (fact, dropped, _) = case.unanswered_netfilter_drop()?;
-    let fill = case.world.pressures.at_drop(fact.netns, fact.time)?;
+    let fill = fill_at(case, fact.netns)?;
     let mut finding = case.about_drop(Slug::ConntrackFull, fact, dropped, words);
     finding.expected_status = Some(504);
     if matches!(fill, Fill::NearlyFull(_)) {
@@ -19,7 +19,7 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
 
 fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let Some((fact, dropped, _)) = case.netfilter_drop() else { return Words::default() };
-    let Some(fill) = case.world.pressures.at_drop(fact.netns, fact.time) else { return Words::default() };
+    let Some(fill) = fill_at(case, fact.netns) else { return Words::default() };
     let (process, listener) = text::firewall_subject(case, finding);
     let mut evidence: Vec<Evidence> =
         listener.map(|detail| Evidence { time: finding.time, event: Event::Listener, detail }).into_iter().collect();
@@ -39,6 +39,12 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         next: room(&enter),
         process,
     }
+}
+
+/// How full the namespace's table was when netfilter dropped the attempt's packets there.
+fn fill_at(case: &Case<'_>, netns: u32) -> Option<Fill> {
+    let here = case.attempt.netfilter_drops().filter(|(fact, _)| fact.netns == netns);
+    case.world.pressures.at_drops(netns, &here.map(|(fact, _)| fact.time), case.now)
 }
 
 /// How full the table was, and as evidence.

@@ -118,7 +118,12 @@ fn conntrack_full() {
         reading().at(500).in_ns(CLIENT).own_netfilter().at(1000).conntrack(1, 0).at(2000).conntrack(100, 1),
         &["conntrack-full outbound certain 504"],
     );
-    let nearly = script().at(0).conntrack(95, 5).at(500).netfilter().at(1000).conntrack(96, 5);
+    // the client had gone before the table was read again
+    let gone = || reading().at(100).netfilter().in_ns(CLIENT).at(1000).closed(0).in_ns(SERVER).at(1200);
+    check(gone().conntrack(100, 6).at(2000).tick(), &[certain]);
+    check(gone().at(2000).tick(), &["firewall-drop inbound certain 504"]);
+    // the next reading, which would tell, never came
+    let nearly = script().at(0).conntrack(95, 5).at(500).netfilter();
     check(nearly, &["conntrack-full inbound likely 504 or firewall-drop"]);
 }
 
@@ -131,6 +136,8 @@ fn conntrack_full_near_misses() {
     let other = script().in_ns(CLIENT).at(0).conntrack(100, 5).at(1000).conntrack(100, 9);
     check(other.in_ns(SERVER).at(500).netfilter(), &[dropped]);
     check(script().at(500).netfilter().at(1000).conntrack(9, 5), &[dropped]);
+    // nearly full, and it dropped nothing
+    check(script().at(0).conntrack(95, 5).at(500).netfilter().at(1000).conntrack(96, 5), &[dropped]);
 }
 
 #[test]
