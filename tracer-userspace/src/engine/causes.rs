@@ -7,9 +7,13 @@
 //! long: one search: who fits a request, and which of them
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher as _, Hash};
 use std::time::Duration;
 
+use foldhash::quality::FixedState;
+
 use super::attempt::Attempt;
+use super::attempts::HashMap;
 use super::flows::ExchangeId;
 use super::rules;
 use super::timing::{CAUSE_KEPT, CAUSE_SLACK};
@@ -23,20 +27,20 @@ const KEPT_OF_EACH: usize = 256;
 /// More candidates than this are never told apart.
 const CANDIDATES_MAX: usize = 8;
 
-/// What tells one request from another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What tells one request from another: not the text itself but 128 bits of it, as it is compared with that of
+/// many others and never shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Text {
-    method: Option<String>,
-    path: Option<String>,
-    trace_id: Option<String>,
+    /// Method and path, if there is a path.
+    line: Option<u128>,
+    trace_id: Option<u128>,
 }
 
 impl Text {
     pub(super) fn of(heads: Option<&Heads>) -> Self {
         heads.map_or_else(Self::default, |heads| Self {
-            method: heads.method.clone(),
-            path: heads.path.clone(),
-            trace_id: heads.trace_id.clone(),
+            line: heads.path.as_deref().map(|path| fingerprint(&(heads.method.as_deref(), path))),
+            trace_id: heads.trace_id.as_deref().map(fingerprint),
         })
     }
 
@@ -44,9 +48,17 @@ impl Text {
     fn fits(&self, other: &Self) -> bool {
         match (&self.trace_id, &other.trace_id) {
             (Some(one), Some(another)) => one == another,
-            _ => self.path.is_some() && self.path == other.path && self.method == other.method,
+            _ => self.line.is_some() && self.line == other.line,
         }
     }
+}
+
+/// Two hashes with seeds of their own: equal by chance once in 2^128. Whoever can choose texts to be taken for
+/// another's can send that text itself.
+fn fingerprint<T: Hash + ?Sized>(text: &T) -> u128 {
+    const SEEDS: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
+    let [high, low] = SEEDS.map(|seed| FixedState::with_seed(seed).hash_one(text));
+    u128::from(high) << 64 | u128::from(low)
 }
 
 /// A time, its ends included.
@@ -164,10 +176,42 @@ impl Request {
     }
 }
 
+/// Requests in the order in which they came.
+#[derive(Debug, Default)]
+struct Requests {
+    queue: VecDeque<Request>,
+    /// How many have left the queue at its front.
+    gone: usize,
+    /// By name: how many had come before it.
+    places: HashMap<ExchangeId, usize>,
+}
+
+impl Requests {
+    fn get(&self, id: ExchangeId) -> Option<&Request> {
+        self.queue.get(self.places.get(&id)?.wrapping_sub(self.gone))
+    }
+
+    fn get_mut(&mut self, id: ExchangeId) -> Option<&mut Request> {
+        self.queue.get_mut(self.places.get(&id)?.wrapping_sub(self.gone))
+    }
+
+    fn push(&mut self, request: Request) {
+        self.places.insert(request.id, self.gone.wrapping_add(self.queue.len()));
+        self.queue.push_back(request);
+    }
+
+    fn pop_front(&mut self) -> Option<Request> {
+        let request = self.queue.pop_front()?;
+        self.gone = self.gone.wrapping_add(1);
+        self.places.remove(&request.id);
+        Some(request)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Process {
     failed: VecDeque<Failed>,
-    requests: VecDeque<Request>,
+    requests: Requests,
     /// When it connected somewhere, having failed to before.
     connected: VecDeque<BootTime>,
     /// What ended by then may have been thrown out.
@@ -237,23 +281,23 @@ impl Causes {
     pub(super) fn asked(&mut self, pid: u32, asked: Asked) {
         let Asked { id, span, text, status, by_proxy, forwards } = asked;
         let process = self.process(pid, span.to);
-        if let Some(known) = process.requests.iter_mut().rev().find(|known| known.id == id) {
+        if let Some(known) = process.requests.get_mut(id) {
             *known = Request { id, span, text, status, by_proxy, forwards, explained: known.explained };
             return;
         }
-        if process.requests.len() >= KEPT_OF_EACH
+        if process.requests.queue.len() >= KEPT_OF_EACH
             && let Some(gone) = process.requests.pop_front()
             && !gone.explained
         {
             process.forgotten_until = process.forgotten_until.max(gone.span.from);
         }
-        process.requests.push_back(Request { id, span, text, status, by_proxy, forwards, explained: false });
+        process.requests.push(Request { id, span, text, status, by_proxy, forwards, explained: false });
     }
 
     /// Whether a process has answered a server's error for a request of its own that took this time.
     pub(super) fn answered_for(&self, pid: u32, span: Span, text: &Text) -> bool {
         let Some(process) = self.processes.get(&pid) else { return false };
-        process.requests.iter().any(|request| {
+        process.requests.queue.iter().any(|request| {
             let failed = request.status.is_some_and(|status| status >= 500);
             failed && request.span.contains(span, CAUSE_SLACK) && request.text.fits(text)
         })
@@ -262,7 +306,7 @@ impl Causes {
     /// Whether anything fits a request that a gateway answered for; true of other requests.
     pub(super) fn may_explain(&self, pid: u32, id: ExchangeId) -> bool {
         let process = self.processes.get(&pid);
-        let request = process.and_then(|process| process.requests.iter().rev().find(|request| request.id == id));
+        let request = process.and_then(|process| process.requests.get(id));
         let Some((process, request)) = process.zip(request) else { return true };
         !request.is_gateway_error() || !process.pool(request).is_empty()
     }
@@ -271,7 +315,7 @@ impl Causes {
     pub(super) fn take(&mut self, pid: u32, id: ExchangeId) -> Found<'_> {
         let Some(process) = self.processes.get_mut(&pid) else { return Found::default() };
         let mut found = Found { asks_others: !process.failed.is_empty(), ..Found::default() };
-        let Some(request) = process.requests.iter().rev().find(|request| request.id == id).cloned() else {
+        let Some(request) = process.requests.get(id).cloned() else {
             return found;
         };
         let pool = process.pool(&request);
@@ -284,7 +328,7 @@ impl Causes {
             found.alike = process.alike(&pool);
             return found;
         };
-        if let Some(request) = process.requests.iter_mut().rev().find(|request| request.id == id) {
+        if let Some(request) = process.requests.get_mut(id) {
             request.explained = true;
         }
         if let Some(failed) = process.failed.get_mut(chosen) {
@@ -310,7 +354,7 @@ impl Causes {
         while process.connected.front().is_some_and(|time| *time < kept) {
             process.connected.pop_front();
         }
-        while process.requests.front().is_some_and(|request| request.span.to < kept) {
+        while process.requests.queue.front().is_some_and(|request| request.span.to < kept) {
             process.requests.pop_front();
         }
         process
@@ -394,7 +438,7 @@ impl Process {
             let overlaps = |at: &usize| self.failed.get(*at).is_some_and(|failed| failed.is_part_of(other));
             other.id != request.id && !other.explained && pool.iter().any(overlaps)
         };
-        let pools = self.requests.iter().filter(shares).map(|other| (other.status, self.pool(other)));
+        let pools = self.requests.queue.iter().filter(shares).map(|other| (other.status, self.pool(other)));
         pools.filter(|(_, other)| other.iter().any(|at| pool.contains(at))).collect()
     }
 

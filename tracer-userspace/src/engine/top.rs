@@ -19,7 +19,8 @@ const VALUE_BYTES: usize = 256;
 /// The most frequent values of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frequent {
-    values: BTreeMap<String, Tally>,
+    /// By text.
+    values: Vec<(String, Tally)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,26 +40,46 @@ impl Tally {
 impl Frequent {
     fn add(&mut self, value: &str, tally: Tally) {
         let value = value.get(..value.floor_char_boundary(VALUE_BYTES)).unwrap_or(value);
-        if let Some(known) = self.values.get_mut(value) {
-            known.count = known.count.saturating_add(tally.count);
-            known.taken_over = known.taken_over.saturating_add(tally.taken_over);
-            return;
-        }
-        let rarest = if self.values.len() < KEPT { None } else { self.rarest() };
-        let taken_over = rarest.map_or(0, |(rarest, count)| {
-            self.values.remove(&rarest);
-            count
-        });
-        let tally = Tally {
-            count: tally.count.saturating_add(taken_over),
-            taken_over: tally.taken_over.saturating_add(taken_over),
+        let place = match self.place(value) {
+            Ok(place) => {
+                if let Some((_, known)) = self.values.get_mut(place) {
+                    known.count = known.count.saturating_add(tally.count);
+                    known.taken_over = known.taken_over.saturating_add(tally.taken_over);
+                }
+                return;
+            }
+            Err(place) => place,
         };
-        self.values.insert(value.to_owned(), tally);
+        let rarest = if self.values.len() < KEPT { None } else { self.rarest() };
+        let Some((at, taken_over)) = rarest else {
+            self.values.insert(place, (value.to_owned(), tally));
+            return;
+        };
+        // its place and its memory are taken over as well
+        let (from, to) = if at < place { (at, place.saturating_sub(1)) } else { (place, at) };
+        let Some(moved) = self.values.get_mut(from..=to) else { return };
+        let entry = if at < place {
+            moved.rotate_left(1);
+            moved.last_mut()
+        } else {
+            moved.rotate_right(1);
+            moved.first_mut()
+        };
+        let Some((text, known)) = entry else { return };
+        text.clear();
+        text.push_str(value);
+        known.count = tally.count.saturating_add(taken_over);
+        known.taken_over = tally.taken_over.saturating_add(taken_over);
     }
 
-    fn rarest(&self) -> Option<(String, u64)> {
-        let (value, tally) = self.values.iter().min_by_key(|(_value, tally)| tally.count)?;
-        Some((value.clone(), tally.count))
+    fn place(&self, value: &str) -> Result<usize, usize> {
+        self.values.binary_search_by(|(known, _)| known.as_str().cmp(value))
+    }
+
+    /// The first of those that are rarest, and its count.
+    fn rarest(&self) -> Option<(usize, u64)> {
+        let counts = self.values.iter().map(|(_, tally)| tally.count).enumerate();
+        counts.min_by_key(|(_, count)| *count)
     }
 
     /// The most frequent ones, and how many exchanges each had at least; equally many in the order of
@@ -236,7 +257,7 @@ mod tests {
         for (_, lists) in top.statuses() {
             for list in [&lists.paths, &lists.user_agents, &lists.clients] {
                 assert_eq!(list.values.len(), KEPT);
-                assert!(list.values.keys().all(|value| value.len() <= VALUE_BYTES));
+                assert!(list.values.iter().all(|(value, _)| value.len() <= VALUE_BYTES));
             }
         }
     }

@@ -2,9 +2,11 @@
 //! attempt.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::attempts::HashMap;
 use super::drop_class::{class_of_reason, class_of_symbol};
 use super::evidence::{DropClass, Endpoint};
 use super::exits::Exits;
@@ -18,20 +20,20 @@ use crate::record::{BootTime, PacketRecord, PathReport, ProcessInfo, Rule, Start
 /// Most elements kept of each sort of fact that time makes worthless.
 const KEPT_MAX: usize = 4096;
 
-/// A map that forgets its oldest keys.
+/// A map that forgets its oldest keys. Never iterated: its order is nobody's.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    map: BTreeMap<K, V>,
+    map: HashMap<K, V>,
     order: VecDeque<K>,
 }
 
 impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
-        Self { map: BTreeMap::new(), order: VecDeque::new() }
+        Self { map: HashMap::default(), order: VecDeque::new() }
     }
 }
 
-impl<K: Ord + Clone, V> Recent<K, V> {
+impl<K: Hash + Eq + Clone, V> Recent<K, V> {
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.map.get(key)
     }
@@ -301,7 +303,7 @@ impl World {
     }
 }
 
-fn note_latest<K: Ord + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
+fn note_latest<K: Hash + Eq + Copy>(map: &mut Recent<K, BootTime>, key: K, time: BootTime) {
     let latest = map.get(&key).map_or(time, |known| time.max(*known));
     map.insert(key, latest);
 }

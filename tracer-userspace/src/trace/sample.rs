@@ -25,8 +25,21 @@ pub(crate) fn start() -> Start {
         ports: vec![8080, 8443],
         slow_ns: 10_000_000_000,
         clock: ClockPair { boot_ns: 5_000_000_000, unix_ns: 1_767_225_599_000_000_000 },
-        drop_reasons: (0..90).map(|number| (number, format!("REASON_{number}"))).collect(),
+        drop_reasons: (0..90).map(|number| (number, reason_name(number))).collect(),
         ..Start::default()
+    }
+}
+
+/// The SYN found no socket.
+const NO_SOCKET: u32 = 3;
+/// Netfilter dropped it.
+const NETFILTER_DROP: u32 = 8;
+
+fn reason_name(number: u32) -> String {
+    match number {
+        NO_SOCKET => "NO_SOCKET".to_owned(),
+        NETFILTER_DROP => "NETFILTER_DROP".to_owned(),
+        _ => format!("REASON_{number}"),
     }
 }
 
@@ -140,15 +153,15 @@ impl Sample {
 
     /// The SYN finds no socket.
     fn refused(&mut self, tuple: Tuple, isn: u32, out: &mut Vec<Record>) {
-        let drop = self.packet(kind::PACKET_DROP, tuple, isn, 3);
+        let drop = self.packet(kind::PACKET_DROP, tuple, isn, NO_SOCKET);
         out.push(Record::Packet(drop));
-        let reset = self.packet(kind::RESET_SENT, tuple, isn, 3);
+        let reset = self.packet(kind::RESET_SENT, tuple, isn, NO_SOCKET);
         out.push(Record::Packet(PacketRecord { location: 0, ..reset }));
     }
 
     /// Netfilter drops the SYN and answers.
     fn rejected(&mut self, tuple: Tuple, isn: u32, out: &mut Vec<Record>) {
-        let drop = self.packet(kind::PACKET_DROP, tuple, isn, 8);
+        let drop = self.packet(kind::PACKET_DROP, tuple, isn, NETFILTER_DROP);
         out.push(Record::Packet(drop));
         out.push(Record::Icmp(IcmpRecord {
             header: self.header::<IcmpRecord>(kind::ICMP_SENT),
@@ -163,9 +176,9 @@ impl Sample {
         }));
     }
 
-    /// Our SYN, sent again, and given up.
+    /// Our SYN, sent again, and given up after a while: of that only the end is told here.
     fn unanswered(&mut self, tuple: Tuple, isn: u32, out: &mut Vec<Record>) {
-        let (started_ns, pid) = (self.time_ns, 800 + self.below(4));
+        let (started_ns, pid) = (self.time_ns.saturating_sub(4_000_000_000), 800 + self.below(4));
         let inode = u64::from(40_000 + self.below(9_000));
         for retransmits in 1..4 {
             let last = retransmits == 3;

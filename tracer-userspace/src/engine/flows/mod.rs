@@ -5,6 +5,7 @@
 
 mod drops;
 mod exchange;
+mod parts;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,9 @@ pub(in crate::engine) use exchange::{
     CLOSES, End, Exchange, body, has, idle, is_cut, is_http, is_inbound, is_open, is_unanswered, latency, moment,
     stalled, time, waited, was_delivered,
 };
+
+use parts::Parts;
+use smallvec::SmallVec;
 
 use super::attempts::HashMap;
 use super::evidence::{Endpoint, Flow};
@@ -35,14 +39,14 @@ const EXCHANGES_KEPT: usize = 16;
 const SAME_ISN_MAX: usize = 8;
 
 /// Names an exchange; never another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::engine) struct ExchangeId {
     connection: u64,
     part: Part,
 }
 
 /// What of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Part {
     /// An exchange, by its number; 0: outside of any.
     Exchange(u32),
@@ -59,7 +63,7 @@ pub(in crate::engine) struct Connection {
     pub(in crate::engine) isn: u32,
     /// Names of its accepting and its connecting end.
     ids: [Option<u64>; 2],
-    exchanges: BTreeMap<Part, State>,
+    exchanges: Parts<State>,
     /// How many of them are not decided.
     pending: usize,
     last: BootTime,
@@ -70,7 +74,7 @@ pub(in crate::engine) struct Connection {
 impl Connection {
     /// Responses come in order: what was held of exchanges before this one was answered.
     fn answered_before(&mut self, part: Part) {
-        for (_, state) in self.exchanges.range_mut(..part) {
+        for state in self.exchanges.before_mut(part) {
             if matches!(state, State::Pending(_, None)) {
                 *state = DECIDED;
                 self.pending = self.pending.saturating_sub(1);
@@ -83,7 +87,7 @@ impl Connection {
         while self.exchanges.len() > EXCHANGES_KEPT {
             let decided = self.exchanges.iter().find(|(_, state)| !matches!(state, State::Pending(..)));
             let Some(part) = decided.map(|(part, _)| *part) else { return };
-            self.exchanges.remove(&part);
+            self.exchanges.remove(part);
         }
     }
 
@@ -134,7 +138,7 @@ pub(in crate::engine) struct Flows {
     /// Exchanges that are not decided.
     pending_count: usize,
     by_id: HashMap<u64, u64>,
-    by_isn: HashMap<u32, Vec<u64>>,
+    by_isn: HashMap<u32, SmallVec<[u64; 2]>>,
     /// Heads whose record has not come yet.
     heads: Recent<(u64, u32), Box<Heads>>,
     /// Exchanges that have a verdict, by their connection's name: longer remembered than connections.
@@ -158,17 +162,17 @@ impl Flows {
             connection.pid = record.pid;
         }
         let before = connection.pending;
-        let state = connection.exchanges.entry(part).or_insert_with(|| {
+        let state = connection.exchanges.get_or_insert_with(part, || {
             connection.pending = connection.pending.saturating_add(usize::from(!said));
             if said { DECIDED } else { State::Pending(Box::default(), None) }
         });
         let learned = match state {
-            State::Pending(exchange, _) => {
+            Some(State::Pending(exchange, _)) => {
                 let learned = exchange.add(record);
                 let read = heads.map(|heads| exchange.read(heads)).is_some();
                 learned || read
             }
-            State::Decided { .. } => false,
+            Some(State::Decided { .. }) | None => false,
         };
         if CLOSES.contains(&record.event) {
             connection.answered_before(part);
@@ -187,7 +191,7 @@ impl Flows {
     pub(in crate::engine) fn read(&mut self, heads: Box<Heads>) {
         let key = (heads.id, heads.number);
         let connection = self.by_id.get(&heads.id).and_then(|number| self.connections.get_mut(number));
-        let known = connection.and_then(|connection| connection.exchanges.get_mut(&Part::Exchange(heads.number)));
+        let known = connection.and_then(|connection| connection.exchanges.get_mut(Part::Exchange(heads.number)));
         match known {
             Some(State::Pending(exchange, _)) => exchange.read(heads),
             // late data may have the number of the exchange before it
@@ -198,7 +202,7 @@ impl Flows {
     /// The exchange and its connection, if it is not decided yet.
     pub(in crate::engine) fn pending(&self, id: ExchangeId) -> Option<(&Connection, &Exchange)> {
         let connection = self.connections.get(&id.connection)?;
-        match connection.exchanges.get(&id.part)? {
+        match connection.exchanges.get(id.part)? {
             State::Pending(exchange, _) => Some((connection, exchange)),
             State::Decided { .. } => None,
         }
@@ -226,7 +230,7 @@ impl Flows {
 
     /// Whether the timers' entry is still the exchange's own.
     pub(in crate::engine) fn is_current(&self, time: BootTime, id: ExchangeId) -> bool {
-        let state = self.connections.get(&id.connection).and_then(|connection| connection.exchanges.get(&id.part));
+        let state = self.connections.get(&id.connection).and_then(|connection| connection.exchanges.get(id.part));
         matches!(state, Some(State::Pending(_, Some(timer))) if *timer == time)
     }
 
@@ -237,7 +241,7 @@ impl Flows {
             self.said.insert((name, id.part), ());
         }
         let connection = self.connections.get_mut(&id.connection)?;
-        let state = connection.exchanges.get_mut(&id.part)?;
+        let state = connection.exchanges.get_mut(id.part)?;
         let State::Pending(exchange, _) = std::mem::replace(state, DECIDED) else { return None };
         *state = State::Decided { outbound_only: exchange.inbound.is_none() };
         connection.pending = connection.pending.saturating_sub(1);
@@ -260,7 +264,7 @@ impl Flows {
     pub(in crate::engine) fn all_pending(&self) -> Vec<ExchangeId> {
         let mut all = Vec::new();
         for (number, connection) in &self.connections {
-            for (part, state) in &connection.exchanges {
+            for (part, state) in connection.exchanges.iter() {
                 if let State::Pending(_, timer) = state {
                     let id = ExchangeId { connection: *number, part: *part };
                     all.push((timer.unwrap_or(BootTime::from_ns(u64::MAX)), id));
@@ -321,7 +325,7 @@ impl Flows {
     }
 
     fn state(&mut self, id: ExchangeId) -> Option<&mut State> {
-        self.connections.get_mut(&id.connection)?.exchanges.get_mut(&id.part)
+        self.connections.get_mut(&id.connection)?.exchanges.get_mut(id.part)
     }
 
     /// The connection that a record is about; a new one if none is known. The two ends have different
@@ -350,7 +354,7 @@ impl Flows {
         let ids = if side == 0 { [Some(record.id), None] } else { [None, Some(record.id)] };
         let last = time(record);
         let connection =
-            Connection { flow, isn: record.isn, ids, exchanges: BTreeMap::new(), pending: 0, last, pid: 0 };
+            Connection { flow, isn: record.isn, ids, exchanges: Parts::default(), pending: 0, last, pid: 0 };
         self.connections.insert(number, connection);
         self.by_id.insert(record.id, number);
         if record.isn != 0 {
@@ -367,7 +371,7 @@ impl Flows {
     /// end that sent it does: it is the same request, the last that the connection sees.
     fn part_of(&self, connection: u64, record: &FlowRecord) -> Part {
         let known = self.connections.get(&connection).map(|connection| &connection.exchanges);
-        let late = known.is_some_and(|known| known.contains_key(&Part::LateData));
+        let late = known.is_some_and(|known| known.get(Part::LateData).is_some());
         if record.event != flow_event::LATE_DATA {
             return if late && !is_inbound(record) { Part::LateData } else { Part::Exchange(record.exchange) };
         }
