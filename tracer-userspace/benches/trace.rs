@@ -1,7 +1,8 @@
 //! How large traces are, and how fast they are written, read and replayed. Prints Markdown; the numbers
 //! are shown, not judged.
 //!
-//! `cargo bench --bench trace -- 2000000 8000000`: records of the two traces that the program replays.
+//! `cargo bench --bench trace -- 2000000 8000000`: records of the two traces that the program replays;
+//! `-- 2000000 --keep=DIRECTORY`: only leaves such traces there, for a look with a profiler.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -40,19 +41,18 @@ struct Mix {
     answers: usize,
     /// Compared with the longer traces: text is larger on disk.
     share: usize,
-    /// Longest time between two records, ns; about half of it usually.
-    gap_ns: u32,
+    /// Longest time between two records, ns, about half of it usually; if not given, there are 50,000 records a
+    /// second of the trace's time.
+    gap_ns: Option<u32>,
 }
 
-/// 50,000 records a second of the trace's time.
-const DENSE: u32 = 40_000;
-/// 8,000: about what the programs in the kernel tell of a flood at most, all ports together.
-const LIMIT: u32 = 250_000;
+/// 8,000 records a second: about what the programs in the kernel tell of a flood of SYNs, all ports together.
+const LIMIT: Option<u32> = Some(250_000);
 
 const MIXES: [Mix; 5] = [
-    Mix { name: "connections", answers: 0, share: 1, gap_ns: DENSE },
-    Mix { name: "answers with text", answers: 10, share: 4, gap_ns: DENSE },
-    Mix { name: "half of each", answers: 5, share: 2, gap_ns: DENSE },
+    Mix { name: "connections", answers: 0, share: 1, gap_ns: None },
+    Mix { name: "answers with text", answers: 10, share: 4, gap_ns: None },
+    Mix { name: "half of each", answers: 5, share: 2, gap_ns: None },
     Mix { name: "connections, 8,000 a second", answers: 0, share: 1, gap_ns: LIMIT },
     Mix { name: "answers with text, 8,000 a second", answers: 10, share: 4, gap_ns: LIMIT },
 ];
@@ -60,7 +60,8 @@ const MIXES: [Mix; 5] = [
 impl Mix {
     /// So many records, or a few more, in pieces.
     fn pieces(self, count: usize) -> impl Iterator<Item = Vec<Record>> {
-        let mut sample = sample::Sample::with_gap(1, self.gap_ns);
+        let mut sample =
+            self.gap_ns.map_or_else(|| sample::Sample::new(1), |gap_ns| sample::Sample::with_gap(1, gap_ns));
         let mut made = 0;
         std::iter::from_fn(move || {
             if made >= count {
@@ -84,7 +85,6 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let given: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     if let Some(directory) = words.iter().find_map(|word| word.strip_prefix("--keep=")) {
-        // for a look with a profiler
         for mix in MIXES {
             let path = Path::new(directory).join(mix.name.replace([' ', ','], "-")).with_extension("wft");
             write_file(mix, given.first().unwrap_or(&LENGTHS[0]) / mix.share, &path);

@@ -220,7 +220,7 @@ struct Process {
 }
 
 /// A request that came to a process, and what it answered.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) id: ExchangeId,
     pub(super) span: Span,
