@@ -16,6 +16,7 @@ pub mod cut;
 pub mod demo;
 pub mod expect;
 pub mod firewall;
+pub mod flood;
 pub mod flow;
 pub mod group;
 pub mod handshake;

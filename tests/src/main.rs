@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -111,6 +111,15 @@ enum Command {
         #[arg(long, default_value = "20")]
         seconds: u32,
     },
+    /// Measure what a flood of refused SYNs costs, and whether all are counted; prints Markdown
+    Flood {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// SYNs of each flood
+        #[arg(long, default_value = "2000000")]
+        syns: u32,
+    },
     /// One end of connections that stay open
     #[command(hide = true)]
     Hold {
@@ -200,37 +209,23 @@ fn obey(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Demo { wherefore } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
-            demo::run(&tools, &mut io::stdout().lock())?;
+            demo::run(&ready(wherefore.as_deref())?, &mut io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
         Command::Connect { to } => handshake::expect_refusal(to).map(|()| ExitCode::SUCCESS),
         Command::Bench { wherefore, pairs, others, timed, seconds } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
             let size = bench::rounds::Size { pairs, others, timed, seconds };
-            bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            bench::run(&ready(wherefore.as_deref())?, size, &mut io::stdout().lock(), &mut progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Weigh { wherefore, connections, rate, seconds } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
             let load = weigh::Load { connections, rate, seconds };
-            weigh::run(&tools, load, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            weigh::run(&ready(wherefore.as_deref())?, load, &mut io::stdout().lock(), &mut progress)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Flood { wherefore, syns } => {
+            bench::flood::run(&ready(wherefore.as_deref())?, syns, &mut io::stdout().lock(), &mut progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Hold { listen, connect, connections } => {
@@ -239,12 +234,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             weigh::hold::hold(end, address, connections).map(|()| ExitCode::SUCCESS)
         }
         Command::Soak { minutes, wherefore } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
+            let tools = ready(wherefore.as_deref())?;
             let report = soak::run(&tools, Duration::from_secs(minutes.get() * 60))?;
             write!(io::stdout(), "{}", report.markdown()).context("writing the report")?;
             report.verdict().map(|()| ExitCode::SUCCESS)
@@ -252,6 +242,21 @@ fn obey(command: Command) -> Result<ExitCode> {
         Command::Corpus(command) => obey_corpus(&command),
         Command::App(options) => app::serve(&options).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// The programs, once nothing is missing and nothing of earlier runs is left.
+fn ready(wherefore: Option<&Path>) -> Result<Tools> {
+    if let Some(reason) = tools::missing() {
+        bail!(reason);
+    }
+    let tools = Tools::find(wherefore, &std::env::current_exe()?)?;
+    scratch::sweep()?;
+    scratch::clean_up_when_interrupted();
+    Ok(tools)
+}
+
+fn progress(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {

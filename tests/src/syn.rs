@@ -38,7 +38,7 @@ impl Syn {
     }
 
     /// The whole packet. The kernel fills in what the header of IPv4 lacks (raw(7)).
-    fn packet(&self) -> Vec<u8> {
+    pub(crate) fn packet(&self) -> Vec<u8> {
         const HOPS: u8 = 64;
         const TCP: u8 = 6;
         let mut packet = match (self.from, self.to.ip()) {
@@ -85,7 +85,10 @@ pub struct Sender(Socket);
 
 /// Sends SYNs whose sources are of their own making.
 #[derive(Debug)]
-pub struct Forger(Socket);
+pub struct Forger {
+    socket: Socket,
+    to: SockAddr,
+}
 
 impl Forger {
     /// `IPPROTO_RAW` (include/uapi/linux/in.h): what is sent has its IP header already.
@@ -98,16 +101,15 @@ impl Forger {
     pub fn new(to: SocketAddr) -> Result<Self> {
         let protocol = Protocol::from(Self::WITH_HEADER);
         let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(protocol)).context("a raw socket")?;
-        Ok(Self(socket))
+        Ok(Self { socket, to: SocketAddr::new(to.ip(), 0).into() })
     }
 
-    /// Sends this SYN. Its source may be anybody.
+    /// Sends this packet. Its source may be anybody.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn send(&self, syn: &Syn) -> Result<()> {
-        let to = SockAddr::from(SocketAddr::new(syn.to.ip(), 0));
-        self.0.send_to(&syn.packet(), &to).context("sending a SYN")?;
+    pub fn send(&self, packet: &[u8]) -> Result<()> {
+        self.socket.send_to(packet, &self.to).context("sending a SYN")?;
         Ok(())
     }
 }

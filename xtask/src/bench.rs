@@ -1,5 +1,7 @@
 //! `cargo xtask bench`.
 
+mod flood;
+
 use std::fs;
 
 use anyhow::{Context as _, Result};
@@ -7,7 +9,10 @@ use anyhow::{Context as _, Result};
 use crate::{build, console, process, setup, weigh, workspace};
 
 /// Between these marks of docs/performance.md the numbers stand.
-const MARKS: (&str, &str) = ("<!-- bench: begin -->", "<!-- bench: end -->");
+const MARKS: Marks = ("<!-- bench: begin -->", "<!-- bench: end -->");
+
+/// Where numbers begin and end.
+type Marks = (&'static str, &'static str);
 
 /// Measures what watching costs: a real nginx under wrk, without the program, with it, and with what
 /// people use today, in interleaved rounds; prints Markdown. Takes about twenty minutes.
@@ -24,6 +29,9 @@ pub(crate) struct Arguments {
     /// connections. Three minutes; passed on: as in `-- --connections 20000`
     #[arg(long, conflicts_with_all = ["write_docs", "quick", "replay"])]
     own: bool,
+    /// Measure instead what a flood of refused SYNs costs. A minute; passed on: as in `-- --syns 500000`
+    #[arg(long, conflicts_with_all = ["quick", "own", "replay"])]
+    flood: bool,
     /// Measure instead how large traces are and how fast they are written, read and replayed; passed on: the
     /// records of a short and of a long trace, as in `-- 2000000 8000000`
     #[arg(long, conflicts_with_all = ["write_docs", "quick"])]
@@ -39,6 +47,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     }
     if arguments.replay {
         return weigh::replay(&arguments.rest);
+    }
+    if arguments.flood {
+        return flood::command(arguments);
     }
     setup::ensure(setup::Scope::Bench, setup::Consent::Ask)?;
     build::build(true)?;
@@ -60,20 +71,22 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     console::note(format_args!("$ {}", process::shown(&command)));
     let numbers = process::read(&mut command)?;
     console::result(numbers.trim());
-    if arguments.write_docs {
-        let path = workspace::root().join("docs/performance.md");
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = with_numbers(&text, &numbers).context("docs/performance.md lacks the marks of the numbers")?;
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
+    if arguments.write_docs { write_docs(MARKS, &numbers) } else { Ok(()) }
+}
+
+/// Puts numbers into docs/performance.md, between these marks.
+fn write_docs(marks: Marks, numbers: &str) -> Result<()> {
+    let path = workspace::root().join("docs/performance.md");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = with_numbers(&text, marks, numbers).context("docs/performance.md lacks the marks of the numbers")?;
+    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The text with other numbers between its marks.
-fn with_numbers(text: &str, numbers: &str) -> Option<String> {
-    let (before, rest) = text.split_once(MARKS.0)?;
-    let (_, after) = rest.split_once(MARKS.1)?;
-    Some(format!("{before}{}\n\n{}\n\n{}{after}", MARKS.0, numbers.trim(), MARKS.1))
+fn with_numbers(text: &str, marks: Marks, numbers: &str) -> Option<String> {
+    let (before, rest) = text.split_once(marks.0)?;
+    let (_, after) = rest.split_once(marks.1)?;
+    Some(format!("{before}{}\n\n{}\n\n{}{after}", marks.0, numbers.trim(), marks.1))
 }
 
 #[cfg(test)]
@@ -84,8 +97,8 @@ mod tests {
     fn numbers_replace_numbers() {
         let text = format!("head\n{}\nold\n{}\ntail\n", MARKS.0, MARKS.1);
         let expected = format!("head\n{}\n\nnew\n\n{}\ntail\n", MARKS.0, MARKS.1);
-        assert_eq!(with_numbers(&text, "\nnew\n").unwrap(), expected);
-        assert_eq!(with_numbers(&expected, "new").unwrap(), expected);
-        assert_eq!(with_numbers("no marks", "new"), None);
+        assert_eq!(with_numbers(&text, MARKS, "\nnew\n").unwrap(), expected);
+        assert_eq!(with_numbers(&expected, MARKS, "new").unwrap(), expected);
+        assert_eq!(with_numbers("no marks", MARKS, "new"), None);
     }
 }
