@@ -52,8 +52,8 @@ enum Command {
         /// Only those that run on other kernels with every change
         #[arg(long)]
         ci: bool,
-        /// So many share one recorder, whose trace is cut up: much quicker, but live output is not looked
-        /// at. One that fails is run again alone
+        /// So many share one recorder, whose trace is cut up: quicker, but live output is not looked at. One
+        /// that fails is run again alone
         #[arg(long, value_name = "N")]
         share: Option<NonZero<usize>>,
         /// Leave the traces of those that passed in this directory
@@ -95,8 +95,7 @@ enum Command {
         #[arg(long, default_value = "2")]
         seconds: u32,
     },
-    /// Measure what the recorder itself takes: idle, under a steady load, with very many open connections;
-    /// prints Markdown
+    /// Measure what the recorder takes: idle, under a steady load, with very many connections; prints Markdown
     Weigh {
         /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
@@ -130,7 +129,7 @@ enum Command {
         #[arg(long)]
         connections: usize,
     },
-    /// Let connections, listeners and namespaces come and go, and see whether what the recorder takes grows
+    /// Let connections, listeners and namespaces come and go: does what the recorder takes grow?
     Soak {
         /// How long
         #[arg(long, default_value = "20")]
@@ -209,8 +208,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Demo { wherefore } => {
-            demo::run(&ready(wherefore.as_deref())?, &mut io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            demo::run(&ready(wherefore.as_deref())?, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
         Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
         Command::Connect { to } => handshake::expect_refusal(to).map(|()| ExitCode::SUCCESS),
@@ -221,12 +219,12 @@ fn obey(command: Command) -> Result<ExitCode> {
         }
         Command::Weigh { wherefore, connections, rate, seconds } => {
             let load = weigh::Load { connections, rate, seconds };
-            weigh::run(&ready(wherefore.as_deref())?, load, &mut io::stdout().lock(), &mut progress)?;
-            Ok(ExitCode::SUCCESS)
+            let tools = ready(wherefore.as_deref())?;
+            weigh::run(&tools, load, &mut io::stdout().lock(), &mut progress).map(|()| ExitCode::SUCCESS)
         }
         Command::Flood { wherefore, syns } => {
-            bench::flood::run(&ready(wherefore.as_deref())?, syns, &mut io::stdout().lock(), &mut progress)?;
-            Ok(ExitCode::SUCCESS)
+            let tools = ready(wherefore.as_deref())?;
+            bench::flood::run(&tools, syns, &mut io::stdout().lock(), &mut progress).map(|()| ExitCode::SUCCESS)
         }
         Command::Hold { listen, connect, connections } => {
             let end = if listen.is_some() { End::Server } else { End::Client };
@@ -246,9 +244,7 @@ fn obey(command: Command) -> Result<ExitCode> {
 
 /// The programs, once nothing is missing and nothing of earlier runs is left.
 fn ready(wherefore: Option<&Path>) -> Result<Tools> {
-    if let Some(reason) = tools::missing() {
-        bail!(reason);
-    }
+    tools::missing().map_or(Ok(()), |reason| bail!(reason))?;
     let tools = Tools::find(wherefore, &std::env::current_exe()?)?;
     scratch::sweep()?;
     scratch::clean_up_when_interrupted();
