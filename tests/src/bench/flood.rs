@@ -70,10 +70,7 @@ pub fn run(tools: &Tools, syns: u32, out: &mut impl Write, progress: &mut impl F
 
 fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measured> {
     let lab = Lab::new(family)?;
-    // the server's answers leave by a device that takes everything and hands on nothing, as a network card does
-    let server = lab.at(Place::Server);
-    server.sysctl(&[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/eth0/rp_filter", "0")])?;
-    server.ip(&format!("link add sink type dummy\nlink set sink up\nroute add {} dev sink\n", sources(family)))?;
+    take_answers(&lab)?;
     let packets = Packets::new(family, SocketAddr::new(lab.server_address(), WATCHED), syns);
     let directory = scratch::directory()?;
     let mut recorder = start(tools, &lab, &directory)?;
@@ -94,6 +91,17 @@ fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measur
     let summary = lines.last().and_then(|line| serde_json::from_str(line).ok()).context("no summary")?;
     let trace_kib = std::fs::metadata(crate::recorder::only_trace(directory.path())?)?.len() / 1024;
     Ok(Measured { family, seconds, processor, resident_kib: all.saturating_sub(maps), trace_kib, summary, programs })
+}
+
+/// The answers leave by a device that takes everything, as a network card does. Where the kernel has none they go back
+/// and are dropped there, which the programs in the kernel see as well.
+fn take_answers(lab: &Lab) -> Result<()> {
+    let (server, sources) = (lab.at(Place::Server), sources(lab.family()));
+    server.sysctl(&[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/eth0/rp_filter", "0")])?;
+    if server.ip("link add sink type dummy\n").is_ok() {
+        return server.ip(&format!("link set sink up\nroute add {sources} dev sink\n"));
+    }
+    lab.at(Place::Router).ip(&format!("route add blackhole {sources}\n"))
 }
 
 fn start(tools: &Tools, lab: &Lab, directory: &TempDir) -> Result<Running> {
