@@ -9,5 +9,6 @@ pub mod cli;
 pub mod engine;
 pub mod output;
 pub mod record;
+mod shell;
 pub mod trace;
 pub mod verdict;

@@ -1,15 +1,17 @@
 //! `cargo xtask bench`.
 
-mod flood;
-
 use std::fs;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 
-use crate::{build, console, process, setup, weigh, workspace};
+use crate::{build, console, process, setup, workspace};
 
 /// Between these marks of docs/performance.md the numbers stand.
 const MARKS: Marks = ("<!-- bench: begin -->", "<!-- bench: end -->");
+
+/// The same of floods.
+const FLOOD_MARKS: Marks = ("<!-- flood: begin -->", "<!-- flood: end -->");
 
 /// Where numbers begin and end.
 type Marks = (&'static str, &'static str);
@@ -29,7 +31,7 @@ pub(crate) struct Arguments {
     /// connections. Three minutes; passed on: as in `-- --connections 20000`
     #[arg(long, conflicts_with_all = ["write_docs", "quick", "replay"])]
     own: bool,
-    /// Measure instead what a flood of refused SYNs costs. A minute; passed on: as in `-- --syns 500000`
+    /// Measure instead what a flood of refused SYNs costs. Three minutes; passed on: as in `-- --syns 500000`
     #[arg(long, conflicts_with_all = ["quick", "own", "replay"])]
     flood: bool,
     /// Measure instead how large traces are and how fast they are written, read and replayed; passed on: the
@@ -43,43 +45,45 @@ pub(crate) struct Arguments {
 
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     if arguments.own {
-        return weigh::own(&arguments.rest);
+        return measured("weigh", &[], &arguments.rest).map(drop);
     }
     if arguments.replay {
-        return weigh::replay(&arguments.rest);
+        return traces(&arguments.rest);
     }
-    if arguments.flood {
-        return flood::command(arguments);
+    let size = ["--pairs", "3", "--others", "1", "--timed", "1", "--seconds", "1"];
+    let (what, size, marks) = match (arguments.flood, arguments.quick) {
+        (true, _) => ("flood", &[][..], FLOOD_MARKS),
+        (false, true) => ("bench", &size[..], MARKS),
+        (false, false) => ("bench", &[][..], MARKS),
+    };
+    let numbers = measured(what, size, &arguments.rest)?;
+    if arguments.write_docs {
+        let path = workspace::root().join("docs/performance.md");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text =
+            with_numbers(&text, marks, &numbers).context("docs/performance.md lacks the marks of the numbers")?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(())
+}
+
+/// Has the lab measure, and prints what it says.
+fn measured(what: &str, size: &[&str], rest: &[String]) -> Result<String> {
     setup::ensure(setup::Scope::Bench, setup::Consent::Ask)?;
-    build::build(true)?;
-    process::run(process::cargo().args([
-        "build",
-        "--release",
-        "--package",
-        "wherefore-tests",
-        "--bin",
-        "wherefore-lab",
-    ]))?;
-    let lab = workspace::target().join("release").join("wherefore-lab");
-    let mut command = process::as_root(lab);
-    command.arg("bench").arg("--wherefore").arg(workspace::program(true));
-    if arguments.quick {
-        command.args(["--pairs", "3", "--others", "1", "--timed", "1", "--seconds", "1"]);
-    }
-    command.args(&arguments.rest).stderr(std::process::Stdio::inherit());
+    let program = build::release(None)?;
+    let mut command = process::as_root(build::lab(true)?);
+    command.arg(what).arg("--wherefore").arg(program).args(size).args(rest).stderr(Stdio::inherit());
     console::note(format_args!("$ {}", process::shown(&command)));
     let numbers = process::read(&mut command)?;
     console::result(numbers.trim());
-    if arguments.write_docs { write_docs(MARKS, &numbers) } else { Ok(()) }
+    Ok(numbers)
 }
 
-/// Puts numbers into docs/performance.md, between these marks.
-fn write_docs(marks: Marks, numbers: &str) -> Result<()> {
-    let path = workspace::root().join("docs/performance.md");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = with_numbers(&text, marks, numbers).context("docs/performance.md lacks the marks of the numbers")?;
-    fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+/// Size and speed of traces. Needs no privileges and no eBPF. Prints Markdown.
+fn traces(rest: &[String]) -> Result<()> {
+    let mut command = process::cargo();
+    command.args(["bench", "--package", "tracer-userspace", "--no-default-features", "--bench", "trace", "--"]);
+    process::run(command.args(rest))
 }
 
 /// The text with other numbers between its marks.
@@ -100,5 +104,13 @@ mod tests {
         assert_eq!(with_numbers(&text, MARKS, "\nnew\n").unwrap(), expected);
         assert_eq!(with_numbers(&expected, MARKS, "new").unwrap(), expected);
         assert_eq!(with_numbers("no marks", MARKS, "new"), None);
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_all_numbers() {
+        let text = include_str!("../../docs/performance.md");
+        for marks in [MARKS, FLOOD_MARKS] {
+            assert!(with_numbers(text, marks, "these").is_some(), "{marks:?}");
+        }
     }
 }

@@ -1,12 +1,15 @@
 //! `cargo xtask build`.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     console, process, setup,
-    workspace::{program, target},
+    workspace::{self, program, target},
 };
 
 /// Builds the program with its eBPF part inside: target/debug/wherefore, or with --release
@@ -37,6 +40,30 @@ pub(crate) fn build(release: bool) -> Result<()> {
     }
 }
 
+/// The release program: the given one, or a new one.
+///
+/// # Errors
+/// If there is no such file, or none can be built.
+pub(crate) fn release(given: Option<&Path>) -> Result<PathBuf> {
+    if let Some(given) = given {
+        ensure!(given.is_file(), "there is no program {}", given.display());
+        return Ok(given.to_owned());
+    }
+    build(true)?;
+    Ok(program(true))
+}
+
+/// Builds the lab's program, which drives the scenarios and measures, and says where it is.
+///
+/// # Errors
+/// If cargo fails.
+pub(crate) fn lab(release: bool) -> Result<PathBuf> {
+    let optimised = if release { &["--release"][..] } else { &[] };
+    let arguments = ["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"];
+    process::run(process::cargo().args(arguments).args(optimised))?;
+    Ok(workspace::lab(release))
+}
+
 fn static_release() -> Result<()> {
     put(&statically("tracer-userspace", "wherefore", &host()?)?, &program(true))
 }
@@ -59,7 +86,7 @@ pub(crate) fn statically(package: &str, binary: &str, triple: &str) -> Result<Pa
 }
 
 /// Puts a copy in place by a rename: the old file may be running, and cannot be written then.
-fn put(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+fn put(from: &Path, to: &Path) -> Result<()> {
     let folder = to.parent().context("the target folder is the root")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let new = to.with_extension("new");
@@ -70,7 +97,7 @@ fn put(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
 /// The triple of the machine that this runs on.
 pub(crate) fn host() -> Result<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = process::read(std::process::Command::new(rustc).arg("-vV").current_dir(crate::workspace::root()))?;
+    let version = process::read(std::process::Command::new(rustc).arg("-vV").current_dir(workspace::root()))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
@@ -88,6 +115,15 @@ mod tests {
             put(&from, &to).unwrap();
             assert_eq!(fs::read_to_string(&to).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn a_given_program_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let given = folder.path().join("given");
+        assert!(release(Some(&given)).unwrap_err().to_string().contains("there is no program"));
+        fs::write(&given, "").unwrap();
+        assert_eq!(release(Some(&given)).unwrap(), given);
     }
 
     #[test]

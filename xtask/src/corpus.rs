@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
     build::build(false)?;
-    process::run(process::cargo().args(["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"]))?;
+    build::lab(false)?;
     let kernels = if arguments.kernels.is_empty() { recorded()? } else { arguments.kernels.clone() };
     for kernel in &kernels {
         if !arguments.bless {
@@ -60,7 +60,7 @@ fn collection(kernel: &str) -> PathBuf {
 }
 
 fn lab() -> Command {
-    Command::new(workspace::target().join("debug/wherefore-lab"))
+    Command::new(workspace::lab(false))
 }
 
 /// The kernels that there are traces of.

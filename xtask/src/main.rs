@@ -20,7 +20,6 @@ mod test;
 mod toolchain;
 #[cfg(test)]
 mod toolchain_tests;
-mod weigh;
 mod workspace;
 
 use std::process::ExitCode;

@@ -19,5 +19,14 @@ pub(crate) fn target() -> PathBuf {
 
 /// The program, as `cargo xtask build` leaves it.
 pub(crate) fn program(release: bool) -> PathBuf {
-    target().join(if release { "release" } else { "debug" }).join("wherefore")
+    built("wherefore", release)
+}
+
+/// The lab's program, as [`crate::build::lab`] leaves it.
+pub(crate) fn lab(release: bool) -> PathBuf {
+    built("wherefore-lab", release)
+}
+
+fn built(binary: &str, release: bool) -> PathBuf {
+    target().join(if release { "release" } else { "debug" }).join(binary)
 }

@@ -14,13 +14,15 @@ use tempfile::TempDir;
 
 use super::machine;
 use super::rounds::{SWITCH, Statistics};
-use super::watcher::{cpu_ns, is_writable, programs, resident_kib};
+use super::watcher::{cpu_ns, is_writable, programs};
+use crate::bpf;
 use crate::flood::{Packets, sources};
 use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
+use crate::weigh::memory::Memory;
 
 /// Nanoseconds of all programs a SYN, at most.
 const HOOKS_NS: f64 = 1000.0;
@@ -36,7 +38,7 @@ struct Measured {
     seconds: f64,
     /// Share of one core, percent, of the time of the flood.
     processor: f64,
-    resident_kib: u64,
+    memory: Memory,
     trace_kib: u64,
     /// What the recorder said last.
     summary: Value,
@@ -80,17 +82,17 @@ fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measur
     let begun = now();
     lab.at(Place::Router).within(|| packets.send())??;
     let seconds = now().duration_since(begun).as_secs_f64();
-    let programs = if timed { difference(&before, &programs(pid)?) } else { Vec::new() };
+    let programs = if timed { named(difference(&before, &programs(pid)?)) } else { Vec::new() };
     // what is still to be done counts as well
     std::thread::sleep(AFTERWARDS);
     let processor = number(cpu_ns(pid)?.saturating_sub(taken)) / 1e7 / seconds;
-    let (all, maps) = resident_kib(pid)?;
+    let memory = Memory::of(pid)?;
     let status = recorder.stop(Signal::INT)?;
     ensure!(status.success(), "{status}: {:?}", recorder.stderr.so_far());
     let lines = recorder.stdout.so_far();
     let summary = lines.last().and_then(|line| serde_json::from_str(line).ok()).context("no summary")?;
     let trace_kib = std::fs::metadata(crate::recorder::only_trace(directory.path())?)?.len() / 1024;
-    Ok(Measured { family, seconds, processor, resident_kib: all.saturating_sub(maps), trace_kib, summary, programs })
+    Ok(Measured { family, seconds, processor, memory, trace_kib, summary, programs })
 }
 
 /// The answers leave by a device that takes everything, as a network card does. Where the kernel has none they go back
@@ -128,6 +130,12 @@ fn difference(before: &[(String, u64, u64)], after: &[(String, u64, u64)]) -> Ve
     grown.filter(|(.., runs)| *runs > 0).collect()
 }
 
+/// Names in the place of numbers.
+fn named(programs: Vec<(String, u64, u64)>) -> Vec<(String, u64, u64)> {
+    let name = |id: String| id.parse().ok().and_then(bpf::program_name).unwrap_or(id);
+    programs.into_iter().map(|(id, ns, runs)| (name(id), ns, runs)).collect()
+}
+
 /// Whether every SYN is in the totals, and nothing is lost.
 fn exact(summary: &Value, syns: u64) -> Result<()> {
     let counted = |pointer: &str| summary.pointer(pointer).and_then(Value::as_u64);
@@ -148,7 +156,7 @@ fn report(floods: &[Measured], syns: u32) -> String {
     // writing to a string does not fail
     let mut line = |words: String| writeln!(text, "{words}").unwrap_or_default();
     line(format!("{syns} SYNs over each protocol, all of them counted and told; nothing was lost.\n"));
-    line("| over | SYNs a second | recorder, % of a core | its memory, MiB | trace, KiB | records | hooks a SYN | ns a SYN |".into());
+    line("| over | SYNs a second | recorder, % of a core | own memory, MiB | trace, KiB | records | hooks a SYN | ns a SYN |".into());
     line("|---|---:|---:|---:|---:|---:|---:|---:|".into());
     for [plain, timed] in floods.as_chunks().0 {
         let runs = timed.programs.iter().map(|one| number(one.2)).sum::<f64>() / count;
@@ -157,7 +165,7 @@ fn report(floods: &[Measured], syns: u32) -> String {
             plain.family.label(),
             count / plain.seconds,
             plain.processor,
-            number(plain.resident_kib) / 1024.0,
+            plain.memory.own,
             plain.trace_kib,
             plain.summary.get("records").and_then(Value::as_u64).unwrap_or_default(),
             ns(timed),
@@ -206,7 +214,7 @@ mod tests {
             family: Family::V4,
             seconds: 0.01,
             processor: 4.9,
-            resident_kib: 2048,
+            memory: Memory { own: 2.0, ..Memory::default() },
             trace_kib: 7,
             summary: summary(),
             programs,

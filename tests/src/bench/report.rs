@@ -52,10 +52,10 @@ pub fn cost(measured: &[Measured]) -> String {
         };
         let share = of(|hooks| hooks.ns / hooks.cpu_ns) * 100.0;
         let own = median(&one.own.iter().map(|own| own.cpu * 100.0).collect::<Vec<_>>()).unwrap_or_default();
-        let resident = one.own.iter().map(|own| own.resident_kib).max().unwrap_or_default() / 1024;
+        let resident = one.own.iter().map(|own| own.resident_mib).fold(0.0, f64::max);
         let _infallible = writeln!(
             text,
-            "| {} | {:.1} | {:.0} ns | {:.1} µs | {share:.2}% | {own:.1}% | {resident} MiB |",
+            "| {} | {:.1} | {:.0} ns | {:.1} µs | {share:.2}% | {own:.1}% | {resident:.0} MiB |",
             one.load.label(),
             of(|hooks| hooks.runs),
             of(|hooks| hooks.ns),
@@ -108,7 +108,7 @@ mod tests {
         Measured {
             load: Load::KeepAlive,
             throughput: throughput.collect(),
-            own: vec![Own { cpu: 0.01, resident_kib: 2048 }],
+            own: vec![Own { cpu: 0.01, resident_mib: 2.0 }],
             hooks: vec![Hooks { runs: 4.0, ns: hook_ns, cpu_ns: 30_000.0 }],
         }
     }

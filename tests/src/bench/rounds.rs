@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result};
 
 use super::load::{Load, Stage};
 use super::statistics::Numbers;
-use super::watcher::{Watcher, cpu_ticks, programs, resident_kib};
+use super::watcher::{Watcher, cpu_ticks, programs};
 use crate::tools::Tools;
+use crate::weigh::memory::Memory;
 
 /// Clock ticks a second (`USER_HZ`, 100 on every architecture that is supported here).
 const TICKS: f64 = 100.0;
@@ -43,8 +44,8 @@ pub struct Throughput {
 pub struct Own {
     /// Share of one core.
     pub cpu: f64,
-    /// KiB, mappings of the programs' maps apart.
-    pub resident_kib: u64,
+    /// Resident memory in MiB, mappings of the programs' maps apart.
+    pub resident_mib: f64,
 }
 
 /// What the programs in the kernel took in one timed round.
@@ -134,11 +135,9 @@ fn one_round(
     let requests = stage.run(measured.load, size.seconds)?;
     let seconds = f64::from(size.seconds);
     if let (Some(pid), Some(before)) = (own, before) {
-        let (all, maps) = resident_kib(pid)?;
-        measured.own.push(Own {
-            cpu: difference(before, cpu_ticks(pid)?) / TICKS / seconds,
-            resident_kib: all.saturating_sub(maps),
-        });
+        let Memory { own, file, .. } = Memory::of(pid)?;
+        let cpu = difference(before, cpu_ticks(pid)?) / TICKS / seconds;
+        measured.own.push(Own { cpu, resident_mib: own + file });
     }
     measured.throughput.push(Throughput { round, watcher, rate: number(requests) / seconds });
     watching.map_or(Ok(()), super::watcher::Watching::end)

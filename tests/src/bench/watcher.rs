@@ -236,25 +236,6 @@ fn stat_fields(text: &str, from: usize, number: usize) -> u64 {
     rest.split(' ').skip(from).take(number).map(|field| field.parse::<u64>().unwrap_or_default()).sum()
 }
 
-/// Resident memory of a process in KiB: `(all, of that the ring's and other maps' mappings)`.
-///
-/// # Errors
-/// When it is gone.
-pub fn resident_kib(pid: u32) -> Result<(u64, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/smaps")).context("its memory")?;
-    let (mut all, mut maps, mut of_map) = (0_u64, 0_u64, false);
-    for line in text.lines() {
-        if let Some(kib) = line.strip_prefix("Rss:").and_then(|rest| rest.trim().strip_suffix(" kB")) {
-            let kib: u64 = kib.trim().parse().unwrap_or_default();
-            all = all.saturating_add(kib);
-            maps = maps.saturating_add(if of_map { kib } else { 0 });
-        } else if line.split(' ').next().is_some_and(|range| range.contains('-')) {
-            of_map = line.contains("bpf-map") || line.contains("bpf_map");
-        }
-    }
-    Ok((all, maps))
-}
-
 /// Whether a path can be written, for the statistics' switch.
 pub fn is_writable(path: &Path) -> bool {
     fs::OpenOptions::new().write(true).open(path).is_ok()
@@ -272,13 +253,11 @@ mod tests {
     }
 
     #[test]
-    fn this_process_takes_time_and_memory() {
+    fn this_process_takes_time() {
         let pid = std::process::id();
         assert!(cpu_ticks(pid).is_ok() && cpu_ns(pid).unwrap() > 0);
         let stat = "7 (a) b) R 1 42 42 0 -1 4194304 9 0 0 0 30 12 5 6 20 0 1 0";
         assert_eq!((stat_fields(stat, 2, 1), stat_fields(stat, 11, 2), stat_fields(stat, 13, 2)), (42, 42, 11));
         assert!(group_ticks(pid).is_ok());
-        let (all, maps) = resident_kib(pid).unwrap();
-        assert!(all > 100 && maps == 0, "{all} {maps}");
     }
 }

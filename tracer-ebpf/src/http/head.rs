@@ -80,6 +80,21 @@ fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
+/// How many blanks a word begins with, up to [`MOST_BLANKS`].
+#[inline(always)]
+fn blanks(word: u64) -> u32 {
+    const SPACES: u64 = 0x2020_2020;
+    const TABS: u64 = 0x0909_0909;
+    const HIGHS: u64 = 0x8080_8080;
+    const LOWS: u64 = 0x7f7f_7f7f;
+    let nonzero = |bytes: u64| ((bytes & LOWS) + LOWS | bytes) & HIGHS;
+    let word = word & 0xffff_ffff;
+    let others = nonzero(word ^ SPACES) & nonzero(word ^ TABS);
+    let ends = (others >> 7) | 1 << (8 * MOST_BLANKS);
+    let below = (ends & ends.wrapping_neg()).wrapping_sub(1) & 0x0101_0101;
+    (below.wrapping_mul(0x0101_0101) >> 24) as u32 & 7
+}
+
 /// The decimal digits that a word begins with: how many, and their value. Without a branch a digit: the
 /// verifier would follow each way.
 #[inline(always)]
@@ -90,16 +105,13 @@ pub(super) fn decimal(word: u64) -> (u32, u64) {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let digits = word ^ ZEROS;
     let others = ((digits & !HIGHS).wrapping_add(OVER_NINE) | digits) & HIGHS;
-    if others == 0 {
-        return (8, value(digits));
-    }
+    // the bits below the lowest that is none, one counted in each whole byte
     let lowest = others >> 7;
     let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
     let count = (below.wrapping_mul(ONES) >> 56) as u32;
-    if count == 0 {
-        return (0, 0);
-    }
-    (count, value(digits << ((64 - 8 * count) & 63)))
+    // all of a word is shifted out in two
+    let half = (32 - 4 * count) & 63;
+    (count, value((digits << half) << half))
 }
 
 /// Value of eight digits, the first in the lowest byte.
@@ -113,12 +125,7 @@ fn value(digits: u64) -> u64 {
 /// `Content-Length`: a second one that differs, or one that is no number, cannot be right.
 #[inline(always)]
 pub(super) fn content_length(direction: &mut Direction, window: &impl Window, from: u32) {
-    let mut at = from;
-    let mut step = 0;
-    while step < MOST_BLANKS && is_blank(window.word(at) as u8) {
-        at += 1;
-        step += 1;
-    }
+    let at = from + blanks(window.word(from));
     let (count, mut length) = decimal(window.word(at));
     let mut digits = count;
     if count == 8 {
@@ -136,13 +143,8 @@ pub(super) fn content_length(direction: &mut Direction, window: &impl Window, fr
 
 #[inline(always)]
 fn power_of_ten(exponent: u32) -> u64 {
-    let mut power = 1;
-    let mut step = 0;
-    while step < 8 && step < exponent {
-        power *= 10;
-        step += 1;
-    }
-    power
+    let bit = |bit: u32| u64::from((exponent >> bit) & 1);
+    (1 + 9 * bit(0)) * (1 + 99 * bit(1)) * (1 + 9_999 * bit(2)) * (1 + 99_999_999 * bit(3))
 }
 
 #[inline(always)]

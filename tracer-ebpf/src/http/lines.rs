@@ -13,15 +13,15 @@ pub(super) const LOWER: u64 = 0x2020_2020_2020_2020;
 /// What a search stopped at.
 pub(super) mod found {
     /// At the end of what is in the window.
-    pub(crate) const NOTHING: u32 = 0;
+    pub(crate) const NOTHING: u8 = 0;
     /// Behind a line.
-    pub(crate) const LINE: u32 = 1;
+    pub(crate) const LINE: u8 = 1;
     /// Behind the empty line.
-    pub(crate) const EMPTY_LINE: u32 = 2;
+    pub(crate) const EMPTY_LINE: u8 = 2;
     /// At the beginning of a line that may say where the message ends.
-    pub(crate) const HEADER: u32 = 3;
+    pub(crate) const HEADER: u8 = 3;
     /// Not through yet: search on.
-    pub(crate) const UNFINISHED: u32 = 4;
+    pub(crate) const UNFINISHED: u8 = 4;
 }
 
 /// First words of the header lines that are read, lower case.
@@ -47,10 +47,7 @@ pub(super) fn newlines(word: u64) -> u64 {
 pub(super) fn newline(word: u64) -> u32 {
     let other = word ^ NEWLINES;
     let hit = other.wrapping_sub(ONES) & !other & HIGHS;
-    if hit == 0 {
-        return 8;
-    }
-    // the bits below the lowest hit, one counted in each whole byte
+    // the bits below the lowest hit, one counted in each whole byte; without a hit all of them
     let lowest = hit >> 7;
     let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
     (below.wrapping_mul(ONES) >> 56) as u32
@@ -59,7 +56,7 @@ pub(super) fn newline(word: u64) -> u32 {
 /// Takes one word: what the search stopped at, or [`found::UNFINISHED`]. Where it is stays in memory: in
 /// registers the verifier would follow each way that words can take to the end.
 #[inline(always)]
-fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
+fn word(direction: &mut Direction, window: &impl Window, base: u32) -> u8 {
     let (at, fill) = (u32::from(get(&direction.at)), u32::from(get(&direction.fill)));
     if at >= fill {
         put!(direction.at, fill as u16);
@@ -70,7 +67,7 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
     // one behind what is filled is left from an earlier head
     let newline = if at + newline >= fill { 8 } else { newline };
     let flags = get(&direction.flags);
-    if flags & head_flag::LINE_START != 0 && !single {
+    if flags & (head_flag::LINE_START | head_flag::SINGLE) == head_flag::LINE_START {
         if newline == 0 || (newline == 1 && word & 0xff == 0x0d) {
             put!(direction.at, (at + newline + 1) as u16);
             return found::EMPTY_LINE;
@@ -91,18 +88,18 @@ fn word(direction: &mut Direction, window: &impl Window, base: u32, single: bool
     }
     put!(direction.at, (at + newline + 1) as u16);
     put!(direction.flags, flags | head_flag::LINE_START);
-    if single { found::LINE } else { found::UNFINISHED }
+    if flags & head_flag::SINGLE != 0 { found::LINE } else { found::UNFINISHED }
 }
 
-/// Searches on from `at`. With `single` it stops behind any line, else it passes over lines that say
+/// Searches on from `at`. With [`head_flag::SINGLE`] it stops behind any line, else it passes over lines that say
 /// nothing about the message's end. Not a loop: the verifier keeps too few of a loop's states to see that
 /// its ways meet again.
 #[inline(always)]
-pub(super) fn search(direction: &mut Direction, window: &impl Window, base: u32, single: bool) -> u32 {
+pub(super) fn search(direction: &mut Direction, window: &impl Window, base: u32) -> u8 {
     macro_rules! words {
         ($($step:literal)*) => {$(
             let _: u8 = $step;
-            let stopped = word(direction, window, base, single);
+            let stopped = word(direction, window, base);
             if stopped != found::UNFINISHED {
                 return stopped;
             }

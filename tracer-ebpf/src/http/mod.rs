@@ -26,7 +26,7 @@ mod whole;
 
 pub use read::{Sink, read};
 pub use start::is_request;
-pub use state::{Direction, Http, MAX_OUTSTANDING, Part, REQUEST, RESPONSE, part, phase};
+pub use state::{Direction, Http, MAX_OUTSTANDING, Part, REQUEST, RESPONSE, asks, forgotten, part, phase};
 pub use whole::pass;
 
 /// Where the bytes of heads are looked at: a buffer that belongs to one exchange. A request's begin at
@@ -52,6 +52,9 @@ pub trait Window {
     /// The exchange whose request begins is number `number`: its text is what comes next. False if there
     /// is no buffer.
     fn begin(&mut self, number: u32) -> bool;
+
+    /// Whether there is a buffer.
+    fn is_there(&self) -> bool;
 
     /// A PROXY protocol header is at the window's beginning, as far as it names the client.
     fn proxied(&mut self);

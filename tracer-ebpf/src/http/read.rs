@@ -7,7 +7,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use super::head::{header, request_follows, response_follows};
 use super::lines::{found, is_there, make_room, search};
 use super::start::{self, NO_METHOD, opening, opening_of};
-use super::state::{Direction, Http, MAX_OUTSTANDING, REQUEST, RESPONSE, get, head_flag, phase, put};
+use super::state::{Direction, Http, MAX_OUTSTANDING, RESPONSE, asks, get, head_flag, phase, put};
 use super::{HEAD_BYTES_MAX, LOAD_BYTES, RESPONSE_AT, Window};
 use crate::{flow_event, flow_flag};
 
@@ -63,6 +63,30 @@ pub(super) struct Step {
     give_back: bool,
 }
 
+impl Step {
+    const WHOLE: u8 = 1 << 7;
+    const MORE: u8 = 1 << 6;
+    const GIVE_BACK: u8 = 1 << 5;
+
+    /// The same step, of which the verifier does not know how it came about: it would follow each way on its own.
+    #[inline(always)]
+    fn forgotten(self, direction: &mut Direction) -> Self {
+        let flag = |is: bool, flag: u8| if is { flag } else { 0 };
+        let packed = self.event
+            | flag(self.whole, Self::WHOLE)
+            | flag(self.more, Self::MORE)
+            | flag(self.give_back, Self::GIVE_BACK);
+        put!(direction.step, packed);
+        let packed = get(&direction.step);
+        Self {
+            whole: packed & Self::WHOLE != 0,
+            event: packed & !(Self::WHOLE | Self::MORE | Self::GIVE_BACK),
+            more: packed & Self::MORE != 0,
+            give_back: packed & Self::GIVE_BACK != 0,
+        }
+    }
+}
+
 /// Reads what is new in a segment, which begins at sequence number `seq` and has `len` bytes: from the
 /// direction's `next` on. `way` is [`REQUEST`] or [`RESPONSE`], `other` the other direction's phase.
 ///
@@ -81,6 +105,7 @@ pub fn read<W: Window, S: Sink>(
     now: u64,
 ) -> bool {
     let span = Span::of(way);
+    let other = (other as u32).wrapping_add(get(&direction.zero)) as u8;
     if other == phase::LOST {
         put!(direction.phase, phase::LOST);
     }
@@ -123,12 +148,13 @@ fn step<W: Window, S: Sink>(
     } else if window.is_unseen() {
         put!(direction.next, get(&direction.next).wrapping_add(len.wrapping_sub(at)));
         unseen(http, direction, way)
-    } else if get(&direction.more) != 0 && !load(http, direction, way, span, window, at, len) {
+    } else if (get(&direction.more) != 0 && !load(http, direction, way, span, window, at, len)) || !window.is_there() {
         put!(direction.phase, phase::LOST);
         Step { more: true, ..Step::default() }
     } else {
         lines(http, direction, way, other, span, window, now)
     };
+    let step = step.forgotten(direction);
     if step.give_back {
         let back = u32::from(get(&direction.fill).wrapping_sub(get(&direction.at)));
         put!(direction.next, get(&direction.next).wrapping_sub(back));
@@ -137,7 +163,7 @@ fn step<W: Window, S: Sink>(
     put!(direction.more, u8::from(step.more || step.give_back));
     let number = http.answered.wrapping_add(1);
     if step.whole {
-        if way == REQUEST {
+        if asks(way, &direction.zero) {
             http.ended = http.ended.wrapping_add(1);
         } else {
             http.answered = number;
@@ -172,7 +198,7 @@ pub(super) fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at
     put!(direction.left, left - taken);
     put!(direction.next, get(&direction.next).wrapping_add(taken as u32));
     let now_in = get(&direction.phase);
-    if way == RESPONSE {
+    if !asks(way, &direction.zero) {
         // a chunk's line end is no body
         let end = if now_in == phase::CHUNK { 2 } else { 0 };
         let body_left = left.saturating_sub(end);
@@ -203,10 +229,11 @@ fn unseen(http: &Http, direction: &mut Direction, way: u32) -> Step {
     let in_message = matches!(now_in, phase::HEAD | phase::CHUNK_SIZE | phase::TRAILER);
     let of_interim = now_in == phase::HEAD && get(&direction.flags) & head_flag::INTERIM != 0;
     let whole = in_message && !of_interim;
-    let alone = http.outstanding() == u32::from(whole && way == RESPONSE);
-    let known = (whole && (way == REQUEST || alone)) || (now_in == phase::HEAD_DUE && way == REQUEST && alone);
+    let of_request = asks(way, &direction.zero);
+    let alone = http.outstanding() == u32::from(whole && !of_request);
+    let known = (whole && (of_request || alone)) || (now_in == phase::HEAD_DUE && of_request && alone);
     put!(direction.phase, if known { phase::UNTIL_CLOSE } else { phase::LOST });
-    let told = known && way == RESPONSE && now_in == phase::HEAD;
+    let told = known && !of_request && now_in == phase::HEAD;
     Step { whole: whole && known, event: if told { flow_event::RESPONSE } else { 0 }, more: true, give_back: false }
 }
 
@@ -223,7 +250,7 @@ fn load<W: Window>(
 ) -> bool {
     let now_in = get(&direction.phase);
     if now_in <= phase::HEAD_DUE && get(&direction.fill) == 0 {
-        let number = if way == REQUEST { http.begun } else { http.answered };
+        let number = if asks(way, &direction.zero) { http.begun } else { http.answered };
         if !window.begin(number.wrapping_add(1)) {
             return false;
         }
@@ -274,15 +301,18 @@ fn lines<W: Window>(
 ) -> Step {
     let now_in = get(&direction.phase);
     if now_in <= phase::HEAD_DUE {
-        return if way == REQUEST {
-            request_begins(http, direction, window, now)
+        return if asks(way, &direction.zero) {
+            request_begins(http, direction, other, window, now)
         } else {
             response_begins(http, direction, other, window, now)
         };
     }
     let single =
         (now_in != phase::HEAD && now_in != phase::TRAILER) || get(&direction.flags) & head_flag::FIRST_LINE != 0;
-    match search(direction, window, span.base, single) {
+    let flags = get(&direction.flags) & !head_flag::SINGLE;
+    put!(direction.flags, if single { flags | head_flag::SINGLE } else { flags });
+    put!(direction.found, search(direction, window, span.base));
+    match get(&direction.found) {
         found::NOTHING => Step { more: true, ..Step::default() },
         found::HEADER => {
             if now_in == phase::TRAILER {
@@ -290,7 +320,7 @@ fn lines<W: Window>(
                 put!(direction.flags, get(&direction.flags) & (!head_flag::LINE_START));
             } else if is_there(direction, window, span.base) {
                 let flags = header(direction, window, span.base);
-                if way == REQUEST {
+                if asks(way, &direction.zero) {
                     http.request_flags |= flags;
                 }
             } else {
@@ -319,7 +349,7 @@ fn line<W: Window>(http: &mut Http, direction: &mut Direction, way: u32, span: S
         }
         _ => {
             put!(direction.flags, (get(&direction.flags) & !head_flag::FIRST_LINE) | head_flag::LINE_START);
-            if way == REQUEST {
+            if asks(way, &direction.zero) {
                 request_line(http, direction, span, window);
             }
             Step::default()
@@ -365,7 +395,7 @@ fn message_or_body(http: &mut Http, direction: &mut Direction, way: u32, span: S
         let text = if at < span.keep { at } else { span.keep };
         http.text[(way & 1) as usize] = text as u16;
     }
-    if way == REQUEST {
+    if asks(way, &direction.zero) {
         put!(direction.phase, request_follows(http, direction));
         return Step { whole: get(&direction.phase) == phase::HEAD_DUE, give_back: true, ..Step::default() };
     }
@@ -398,6 +428,7 @@ fn chunk_size<W: Window>(direction: &mut Direction, window: &W, span: Span) {
         digits += 1;
         step += 1;
     }
+    let digits = digits.wrapping_add(get(&direction.zero));
     put!(direction.left, value.wrapping_add(2));
     put!(
         direction.phase,
@@ -413,7 +444,7 @@ fn chunk_size<W: Window>(direction: &mut Direction, window: &W, span: Span) {
 
 /// Where a request is due.
 #[inline(always)]
-fn request_begins<W: Window>(http: &mut Http, direction: &mut Direction, window: &mut W, now: u64) -> Step {
+fn request_begins<W: Window>(http: &mut Http, direction: &mut Direction, other: u8, window: &mut W, now: u64) -> Step {
     let fill = u32::from(get(&direction.fill));
     if fill < 8 {
         return Step { more: true, ..Step::default() };
@@ -421,7 +452,9 @@ fn request_begins<W: Window>(http: &mut Http, direction: &mut Direction, window:
     let first = window.word(0);
     let kind = start::request(first);
     if kind != NO_METHOD {
-        if http.outstanding() >= MAX_OUTSTANDING {
+        // nobody knows where its response will begin
+        let unmatched = other == phase::UNTIL_CLOSE && http.outstanding() == 0;
+        if unmatched || http.outstanding() >= MAX_OUTSTANDING {
             put!(direction.phase, phase::LOST);
             return Step { more: true, ..Step::default() };
         }

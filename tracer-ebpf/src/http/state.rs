@@ -49,6 +49,8 @@ pub(crate) mod head_flag {
     pub(crate) const INTERIM: u16 = 1 << 7;
     /// What it said cannot be right.
     pub(crate) const BAD: u16 = 1 << 8;
+    /// The search stops behind any line.
+    pub(crate) const SINGLE: u16 = 1 << 9;
 }
 
 /// Number of the direction that requests take.
@@ -79,6 +81,20 @@ pub(crate) fn get<T: Copy>(field: &T) -> T {
     unsafe { at.read_volatile() }
 }
 
+/// Whether this is the way of requests. Each time the verifier learns nothing of it for the next time: it would
+/// follow the two to the end.
+#[inline(always)]
+pub fn asks(way: u32, zero: &u32) -> bool {
+    way.wrapping_add(get(zero)) & 1 == REQUEST
+}
+
+/// 0 if not, and which of the two the verifier does not know any more. A number, for the compiler would make a truth
+/// known again, by a branch; `zero` is [`Direction::zero`].
+#[inline(always)]
+pub fn forgotten(is: bool, zero: &u32) -> u32 {
+    u32::from(is).wrapping_add(get(zero))
+}
+
 /// One direction of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,10 +119,12 @@ pub struct Direction {
     pub(crate) unfinished: u8,
     /// Left to who keeps the direction.
     pub noted: u8,
-    /// Zero.
-    pub(crate) pad: [u8; 2],
-    /// Zero too, which nobody knows who reads it with [`get`]: what it is added to is forgotten.
-    pub(crate) zero: u32,
+    /// What the present step came to, as `read` packs it.
+    pub(crate) step: u8,
+    /// What its search stopped at.
+    pub(crate) found: u8,
+    /// Zero, which nobody knows who reads it with [`get`]: what it is added to is forgotten.
+    pub zero: u32,
     /// Where that begins which came before its turn.
     pub(crate) ahead: u32,
     /// Where it ends; the same if nothing has.
@@ -136,7 +154,8 @@ impl Direction {
             more: 0,
             unfinished: 0,
             noted: 0,
-            pad: [0; 2],
+            step: 0,
+            found: 0,
             zero: 0,
             ahead: 0,
             ahead_end: 0,

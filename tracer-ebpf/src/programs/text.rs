@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{LOAD_BYTES, REQUEST, Repeated, WINDOW_BYTES, Window};
+use tracer_ebpf::http::{LOAD_BYTES, Repeated, WINDOW_BYTES, Window, asks};
 use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
@@ -125,8 +125,8 @@ pub(super) struct SegmentWindow<'a> {
     pub(super) payload: u32,
     pub(super) way: u32,
     pub(super) now: u64,
-    /// Whether the bytes to be read have passed before.
-    pub(super) unseen: bool,
+    /// Not 0 if the bytes to be read have passed before.
+    pub(super) unseen: u32,
 }
 
 /// Keeps the compiler from knowing what an index is: what it can prove, the verifier cannot.
@@ -205,7 +205,7 @@ impl Window for SegmentWindow<'_> {
         }
         let Some(text) = of(flow) else { return false };
         self.text = text;
-        if self.way == REQUEST {
+        if asks(self.way, &flow.directions[0].zero) {
             // SAFETY: the buffer is this connection's alone
             unsafe { (*text).number = number };
             let buffer = flow.text.wrapping_sub(1);
@@ -215,6 +215,11 @@ impl Window for SegmentWindow<'_> {
             }
         }
         true
+    }
+
+    #[inline(always)]
+    fn is_there(&self) -> bool {
+        !self.text.is_null()
     }
 
     #[inline(always)]
@@ -229,6 +234,6 @@ impl Window for SegmentWindow<'_> {
 
     #[inline(always)]
     fn is_unseen(&self) -> bool {
-        self.unseen
+        self.unseen != 0
     }
 }

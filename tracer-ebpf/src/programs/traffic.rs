@@ -4,7 +4,7 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, asks, forgotten, pass, phase};
 use tracer_ebpf::{tcp_flag, tcp_state};
 
 use super::chained;
@@ -201,7 +201,7 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
     let other = flow.direction(way ^ 1).phase;
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
-    let was_lost = direction.phase == phase::LOST || other == phase::LOST;
+    let was_lost = forgotten(direction.phase == phase::LOST || other == phase::LOST, &direction.zero);
     if !direction.follows(segment.seq) {
         return false;
     }
@@ -209,12 +209,12 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
         return true;
     }
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let mut window = SegmentWindow { ctx, flow: pointer, text, key, payload: segment.payload, way, now, unseen: false };
+    let mut window = SegmentWindow { ctx, flow: pointer, text, key, payload: segment.payload, way, now, unseen: 0 };
     let begun = flow.http.begun;
     let mut count = Count { slot: flow.slot };
     let bytes = (segment.seq, segment.len);
     let through = pass(&mut flow.http, direction, way, other, &mut window, &mut count, bytes, now);
-    if !was_lost && direction.phase == phase::LOST {
+    if was_lost == 0 && direction.phase == phase::LOST {
         exchanges::lost_step(flow.slot);
     }
     if flow.http.begun != begun {
@@ -232,7 +232,10 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
 #[inline(always)]
 pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> bool {
     let (request, response) = (flow.directions[0].phase, flow.directions[1].phase);
-    if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE) || way != REQUEST || segment.len < 8 {
+    if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE)
+        || !asks(way, &flow.directions[0].zero)
+        || segment.len < 8
+    {
         return false;
     }
     if request != phase::LOST {

@@ -1,41 +1,39 @@
 //! A recording under way: from the ring and the look-ups to one stream of records.
-//!
-//! long: the one place where ring, look-ups, ticks and late hooks become one stream
+
+mod config;
+mod late;
+mod loading;
+mod ports;
 
 use std::io;
 use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
-use aya::programs::ProgramError;
 use aya_log::EbpfLogger;
-use rustix::process::{Resource, Rlimit, setrlimit};
-use thiserror::Error;
 use tokio::io::unix::AsyncFd;
 use tracer_ebpf::{FlowWithHeads, RING_BYTES};
 use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
-use super::facts::{CgroupError, CgroupFacts, Facts, NFT_FUNCTION, Support};
-use super::firewall::RuleFinder;
+use super::facts::{Facts, Support};
 use super::heads::{ClientHeader, split};
-use super::host::{Host, NamespaceError, raise_open_files};
+use super::host::{Host, raise_open_files};
 use super::kernel_maps::KernelMaps;
-use super::load::{LoadError, Loaded, Room, load};
+use super::load::Loaded;
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
-use super::modules::{ModuleEvents, is_loaded};
-use super::plan::{
-    Asked, HTTP_HEADS, HTTP_QUICK, HookKind, HookPlan, HookState, Obstacle, Plan, RESET_FALLBACK, plan_for,
-    reads_in_one_run,
-};
+use super::modules::ModuleEvents;
+use super::plan::{HTTP_HEADS, HookState, Plan};
 use super::polled::readable;
 use super::privileges::Needs;
 use super::published::Published;
-use super::self_test::{SelfTestError, self_test};
+use super::self_test::self_test;
 use crate::record::{
-    BootTime, Exchange, ExchangeCounts, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss,
-    PacketRecord, PortCount, PortCounts, Record, Start, SuppressedCounts, Tick, Watched, kind,
+    BootTime, Exchange, FlowRecord, Header, HealthCheckers, Hook, HostBody, HostRecord, Loss, PacketRecord, PortCounts,
+    Record, Start, Tick, kind,
 };
+pub use config::{SessionConfig, SessionError};
+use loading::{lift_memlock_limit, load_best, rule_finder};
 
 /// While records come, what the programs have lost is looked at so often.
 const LOSSES_EVERY: Duration = Duration::from_millis(50);
@@ -50,9 +48,6 @@ const DRAINS_PER_TICK: usize = RING_BYTES as usize / (size_of::<PacketRecord>() 
 /// A connect() that has not sent its SYN this long after it was called never will: between the two the
 /// kernel waits for nothing.
 const UNSENT_AFTER: Duration = Duration::from_millis(250);
-/// What exchanges counted is told at the first tick that is so much later, which makes once a second: to
-/// read it takes hundreds of calls.
-const COUNT_EVERY: Duration = Duration::from_millis(900);
 
 /// How often the programs' maps are cleared of what is old.
 const FORGET_EVERY: Duration = Duration::from_secs(5);
@@ -60,34 +55,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// Cause of a [`Loss`]: a module was loaded, and for the moment until its hook was attached nothing was
 /// seen of what it did. Counted in hooks.
 const HOOK_LATE: &str = "hook-late";
-
-/// What to record.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
-pub struct SessionConfig {
-    /// Watched ports, ascending.
-    pub ports: Vec<u16>,
-    /// `--netns`; empty: all namespaces.
-    pub netns: Vec<String>,
-    /// `--slow`, nanoseconds.
-    pub slow_ns: u64,
-    /// Whether `--slow` was given.
-    pub slow_given: bool,
-    /// `--status`.
-    pub statuses: Vec<String>,
-    /// The statuses that they mean: of each answer with one of these is told.
-    pub watched_statuses: Vec<u16>,
-    /// `--client-header`.
-    pub client_header: Option<ClientHeader>,
-    /// `--unix-upstreams`.
-    pub unix_upstreams: bool,
-    /// `--no-http`.
-    pub no_http: bool,
-    /// For tests: how much the maps and the ring hold, if not what they hold usually.
-    pub room: Room,
-    /// `-v`.
-    pub verbose: bool,
-}
 
 /// How many hooks there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,29 +65,6 @@ pub struct HookCounts {
     pub waiting: usize,
     /// All that the plan would have.
     pub planned: usize,
-}
-
-/// Why recording cannot start.
-#[derive(Debug, Error)]
-pub enum SessionError {
-    /// The kernel or the privileges do not allow it.
-    #[error(transparent)]
-    Obstacle(#[from] Obstacle),
-    /// `--netns`, or /proc.
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-    /// The root of cgroup v2 cannot be reached.
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
-    /// Loading or attaching.
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    /// The hooks see nothing.
-    #[error(transparent)]
-    SelfTest(#[from] SelfTestError),
-    /// The runtime refuses the ring.
-    #[error("the ring buffer cannot be polled")]
-    Ring(#[source] io::Error),
 }
 
 /// A recording under way.
@@ -162,13 +106,7 @@ impl Session {
         if config.no_http {
             facts.bpf.insert(HTTP_HEADS.to_owned(), Support::No);
         }
-        let (mut plan, mut loaded) = load_what_is_taken(&mut facts, config, !netns.is_empty())?;
-        if facts.kprobes && plan.hooks.iter().any(|hook| is_refused_kprobe(hook, &loaded)) {
-            log::info!("this kernel refuses a kprobe that it offers: planning without kprobes");
-            facts.kprobes = false;
-            drop(loaded);
-            (plan, loaded) = load_as_planned(&facts, config, !netns.is_empty())?;
-        }
+        let (plan, mut loaded) = load_best(&mut facts, config, !netns.is_empty())?;
         let logger = config.verbose.then(|| EbpfLogger::init(&mut loaded.ebpf).ok()).flatten();
         let rules = rule_finder(&facts);
         let published = Published::read(&host, &rules, &config.ports);
@@ -196,7 +134,7 @@ impl Session {
             next_count: since,
             losses_told: since,
             client_header: config.client_header.clone(),
-            waits_after: waits_after(config),
+            waits_after: config.waits_after(),
         };
         session.expect_modules();
         // nothing is recorded yet
@@ -237,26 +175,6 @@ impl Session {
         self.lookups.snapshot(now, stream);
         self.follow_servers();
         self.count_connections(now, stream);
-    }
-
-    /// Puts the connections into the stream that were there before the hooks.
-    fn count_connections(&mut self, now: BootTime, stream: &mut Vec<Record>) {
-        let open = self.lookups.connections();
-        let mut ports = self.maps.port_counts();
-        for (port, open) in open {
-            if !ports.iter().any(|count| count.port == port) {
-                ports.push(PortCount { port, ..PortCount::default() });
-            }
-            for count in ports.iter_mut().filter(|count| count.port == port) {
-                // what began and ended since the hooks were attached is counted by them
-                let since = count.accepted.saturating_add(count.connected);
-                count.open = open.saturating_add(count.closed).saturating_sub(since);
-            }
-        }
-        ports.sort_unstable_by_key(|count| count.port);
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Ports(PortCounts { ports })));
-        }
     }
 
     /// Follows the processes that were found to serve a watched port.
@@ -425,146 +343,12 @@ impl Session {
         stream.push(host_record(now, HostBody::Tick(Tick { clock })));
     }
 
-    /// What exchanges have counted since this was last told.
-    fn count_exchanges(&mut self, now: BootTime, stream: &mut Vec<Record>) {
-        self.next_count = now.after(COUNT_EVERY);
-        let ports = self.maps.exchange_counts();
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Exchanges(ExchangeCounts { ports })));
-        }
-    }
-
-    /// What the limits on floods have left out since this was last told.
-    fn count_suppressed(&mut self, now: BootTime, stream: &mut Vec<Record>) {
-        let ports = self.maps.suppressed();
-        if !ports.is_empty() {
-            stream.push(host_record(now, HostBody::Suppressed(SuppressedCounts { ports })));
-        }
-    }
-
-    /// Has the programs watch these ports. What was counted of one that is left is told before: later it never would be.
-    fn watch_in_kernel(
-        &mut self,
-        ports: &[u16],
-        now: BootTime,
-        stream: &mut Vec<Record>,
-    ) -> Result<Vec<PortCount>, LoadError> {
-        self.count_exchanges(now, stream);
-        self.count_suppressed(now, stream);
-        self.maps.set_ports(ports)
-    }
-
-    /// Namespaces came or went: a container that starts anew may have another address.
-    fn republish(&mut self, now: BootTime, stream: &mut Vec<Record>) {
-        let published = self.lookups.published(&self.start.ports);
-        if published == self.published {
-            return;
-        }
-        self.published = published;
-        let ports = self.published.with_targets(&self.start.ports);
-        match self.watch_in_kernel(&ports, now, stream) {
-            Ok(counts) if counts.is_empty() => {}
-            Ok(counts) => stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts }))),
-            Err(error) => log::warn!("the sockets behind published ports are not all watched: {error}"),
-        }
-        stream.extend(self.published.records(now));
-        self.lookups.set_ports(&ports, now, stream);
-    }
-
-    /// Watches these ports (ascending) from now on, and no others. Ports that were watched before go on
-    /// without a gap. The stream says when, and who listens on the new ones.
-    ///
-    /// # Errors
-    /// [`LoadError::Map`] if the kernel refuses.
-    pub fn set_ports(&mut self, ports: &[u16], stream: &mut Vec<Record>) -> Result<(), LoadError> {
-        // read first: nothing of a new port is older
-        let now = boot_time();
-        self.drain_what_is_there(stream);
-        self.published = self.lookups.published(ports);
-        let with_targets = self.published.with_targets(ports);
-        let counts = self.watch_in_kernel(&with_targets, now, stream)?;
-        stream.push(host_record(now, HostBody::Watched(Watched { ports: ports.to_vec() })));
-        stream.extend(self.published.records(now));
-        if !counts.is_empty() {
-            stream.push(host_record(now, HostBody::Ports(PortCounts { ports: counts })));
-        }
-        self.lookups.set_ports(&with_targets, now, stream);
-        self.follow_servers();
-        self.start.ports = ports.to_vec();
-        Ok(())
-    }
-
     /// The last records of a stream that ends in order.
     pub fn end(&mut self, stream: &mut Vec<Record>) {
         self.next_count = BootTime::default();
         self.tick(stream);
         stream.push(host_record(boot_time(), HostBody::End));
     }
-
-    /// Hooks that wait for a module.
-    fn late_hooks(&self) -> impl Iterator<Item = &HookPlan> {
-        self.plan.hooks.iter().filter(|hook| {
-            matches!(hook.state, HookState::WhenLoaded(_))
-                && !self.loaded.attached.contains(hook.program)
-                && !self.loaded.refused.contains_key(hook.program)
-        })
-    }
-
-    fn expect_modules(&mut self) {
-        self.attach_late();
-        if self.late_hooks().next().is_some() {
-            match ModuleEvents::subscribe().and_then(readable) {
-                Ok(events) => self.module_events = Some(events),
-                Err(error) => log::info!("modules that load later are looked for every tick only: {error}"),
-            }
-        }
-    }
-
-    /// Attaches the hooks whose module is there by now.
-    fn attach_late(&mut self) {
-        let due: Vec<HookPlan> = self
-            .late_hooks()
-            .filter(|hook| match &hook.state {
-                HookState::WhenLoaded(modules) => modules.iter().any(|module| is_loaded(module)),
-                _ => false,
-            })
-            .cloned()
-            .collect();
-        // where the kprobe finds its packet is in the BTF of the module
-        if due.iter().any(|hook| hook.kind == HookKind::Kprobe)
-            && let Ok(types) = super::facts::TypeFacts::gather()
-            && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
-        {
-            log::warn!("{error}");
-        }
-        for hook in due {
-            match self.loaded.attach(&hook) {
-                Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
-                Err(error) => log::warn!("{error}"),
-            }
-            self.attached_late += 1;
-            if is_refused_kprobe(&hook, &self.loaded) {
-                self.attach_reset_fallback();
-            }
-        }
-    }
-
-    /// Where a kprobe on netfilter's RSTs is refused late, the stand-in takes over.
-    fn attach_reset_fallback(&mut self) {
-        let Some(fallback) = self.plan.hook(RESET_FALLBACK).cloned() else { return };
-        if !self.loaded.attached.contains(fallback.program)
-            && let Err(error) = self.loaded.attach(&fallback)
-        {
-            log::warn!("{error}");
-        }
-    }
-}
-
-/// 60 s, or `--slow` where that was given or is longer.
-fn waits_after(config: &SessionConfig) -> Duration {
-    const USUAL: Duration = Duration::from_mins(1);
-    let slow = Duration::from_nanos(config.slow_ns);
-    if config.slow_given { slow } else { slow.max(USUAL) }
 }
 
 /// A flow record that has its heads with it, split.
@@ -575,65 +359,4 @@ fn with_heads(item: &[u8], client: Option<&ClientHeader>) -> Option<(Option<Exch
     }
     let (record, _rest) = FlowWithHeads::read_from_prefix(item).ok()?;
     Some(split(&record, client))
-}
-
-/// Plans from these facts and loads what was planned.
-fn load_as_planned(facts: &Facts, config: &SessionConfig, netns_filter: bool) -> Result<(Plan, Loaded), SessionError> {
-    let plan = plan_for(facts, Asked { unix_upstreams: config.unix_upstreams });
-    let mut layout = plan.ready()?;
-    layout.netns_filter = u32::from(netns_filter);
-    layout.verbose = u32::from(config.verbose);
-    layout.slow_ms = u32::try_from(config.slow_ns / 1_000_000).unwrap_or(u32::MAX);
-    let cgroup = facts.cgroup.as_ref().map(CgroupFacts::open).transpose()?;
-    let loaded = load(&layout, &plan, cgroup, config.room)?;
-    Ok((plan, loaded))
-}
-
-/// What looks firewall rules up on this kernel.
-fn rule_finder(facts: &Facts) -> RuleFinder {
-    let types = facts.types.as_ref();
-    let built_in = types.is_some_and(|types| types.functions.contains_key(NFT_FUNCTION));
-    RuleFinder::new(built_in, types.and_then(|types| types.drop_reason("NETFILTER_DROP")))
-}
-
-/// Loads the best of the programs that read HTTP that this kernel's verifier takes.
-fn load_what_is_taken(
-    facts: &mut Facts,
-    config: &SessionConfig,
-    netns_filter: bool,
-) -> Result<(Plan, Loaded), SessionError> {
-    loop {
-        // what was refused before is not tried again: to be refused can take the verifier seconds
-        let feature = if reads_in_one_run(facts) { HTTP_QUICK } else { HTTP_HEADS };
-        match load_as_planned(facts, config, netns_filter) {
-            Err(SessionError::Load(LoadError::Hook { hook, source }))
-                if reads_heads(&hook, &source) && !facts.bpf.contains_key(HTTP_HEADS) =>
-            {
-                log::info!("{hook}: this kernel refuses {feature}: {source}");
-                facts.bpf.insert(feature.to_owned(), Support::Refused(source.to_string()));
-                if feature == HTTP_HEADS {
-                    log::warn!(
-                        "this kernel refuses the programs that read HTTP: connections are recorded, statuses are not"
-                    );
-                }
-            }
-            other => return other,
-        }
-    }
-}
-
-/// Whether it was the verifier that refused, and a program that there is a plain one for.
-fn reads_heads(hook: &str, error: &ProgramError) -> bool {
-    hook.starts_with("cgroup_skb/") && matches!(error, ProgramError::LoadError { .. })
-}
-
-fn is_refused_kprobe(hook: &HookPlan, loaded: &Loaded) -> bool {
-    hook.kind == HookKind::Kprobe && loaded.refused.contains_key(hook.program)
-}
-
-/// Before 5.11 maps count against the limit of locked memory; root may lift it.
-fn lift_memlock_limit() {
-    if let Err(error) = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }) {
-        log::debug!("the limit of locked memory stays: {error}");
-    }
 }

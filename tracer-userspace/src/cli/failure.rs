@@ -120,10 +120,10 @@ fn clap_line(error: &clap::Error) -> String {
 fn see_help(rendered: &str) -> String {
     let usage = rendered.lines().find_map(|line| line.strip_prefix("Usage: wherefore "));
     let word = usage.and_then(|usage| usage.split(' ').next()).unwrap_or_default();
-    match word.chars().all(|letter| letter.is_ascii_lowercase()) && !word.is_empty() {
-        true => format!("see `wherefore {word} --help`"),
-        false => "see `wherefore --help`".to_owned(),
+    if word.is_empty() || !word.chars().all(|letter| letter.is_ascii_lowercase()) {
+        return "see `wherefore --help`".to_owned();
     }
+    format!("see `wherefore {word} --help`")
 }
 
 /// A user's text in a message: as it is if it is one plain word, else in quotes.

@@ -7,6 +7,7 @@ use super::flows::{Exchange, PacketDrop, body, has, idle, is_cut, latency, momen
 use super::text;
 use super::world::World;
 use crate::record::{BootTime, FlowRecord, flow_event, flow_flag, stage};
+use crate::shell;
 use crate::verdict::{Event, Evidence, Http, Process};
 
 /// A process by its number and, if known, its comm.
@@ -45,7 +46,7 @@ pub(super) fn malformed(exchange: &Exchange) -> String {
 /// ` (journalctl -u UNIT)`, if the process belongs to one.
 pub(super) fn journal(process: Option<&Process>) -> String {
     let unit = process.and_then(|process| process.unit.as_deref());
-    unit.map_or_else(String::new, |unit| format!(" (`journalctl -u {unit}`)"))
+    unit.map_or_else(String::new, |unit| format!(" (`journalctl -u {}`)", shell::word(unit)))
 }
 
 /// How a process ended, as evidence.

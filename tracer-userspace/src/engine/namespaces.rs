@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::evidence::address_bytes;
 use crate::record::Namespace;
+use crate::shell;
 use crate::verdict::address;
 
 /// Most namespaces kept; beyond them the lowest inode goes.
@@ -87,8 +88,8 @@ impl Namespaces {
         match name.strip_prefix("pid ") {
             _ if name.is_empty() => String::new(),
             Some(pid) => format!("nsenter -t {pid} -n "),
-            None if name.contains('/') => format!("nsenter --net={name} "),
-            None => format!("ip netns exec {name} "),
+            None if name.contains('/') => format!("nsenter --net={} ", shell::word(name)),
+            None => format!("ip netns exec {} ", shell::word(name)),
         }
     }
 

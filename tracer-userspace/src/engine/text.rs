@@ -10,6 +10,7 @@ use super::listeners;
 use super::rules::{Case, Finding};
 use super::world::World;
 use crate::record::BootTime;
+use crate::shell;
 use crate::verdict::{Event, Evidence, Process, Role, address};
 
 /// A process as the kernel named it, with what look-ups added.
@@ -100,12 +101,18 @@ pub(super) fn start_the_process(process: Option<&Process>, port: u16, enter: &st
             )
         }
         Some((Some(unit), None)) => {
+            let unit = shell::word(unit);
             format!(
                 "See why it stopped with `systemctl status {unit}` and `journalctl -u {unit} -e`, and start it; {check}."
             )
         }
         _ => format!("Start the process that serves port {port}, or find out why it is down; {check}."),
     }
+}
+
+/// What lists the rules that iptables made for this end's family.
+pub(super) fn lists_tables(end: Endpoint) -> &'static str {
+    if end.is_v4() { "iptables-save" } else { "ip6tables-save" }
 }
 
 /// Which packet was dropped.

@@ -8,6 +8,7 @@ use super::output::Output;
 use super::text;
 use super::world::World;
 use crate::record::{BootTime, UNIX_CONNECT_FAILURES, UnixConnectRecord};
+use crate::shell;
 use crate::verdict::{Confidence, Event, Evidence, Http, Role, Slug, Verdict};
 
 /// In the order of [`UNIX_CONNECT_FAILURES`]: what each says of the socket, and what to do.
@@ -78,7 +79,7 @@ fn verdict(
     let (who, place) = (text::name(process.as_ref()), place(record));
     let path = place.strip_prefix("unix:").unwrap_or_default();
     // an abstract name is no file
-    let list = if path.starts_with('@') { String::new() } else { format!("`ls -l {path}` and ") };
+    let list = if path.starts_with('@') { String::new() } else { format!("`ls -l {}` and ", shell::word(path)) };
     let detail = format!("connect() of {who} to {place} failed: {errno}, {what}");
     let evidence = vec![Evidence { time, event: Event::ConnectFailed, detail }];
     Verdict {
@@ -102,7 +103,7 @@ fn verdict(
         cause: None,
         evidence: super::decide::with_losses(evidence, Vec::new(), world, time, time),
         summary: format!("{who} could not connect to its upstream at {place}: {what} ({errno})."),
-        next: format!("See with {list}`ss -xlp 'src {path}'`, and {advice}."),
+        next: format!("See with {list}`ss -xlp {}`, and {advice}.", shell::word(&format!("src {path}"))),
         process,
     }
 }

@@ -12,6 +12,7 @@ use super::text::plain;
 use super::wall::WallClock;
 use super::words::{counted, span};
 use crate::engine::{PortSummary, Summary};
+use crate::shell;
 use crate::verdict::Slug;
 
 /// With more ports than this, those without a listener or a SYN share a line.
@@ -175,8 +176,8 @@ fn ends(summary: &Summary, recording: bool, text: &mut Block) {
 /// What is typed to replay these files of one directory; the directory itself if they are many.
 pub(crate) fn replay_command(files: &[String]) -> String {
     let words: Vec<String> = match files {
-        [first, ..] if files.len() > FILE_LINES_MAX => vec![shell_word(&directory(first))],
-        files => files.iter().map(|file| shell_word(file)).collect(),
+        [first, ..] if files.len() > FILE_LINES_MAX => vec![typed(&directory(first))],
+        files => files.iter().map(|file| typed(file)).collect(),
     };
     format!("wherefore replay {}", words.join(" "))
 }
@@ -191,13 +192,9 @@ fn file_name(file: &str) -> &str {
     Path::new(file).file_name().and_then(|name| name.to_str()).unwrap_or(file)
 }
 
-/// A path as one word of a shell's command line.
-fn shell_word(path: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-+:@%,".contains(character);
-    if !path.is_empty() && path.chars().all(is_plain) {
-        return path.to_owned();
-    }
-    format!("'{}'", plain(path).replace('\'', r"'\''"))
+/// A path as it is typed.
+fn typed(path: &str) -> String {
+    shell::word(&plain(path))
 }
 
 #[cfg(test)]
@@ -299,14 +296,5 @@ replay     wherefore replay '/var/log/where fore'
 ");
         assert_eq!(printed(&of(5), true).matches("web-3.wft").count(), 2);
         assert_eq!(replay_command(&vec!["a.wft".to_owned(); 6]), "wherefore replay .");
-    }
-
-    #[test]
-    fn paths_are_one_shell_word() {
-        let check = |path: &str, expected: &str| assert_eq!(shell_word(path), expected);
-        check("/var/lib/a-1.wft", "/var/lib/a-1.wft");
-        check("a b", "'a b'");
-        check("it's", r"'it'\''s'");
-        check("", "''");
     }
 }

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::{build, console, process, setup, workspace};
 
@@ -41,13 +41,7 @@ struct Contents {
 
 pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
-    let program = if let Some(program) = &arguments.program {
-        program.clone()
-    } else {
-        build::build(true)?;
-        workspace::program(true)
-    };
-    ensure!(program.is_file(), "there is no program {}", program.display());
+    let program = build::release(arguments.program.as_deref())?;
     let out = arguments.out.clone().unwrap_or_else(|| workspace::target().join("dist"));
     let generated = out.join("generated");
     afresh(&generated)?;

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::tally::Tally;
-use crate::{console, process, workspace};
+use crate::{build, console, process, workspace};
 
 /// What became of one scenario on one kernel.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Outcome {
 /// Runs every scenario of the lab on this kernel, many with one recorder, and counts. Beside it, where
 /// `others` is set, runs the small set on other kernels: both mostly wait.
 pub(super) fn run(others: bool, tally: &mut Tally) -> Result<()> {
-    process::run(process::cargo().args(["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"]))?;
+    build::lab(false)?;
     let (here, there) = thread::scope(|scope| {
         let there = others.then(|| scope.spawn(on_other_kernels));
         (here(), there.map(ScopedJoinHandle::join))
@@ -42,7 +42,7 @@ pub(super) fn run(others: bool, tally: &mut Tally) -> Result<()> {
 type Ran = (Outcomes, ExitStatus);
 
 fn here() -> Result<Ran> {
-    let mut command = process::as_root(workspace::target().join("debug/wherefore-lab"));
+    let mut command = process::as_root(workspace::lab(false));
     command.args(["run", "--share", "32", "--jobs", "8", "--wherefore"]).arg(workspace::program(true));
     // the lab says on standard output what came of each
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;

@@ -46,6 +46,10 @@ impl Window for Buffer<'_> {
         self.proxied = self.bytes.first_chunk().copied();
     }
 
+    fn is_there(&self) -> bool {
+        true
+    }
+
     fn is_unseen(&self) -> bool {
         self.unseen
     }

@@ -278,6 +278,22 @@ fn a_response_whose_segments_change_places() {
     }
 }
 
+/// Where the response to it begins is not known: the connection is out of step, and no request is left open.
+#[test]
+fn a_request_in_small_pieces_behind_an_end_that_nobody_saw() {
+    for quick in [true, false] {
+        let mut connection = if quick { Connection::new() } else { Connection::step_by_step() };
+        connection.send_text(REQUEST, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let response = b"HTTP/1.1 200 OK\r\nServer: somebody\r\nContent-Length: 0\r\n\r\n";
+        shuffled(&mut connection, RESPONSE, response, 20, &[0, 2, 1]);
+        assert_eq!((connection.directions[1].phase, connection.http.answered), (phase::UNTIL_CLOSE, 1));
+        for piece in b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".chunks(6) {
+            connection.send(REQUEST, piece);
+        }
+        assert_eq!((connection.directions[0].phase, connection.http.outstanding()), (phase::LOST, 0));
+    }
+}
+
 #[test]
 fn a_response_to_nothing_is_none() {
     let mut connection = Connection::new();

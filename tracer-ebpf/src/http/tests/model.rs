@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use super::super::state::head_flag;
 use super::connection::Heard;
 use super::*;
 
@@ -199,6 +200,8 @@ fn state(connection: &Connection) -> State {
     // of no meaning between two loads, and where no length was told
     http.wanted = [0; 2];
     for direction in &mut directions {
+        (direction.step, direction.found) = (0, 0);
+        direction.flags &= !head_flag::SINGLE;
         if !(phase::BODY..=phase::PROXY_BINARY).contains(&direction.phase) {
             direction.left = 0;
         }
@@ -307,9 +310,11 @@ proptest! {
         }
         prop_assume!(!both.iter().any(|connection| connection.exhausted));
         for connection in &both {
-            let lost = connection.directions.iter().any(|direction| direction.phase == phase::LOST);
+            let in_phase = |wanted: u8| connection.directions.iter().any(|direction| direction.phase == wanted);
+            // behind an end that nobody saw, a request in pieces of less than 8 bytes is none
+            let unmet = in_phase(phase::UNTIL_CLOSE) && connection.http.outstanding() == 0;
             let answered = &connection.heard.answered;
-            if lost {
+            if in_phase(phase::LOST) || unmet {
                 prop_assert!(expected.starts_with(answered), "{:?} of {:?}", answered, expected);
             } else {
                 prop_assert_eq!(answered, &expected);

@@ -91,9 +91,14 @@ pub(super) fn knows_tasks(types: &TypeFacts) -> bool {
     TASK_FIELDS.iter().all(|wanted| types.fields.contains_key(wanted.name))
 }
 
+/// Where members are, if all of what goes together is known; else nowhere.
+fn offsets(types: &TypeFacts, known: bool) -> impl Fn(&str) -> u32 {
+    move |name| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset)
+}
+
 fn tasks(types: &TypeFacts, layout: &mut Layout) {
     let known = knows_tasks(types);
-    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    let at = offsets(types, known);
     layout.task_exit_code = at("task_struct.exit_code");
     layout.task_tgid = at("task_struct.tgid");
     layout.task_comm = at("task_struct.comm");
@@ -115,7 +120,7 @@ pub(super) fn knows_calls(types: &TypeFacts) -> bool {
 
 fn calls(types: &TypeFacts, layout: &mut Layout) {
     let known = knows_calls(types);
-    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    let at = offsets(types, known);
     // numbers of system calls are user-space ABI, each architecture's own
     if cfg!(target_arch = "x86_64") {
         (layout.regs_call, layout.call_connect) = (at("pt_regs.orig_ax"), 42);
@@ -136,7 +141,7 @@ pub(super) fn knows_flows(types: &TypeFacts) -> bool {
 
 fn flows(types: &TypeFacts, layout: &mut Layout) {
     let known = knows_flows(types);
-    let at = |name: &str| types.fields.get(name).filter(|_| known).map_or(ABSENT, |field| field.offset);
+    let at = offsets(types, known);
     layout.tcp_snd_nxt = at("tcp_sock.snd_nxt");
     layout.tcp_write_seq = at("tcp_sock.write_seq");
     layout.tcp_copied_seq = at("tcp_sock.copied_seq");

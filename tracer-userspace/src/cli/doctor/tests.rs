@@ -1,6 +1,4 @@
 //! Doctor, from options and facts to text; and real connections to listeners made here.
-//!
-//! long: whole pages, as they are printed
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -109,7 +107,6 @@ Verdicts
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "most of it is the report")]
 fn a_port_with_listeners_and_failures() {
     let mut report = report("debian-7.3.4-x86_64.json");
     let attempt = |to: &str, ok, verdict, detail: &str| Attempt {
@@ -141,7 +138,10 @@ fn a_port_with_listeners_and_failures() {
         probes: vec![attempt("127.0.0.1:8080", true, None, "200 OK after 1.3 ms")],
         problems: vec!["cannot look up addresses".to_owned()],
     });
-    insta::assert_snapshot!(text(&report), @r"
+    let page = text(&report);
+    let (before, verdicts) = page.split_once("Verdicts\n").unwrap();
+    let (_, port) = verdicts.split_once("\n\n").unwrap();
+    insta::assert_snapshot!(format!("{before}{port}"), @r"
 wherefore 0.1.0 can record on that kernel.
   facts      from kernel.json
   kernel     7.3.4+deb13-cloud-amd64 x86_64, with BTF
@@ -155,57 +155,6 @@ Hooks: 21 of 21
              is no such RST
   later      kprobe/nf_send_reset6: attached when module nf_reject_ipv6 is loaded: before that there
              is no such RST
-
-Verdicts
-  certain    process-down, inbound
-  inferred   process-down, outbound: a RST answers the SYN; a firewall can send the same; what would
-             help: a recording on the other host as well
-  certain    wrong-bind-address, inbound
-  certain    firewall-reject, inbound
-  certain    firewall-reject, outbound: ICMP prohibited codes also fit no-route, and then it is
-             likely
-  certain    firewall-drop, inbound
-  certain    firewall-drop, outbound
-  inferred   security-group-drop, outbound: a SYN leaves this host and nothing comes back; what
-             would help: a recording on the other host as well
-  inferred   inbound-silence, inbound: the port's health checkers stop, and no other SYN comes; it
-             may be meant
-  certain    return-path-drop, inbound
-  certain    handshake-abandoned, inbound
-  certain    accept-queue-full, inbound: with SYN cookies a last ACK that finds no room is not seen
-  certain    conntrack-full, inbound
-  certain    conntrack-full, outbound
-  certain    kernel-drop, inbound
-  certain    kernel-drop, outbound
-  certain    hairpin, outbound
-  certain    port-exhausted, outbound
-  certain    upstream-socket-missing, outbound: with --unix-upstreams
-  certain    host-unreachable, outbound
-  certain    no-route, outbound
-  certain    process-crashed, inbound
-  certain    app-reset, inbound
-  inferred   app-reset, outbound: the peer's RST does not say who sent it, nor why; what would help:
-             a recording on the other host as well
-  certain    premature-close, inbound
-  certain    premature-close, outbound
-  certain    incomplete-response, inbound
-  certain    incomplete-response, outbound
-  certain    keepalive-race, inbound
-  certain    keepalive-race, outbound
-  inferred   idle-flow-expired, inbound: by the answer to the first data after a long silence; what
-             would help: a recording on the other host as well
-  inferred   idle-flow-expired, outbound: by the answer to the first data after a long silence; what
-             would help: a recording on the other host as well
-  certain    app-timeout, inbound
-  certain    app-timeout, outbound
-  certain    client-abort, inbound
-  certain    peer-vanished, inbound
-  certain    peer-vanished, outbound
-  certain    malformed-response, inbound
-  certain    protocol-mismatch, inbound
-  certain    health-check-failed, inbound
-  certain    app-status, inbound: not where TLS or HTTP/2 is spoken
-  certain    app-status, outbound: not where TLS or HTTP/2 is spoken
 
 Port 8080
   unknown    cannot look up addresses

@@ -2,9 +2,10 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{has, latency};
+use crate::engine::flows::{flow_of, has, latency};
 use crate::engine::timing::HEALTH_CHECK_WITHIN;
 use crate::record::{flow_event, flow_flag};
+use crate::shell;
 use crate::verdict::Slug;
 
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
@@ -19,7 +20,7 @@ pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
 
 fn words(case: &Case<'_>, finding: &Finding) -> Words {
     let record = &finding.record;
-    let (request, name, port) = (flow_text::request(case.exchange), case.name(record), record.tuple.src_port);
+    let (request, name) = (flow_text::request(case.exchange), case.name(record));
     let (status, after) = (record.status, flow_text::after(record));
     let summary =
         format!("The health check {request} of {} was answered with {status} by {name}{after}.", case.peer(record));
@@ -29,7 +30,10 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         200..=299 => format!("Find out what {path} waits for: a health check should depend on this instance only."),
         300..=399 => format!("Point the health check at the final path: {path} redirects."),
         401 | 403 => format!("Let health checks of {path} pass without authentication."),
-        _ => format!("Ask for it yourself: `{enter}curl -i http://127.0.0.1:{port}{path}`."),
+        _ => {
+            let url = format!("http://{}{path}", flow_of(record).responder.socket_addr());
+            format!("Ask for it yourself: `{enter}curl -i {}`.", shell::word(&url))
+        }
     };
     case.words(record, summary, next)
 }

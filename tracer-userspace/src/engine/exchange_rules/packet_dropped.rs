@@ -9,6 +9,7 @@ use crate::engine::evidence::DropClass;
 use crate::engine::flow_text;
 use crate::engine::flows::{PacketDrop, flow_of, has, is_open, moment, time};
 use crate::engine::rules::conntrack_full;
+use crate::engine::text;
 use crate::engine::timing::ANSWER_WAIT;
 use crate::record::{FlowRecord, flow_event, flow_flag};
 use crate::verdict::{Confidence, Role, Slug};
@@ -80,8 +81,9 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
         Slug::FirewallDrop => (
             "The host firewall",
             format!(
-                "Find the rule with `{enter}nft -a list ruleset` or `{enter}iptables-save -c`: it drops packets of \
-                 established connections."
+                "Find the rule with `{enter}nft -a list ruleset` or `{enter}{} -c`: it drops packets of established \
+                 connections.",
+                text::lists_tables(drop.to)
             ),
         ),
         Slug::ConntrackFull => ("Connection tracking, its table full,", conntrack_full::room(&enter)),

@@ -69,6 +69,11 @@ fn health_checks() {
     check(check_request().at(22).answers(301), &[failed]);
     check(check_request().at(6000).answers(200), &[failed]);
     check(check_request().at(22).answers(200), &[]);
+    // whoever calls itself a health checker chooses the path: nothing of it is a command to those who type it
+    let forged = script().inbound(1).at(10).get("/$(reboot)").flags(flag::HEALTH_CHECK).at(22).answers(500);
+    let out = check(forged, &[failed]);
+    let said = &verdicts(&out)[0].next;
+    assert!(said.contains("curl -i 'http://10.9.2.2:8080/$(reboot)'`"), "{said}");
     // its other failures: no client saw them
     check(check_request().at(22).tells(event::FIN_SENT), &["premature-close inbound certain 0 health-check"]);
     check(

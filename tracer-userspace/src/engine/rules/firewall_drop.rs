@@ -70,7 +70,7 @@ pub(super) fn rule_evidence(case: &Case<'_>, finding: &Finding) -> Option<Eviden
 pub(super) fn rule_hint(case: &Case<'_>, finding: &Finding) -> Words {
     let port = finding.flow.responder.port;
     let enter = case.world.namespaces.enter(finding.netns);
-    let tables = if finding.flow.responder.is_v4() { "iptables-save" } else { "ip6tables-save" };
+    let tables = text::lists_tables(finding.flow.responder);
     let peer = finding.flow.initiator.ip();
     if let Some((_, rule)) = rule_behind(case, finding) {
         let next = format!(

@@ -66,6 +66,12 @@ pub(super) fn received<'a>(case: &Case<'a>) -> Option<(&'a Fact, &'a IcmpError)>
     case.attempt.icmp_answers().rev().find(|(_, error)| !error.sent)
 }
 
+/// Its name, and who sent it.
+pub(super) fn answer_and_sender(case: &Case<'_>) -> (String, String) {
+    let unseen = || ("an ICMP error".to_owned(), "a router or the host".to_owned());
+    received(case).map_or_else(unseen, |(_, error)| (text::icmp_name(error), text::icmp_sender(error)))
+}
+
 /// Whether the destination itself says that it cannot be reached: then a rule there says it.
 pub(super) fn contradicts_itself(error: &IcmpError) -> bool {
     error.from == error.flow.responder.address
@@ -82,8 +88,7 @@ pub(super) fn icmp_answer(case: &Case<'_>) -> Option<Finding> {
         _ => return None,
     };
     let mut finding = Case::about_own(Slug::FirewallReject, case.own_view()?, fact.time, words_icmp);
-    finding.alternatives = alternatives;
-    finding.confidence = if alternatives.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    finding.or(alternatives);
     finding.expected_status = Some(502);
     Some(finding)
 }
@@ -166,10 +171,7 @@ fn words_rate_limited(case: &Case<'_>, finding: &Finding) -> Words {
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
     let process = text::connecting_process(case);
     let remote = finding.flow.responder.socket_addr();
-    let (name, sender) = match received(case) {
-        Some((_, error)) => (text::icmp_name(error), text::icmp_sender(error)),
-        None => ("an ICMP error".to_owned(), "a router or the host".to_owned()),
-    };
+    let (name, sender) = answer_and_sender(case);
     Words {
         evidence: Vec::new(),
         summary: format!(

@@ -1,14 +1,14 @@
 //! host-unreachable: the next hop's address could not be found, or an ICMP error says that the host
 //! cannot be reached.
 
-use super::firewall_reject::received;
+use super::firewall_reject::{answer_and_sender, received};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::{DropClass, What};
 use crate::engine::icmp::Meaning;
 use crate::engine::text;
 use crate::record::{BootTime, Neighbour};
-use crate::verdict::{Confidence, Event, Evidence, Role, Slug};
+use crate::verdict::{Event, Evidence, Role, Slug};
 
 /// A kernel of this host dropped the SYN because nobody answered for the next hop's address.
 pub(super) fn neighbour(case: &Case<'_>) -> Option<Finding> {
@@ -51,8 +51,7 @@ pub(super) fn path(case: &Case<'_>) -> Option<Finding> {
         (None, None) => return None,
     };
     let mut finding = Case::about_own(Slug::HostUnreachable, own, time, words_neighbour);
-    finding.alternatives = alternatives;
-    finding.confidence = if alternatives.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    finding.or(alternatives);
     finding.expected_status = Some(502);
     Some(finding)
 }
@@ -96,8 +95,7 @@ fn words_neighbour(case: &Case<'_>, finding: &Finding) -> Words {
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
     let process = text::connecting_process(case);
     let remote = finding.flow.responder.socket_addr();
-    let (name, sender) =
-        received(case).map_or_else(Default::default, |(_, error)| (text::icmp_name(error), text::icmp_sender(error)));
+    let (name, sender) = answer_and_sender(case);
     Words {
         evidence: Vec::new(),
         summary: format!("{remote} cannot be reached: {sender} answered the SYN with {name}."),

@@ -42,6 +42,14 @@ pub(super) struct Finding {
     pub(super) words: fn(&Case<'_>, &Self) -> Words,
 }
 
+impl Finding {
+    /// What looks the same from here; certain without any.
+    fn or(&mut self, alternatives: &'static [Slug]) {
+        self.alternatives = alternatives;
+        self.confidence = if alternatives.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    }
+}
+
 /// What people read of a finding.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words {

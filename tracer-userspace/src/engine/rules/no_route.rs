@@ -1,6 +1,6 @@
 //! no-route: this host has no route to the destination, or an ICMP error says that a router has none.
 
-use super::firewall_reject::received;
+use super::firewall_reject::{answer_and_sender, received};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::What;
@@ -47,8 +47,7 @@ pub(super) fn route_failed(case: &Case<'_>) -> Option<Finding> {
         _ => return None,
     };
     let mut finding = Case::about_own(Slug::NoRoute, own, time, words_local);
-    finding.alternatives = alternatives;
-    finding.confidence = if alternatives.is_empty() { Confidence::Certain } else { Confidence::Likely };
+    finding.or(alternatives);
     finding.expected_status = Some(502);
     Some(finding)
 }
@@ -81,8 +80,7 @@ fn words_local(case: &Case<'_>, finding: &Finding) -> Words {
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
     let process = text::connecting_process(case);
     let remote = finding.flow.responder.socket_addr();
-    let (name, sender) =
-        received(case).map_or_else(Default::default, |(_, error)| (text::icmp_name(error), text::icmp_sender(error)));
+    let (name, sender) = answer_and_sender(case);
     Words {
         evidence: Vec::new(),
         summary: format!("There is no route to {remote}: {sender} answered the SYN with {name}."),

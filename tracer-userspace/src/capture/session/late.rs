@@ -1,0 +1,69 @@
+//! Hooks that wait for their kernel module.
+
+use super::Session;
+use super::loading::is_refused_kprobe;
+use crate::capture::facts::TypeFacts;
+use crate::capture::modules::{ModuleEvents, is_loaded};
+use crate::capture::plan::{HookKind, HookPlan, HookState, RESET_FALLBACK};
+use crate::capture::polled::readable;
+
+impl Session {
+    /// Hooks that wait for a module.
+    pub(super) fn late_hooks(&self) -> impl Iterator<Item = &HookPlan> {
+        self.plan.hooks.iter().filter(|hook| {
+            matches!(hook.state, HookState::WhenLoaded(_))
+                && !self.loaded.attached.contains(hook.program)
+                && !self.loaded.refused.contains_key(hook.program)
+        })
+    }
+
+    /// Attaches what can be attached by now, and has the kernel say when other modules come.
+    pub(super) fn expect_modules(&mut self) {
+        self.attach_late();
+        if self.late_hooks().next().is_some() {
+            match ModuleEvents::subscribe().and_then(readable) {
+                Ok(events) => self.module_events = Some(events),
+                Err(error) => log::info!("modules that load later are looked for every tick only: {error}"),
+            }
+        }
+    }
+
+    /// Attaches the hooks whose module is there by now.
+    pub(super) fn attach_late(&mut self) {
+        let due: Vec<HookPlan> = self
+            .late_hooks()
+            .filter(|hook| match &hook.state {
+                HookState::WhenLoaded(modules) => modules.iter().any(|module| is_loaded(module)),
+                _ => false,
+            })
+            .cloned()
+            .collect();
+        // where the kprobe finds its packet is in the BTF of the module
+        if due.iter().any(|hook| hook.kind == HookKind::Kprobe)
+            && let Ok(types) = TypeFacts::gather()
+            && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
+        {
+            log::warn!("{error}");
+        }
+        for hook in due {
+            match self.loaded.attach(&hook) {
+                Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
+                Err(error) => log::warn!("{error}"),
+            }
+            self.attached_late += 1;
+            if is_refused_kprobe(&hook, &self.loaded) {
+                self.attach_reset_fallback();
+            }
+        }
+    }
+
+    /// Where a kprobe on netfilter's RSTs is refused late, the stand-in takes over.
+    fn attach_reset_fallback(&mut self) {
+        let Some(fallback) = self.plan.hook(RESET_FALLBACK).cloned() else { return };
+        if !self.loaded.attached.contains(fallback.program)
+            && let Err(error) = self.loaded.attach(&fallback)
+        {
+            log::warn!("{error}");
+        }
+    }
+}
