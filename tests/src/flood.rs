@@ -54,7 +54,12 @@ impl Packets {
     /// What the kernel says.
     pub(crate) fn send(&self) -> Result<()> {
         let forger = Forger::new(self.to)?;
-        self.bytes.chunks_exact(self.length).try_for_each(|packet| forger.send(packet))
+        self.each().try_for_each(|packet| forger.send(packet))
+    }
+
+    /// All of them.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact(self.length)
     }
 }
 
@@ -69,7 +74,7 @@ mod tests {
         for (family, to) in [(Family::V4, "10.9.2.2:8080"), (Family::V6, "[fd09:2::2]:8080")] {
             let packets = Packets::new(family, to.parse().unwrap(), 1000);
             assert_eq!(packets.length, if family == Family::V4 { 40 } else { 60 });
-            let different: BTreeSet<&[u8]> = packets.bytes.chunks_exact(packets.length).collect();
+            let different: BTreeSet<&[u8]> = packets.each().collect();
             assert_eq!(different.len(), 1000);
         }
     }

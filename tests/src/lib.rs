@@ -46,4 +46,5 @@ pub mod trim;
 pub mod wait;
 pub mod ways;
 pub mod weigh;
+pub mod wire;
 pub mod without_http;

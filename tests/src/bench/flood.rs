@@ -18,14 +18,18 @@ use super::watcher::{cpu_ns, is_writable, programs};
 use crate::bpf;
 use crate::flood::{Packets, sources};
 use crate::lab::{Family, Lab, Place, WATCHED};
+use crate::netns::Namespace;
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
 use crate::weigh::memory::Memory;
+use crate::wire::Wire;
 
 /// Nanoseconds of all programs a SYN, at most.
 const HOOKS_NS: f64 = 1000.0;
+/// The server's hardware address, one of those that anybody may give.
+const SERVER: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// Percent of a core that the recorder takes, at most.
 const PROCESSOR: f64 = 5.0;
 /// After the last SYN: by then everything is decided and told.
@@ -35,6 +39,8 @@ const AFTERWARDS: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 struct Measured {
     family: Family,
+    /// SYNs that arrived.
+    syns: u64,
     seconds: f64,
     /// Share of one core, percent, of the time of the flood.
     processor: f64,
@@ -63,7 +69,7 @@ pub fn run(tools: &Tools, syns: u32, out: &mut impl Write, progress: &mut impl F
             let statistics = timed.then(Statistics::on).transpose()?;
             let flood = flood(tools, family, syns, timed)?;
             drop(statistics);
-            exact(&flood.summary, u64::from(syns)).with_context(|| format!("over {}", family.label()))?;
+            exact(&flood.summary, flood.syns).with_context(|| format!("over {}", family.label()))?;
             floods.push(flood);
         }
     }
@@ -72,19 +78,24 @@ pub fn run(tools: &Tools, syns: u32, out: &mut impl Write, progress: &mut impl F
 
 fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measured> {
     let lab = Lab::new(family)?;
-    take_answers(&lab)?;
+    prepare(&lab)?;
     let packets = Packets::new(family, SocketAddr::new(lab.server_address(), WATCHED), syns);
     let directory = scratch::directory()?;
     let mut recorder = start(tools, &lab, &directory)?;
     let pid = recorder.id();
     let before = programs(pid)?;
     let taken = cpu_ns(pid)?;
+    let arrived = received(lab.at(Place::Server))?;
     let begun = now();
-    lab.at(Place::Router).within(|| packets.send())??;
+    lab.at(Place::Router).within(|| {
+        let wire = Wire::new("eth1", family, SERVER)?;
+        packets.each().try_for_each(|packet| wire.send(packet))
+    })??;
     let seconds = now().duration_since(begun).as_secs_f64();
     let programs = if timed { named(difference(&before, &programs(pid)?)) } else { Vec::new() };
     // what is still to be done counts as well
     std::thread::sleep(AFTERWARDS);
+    let syns = received(lab.at(Place::Server))?.saturating_sub(arrived);
     let processor = number(cpu_ns(pid)?.saturating_sub(taken)) / 1e7 / seconds;
     let memory = Memory::of(pid)?;
     let status = recorder.stop(Signal::INT)?;
@@ -92,18 +103,28 @@ fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measur
     let lines = recorder.stdout.so_far();
     let summary = lines.last().and_then(|line| serde_json::from_str(line).ok()).context("no summary")?;
     let trace_kib = std::fs::metadata(crate::recorder::only_trace(directory.path())?)?.len() / 1024;
-    Ok(Measured { family, seconds, processor, memory, trace_kib, summary, programs })
+    Ok(Measured { family, syns, seconds, processor, memory, trace_kib, summary, programs })
 }
 
-/// The answers leave by a device that takes everything, as a network card does. Where the kernel has none they go back
-/// and are dropped there, which the programs in the kernel see as well.
-fn take_answers(lab: &Lab) -> Result<()> {
+/// The server can be reached without being asked for its hardware address, and its answers leave by a device that takes
+/// everything, as a network card does: nothing of the other end of a flood is in what the programs take.
+fn prepare(lab: &Lab) -> Result<()> {
     let (server, sources) = (lab.at(Place::Server), sources(lab.family()));
     server.sysctl(&[("ipv4/conf/all/rp_filter", "0"), ("ipv4/conf/eth0/rp_filter", "0")])?;
-    if server.ip("link add sink type dummy\n").is_ok() {
-        return server.ip(&format!("link set sink up\nroute add {sources} dev sink\n"));
-    }
-    lab.at(Place::Router).ip(&format!("route add blackhole {sources}\n"))
+    let octets = SERVER.map(|byte| format!("{byte:02x}"));
+    server.ip(&format!("link set eth0 address {}\n", octets.join(":")))?;
+    let sink = |kind| server.ip(&format!("link add sink type {kind}\n"));
+    sink("dummy").or_else(|_| sink("ifb")).context("a device that takes everything (dummy or ifb)")?;
+    server.ip(&format!("link set sink up\nroute add {sources} dev sink\n"))
+}
+
+/// TCP segments that a namespace has received.
+fn received(namespace: &Namespace) -> Result<u64> {
+    let text = namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:")).map(str::split_whitespace);
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { bail!("/proc/net/snmp has no Tcp") };
+    let found = names.zip(values).find(|(name, _)| *name == "InSegs");
+    Ok(found.context("there is no InSegs")?.1.parse()?)
 }
 
 fn start(tools: &Tools, lab: &Lab, directory: &TempDir) -> Result<Running> {
@@ -151,19 +172,18 @@ fn exact(summary: &Value, syns: u64) -> Result<()> {
 
 fn report(floods: &[Measured], syns: u32) -> String {
     let mut text = String::new();
-    let count = f64::from(syns);
-    let ns = |flood: &Measured| flood.programs.iter().map(|one| number(one.1)).sum::<f64>() / count;
+    let ns = |flood: &Measured| flood.programs.iter().map(|one| number(one.1)).sum::<f64>() / number(flood.syns);
     // writing to a string does not fail
     let mut line = |words: String| writeln!(text, "{words}").unwrap_or_default();
-    line(format!("{syns} SYNs over each protocol, all of them counted and told; nothing was lost.\n"));
+    line(format!("{syns} SYNs over each protocol; all that arrived were counted and told, and nothing was lost.\n"));
     line("| over | SYNs a second | recorder, % of a core | own memory, MiB | trace, KiB | records | hooks a SYN | ns a SYN |".into());
     line("|---|---:|---:|---:|---:|---:|---:|---:|".into());
     for [plain, timed] in floods.as_chunks().0 {
-        let runs = timed.programs.iter().map(|one| number(one.2)).sum::<f64>() / count;
+        let runs = timed.programs.iter().map(|one| number(one.2)).sum::<f64>() / number(timed.syns);
         line(format!(
             "| {} | {:.0} | {:.1} | {:.1} | {} | {} | {runs:.1} | {:.0} |",
             plain.family.label(),
-            count / plain.seconds,
+            number(plain.syns) / plain.seconds,
             plain.processor,
             plain.memory.own,
             plain.trace_kib,
@@ -175,7 +195,7 @@ fn report(floods: &[Measured], syns: u32) -> String {
         let mut programs: Vec<_> = timed.programs.iter().collect();
         programs.sort_by_key(|(_, ns, _)| std::cmp::Reverse(*ns));
         let words = programs.iter().take(5).map(|(name, ns, runs)| {
-            format!("`{name}` {:.1} runs of {:.0} ns", number(*runs) / count, number(*ns) / number(*runs))
+            format!("`{name}` {:.1} runs of {:.0} ns", number(*runs) / number(timed.syns), number(*ns) / number(*runs))
         });
         line(format!("\nFor each SYN over {}: {}.", timed.family.label(), words.collect::<Vec<_>>().join(", ")));
     }
@@ -212,6 +232,7 @@ mod tests {
     fn measured(programs: Vec<(String, u64, u64)>) -> Measured {
         Measured {
             family: Family::V4,
+            syns: 1000,
             seconds: 0.01,
             processor: 4.9,
             memory: Memory { own: 2.0, ..Memory::default() },
