@@ -24,7 +24,7 @@ const PATHS_PER_TICK: u32 = 64;
 const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 /// Namespaces are looked for this often.
 const RESCAN_EVERY: Duration = Duration::from_secs(2);
-/// Most processes, paths and addresses remembered as told.
+/// Most places in the kernel, and most processes, remembered as told.
 const REMEMBERED: usize = 4096;
 /// Namespaces in which connections are counted at the start: each takes a walk through all sockets of the host.
 const COUNTED_MAX: usize = 64;
@@ -380,6 +380,10 @@ impl Lookups {
     fn process(&mut self, pid: u32, time: BootTime, stream: &mut Vec<Record>) {
         if pid == 0 || self.processes.contains_key(&pid) {
             return;
+        }
+        if self.processes.len() >= REMEMBERED {
+            // to tell one again does no harm
+            self.processes.clear();
         }
         if let Some(info) = process(pid) {
             stream.push(Record::Host(HostRecord { time, netns: 0, body: HostBody::Process(info) }));

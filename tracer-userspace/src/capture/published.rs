@@ -31,9 +31,14 @@ impl Published {
         let mut all = ports.to_vec();
         let targets = self.0.iter().flat_map(|(_inode, publications)| &publications.publications);
         for port in targets.map(|publication| publication.target.port()) {
-            if !all.contains(&port) && all.len() < PORT_SLOTS as usize {
-                all.push(port);
+            if all.contains(&port) {
+                continue;
             }
+            if all.len() >= PORT_SLOTS as usize {
+                log::warn!("not all sockets behind published ports are watched: there is room for {PORT_SLOTS} ports");
+                break;
+            }
+            all.push(port);
         }
         all.sort_unstable();
         all

@@ -391,7 +391,6 @@ fn ready(session: &Session, snapshot: &[Record]) -> Ready {
                     port: *port,
                     listeners: own.filter_map(|port| listeners.get(&port)).flatten().cloned().collect(),
                     published: behind.iter().map(ToString::to_string).collect(),
-                    tls: false,
                 }
             })
             .collect(),

@@ -1,6 +1,7 @@
 //! The `ready:` line: recording has begun.
 
 use super::text::plain;
+use crate::verdict::Slug;
 
 /// A watched port at the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,9 +12,10 @@ pub struct ReadyPort {
     pub listeners: Vec<String>,
     /// Sockets behind it by destination NAT, as in `172.17.0.2:8080`.
     pub published: Vec<String>,
-    /// It speaks TLS, so that no status can be read on it.
-    pub tls: bool,
 }
+
+/// Where TLS is spoken (RFC 9110, section 4.2.2). Of other ports only a connection tells: then it is said.
+const HTTPS: u16 = 443;
 
 /// What recording begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,8 +56,10 @@ impl Ready {
                 format!("blind to {}", self.blind.join(", "))
             },
         ];
-        let tls = self.ports.iter().filter(|port| port.tls);
-        facts.extend(tls.map(|port| format!("TLS on {}: no statuses", port.port)));
+        let reads_statuses = !self.blind.iter().any(|slug| *slug == Slug::AppStatus.as_str());
+        if reads_statuses && self.ports.iter().any(|port| port.port == HTTPS) {
+            facts.push(format!("TLS on {HTTPS}: no statuses"));
+        }
         format!("ready: {}", facts.join("; "))
     }
 
@@ -93,7 +97,6 @@ mod tests {
                     port: 443,
                     listeners: vec!["nginx[812] on 0.0.0.0".to_owned(), "nginx[812] on ::".to_owned()],
                     published: Vec::new(),
-                    tls: true,
                 },
                 ReadyPort { port: 80, published: vec!["172.17.0.2:8080".to_owned()], ..ReadyPort::default() },
                 ReadyPort { port: 8080, ..ReadyPort::default() },
@@ -117,5 +120,16 @@ mod tests {
             blind: vec!["firewall-reject".to_owned()],
         };
         insta::assert_snapshot!(ready.line(), @r"ready: wherefore 0.1.0; port 8080 (app\u{1b}[7]); network namespaces blue, pid 71; 12 of 14 hooks, 1 once netfilter's reject modules are loaded; blind to firewall-reject");
+    }
+
+    #[test]
+    fn statuses_that_are_read_nowhere_are_not_missed_on_one_port() {
+        let ports = vec![ReadyPort { port: 443, ..ReadyPort::default() }];
+        let said = |blind: &[&str]| {
+            let blind = blind.iter().map(|slug| (*slug).to_owned()).collect();
+            Ready { ports: ports.clone(), blind, ..Ready::default() }.line()
+        };
+        assert!(said(&["firewall-reject"]).ends_with("; TLS on 443: no statuses"));
+        assert!(said(&["app-status"]).ends_with("; blind to app-status"));
     }
 }
