@@ -13,6 +13,8 @@ use super::moment::{Moment, span};
 use super::peer::Peer;
 use super::ports::PortList;
 #[cfg(feature = "capture")]
+use super::ports::one_port;
+#[cfg(feature = "capture")]
 use super::size::{min_free, size};
 use super::statuses::StatusList;
 #[cfg(feature = "capture")]
@@ -315,7 +317,7 @@ Examples:
 Exit code 0 if `wherefore record` would start.")]
 pub struct DoctorArgs {
     /// A port to look at: who listens, and on which addresses.
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = one_port)]
     pub port: Option<u16>,
 
     /// Also send one request for this path to the port on this host.
