@@ -11,9 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::metrics::MetricsAddress;
 use super::moment::{Moment, span};
 use super::peer::Peer;
-use super::ports::PortList;
-#[cfg(feature = "capture")]
-use super::ports::one_port;
+use super::ports::{PortList, one_port};
 #[cfg(feature = "capture")]
 use super::size::{min_free, size};
 use super::statuses::StatusList;

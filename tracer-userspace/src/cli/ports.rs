@@ -66,7 +66,6 @@ fn port(text: &str, item: &str) -> Result<u16, PortError> {
 ///
 /// # Errors
 /// [`PortError::NotOne`].
-#[cfg(feature = "capture")]
 pub fn one_port(text: &str) -> Result<u16, PortError> {
     port(text, text).map_err(|_no_port| PortError::NotOne(text.to_owned()))
 }
