@@ -40,18 +40,27 @@ struct Mix {
     answers: usize,
     /// Compared with the longer traces: text is larger on disk.
     share: usize,
+    /// Longest time between two records, ns; about half of it usually.
+    gap_ns: u32,
 }
 
-const MIXES: [Mix; 3] = [
-    Mix { name: "connections", answers: 0, share: 1 },
-    Mix { name: "answers with text", answers: 10, share: 4 },
-    Mix { name: "half of each", answers: 5, share: 2 },
+/// 50,000 records a second of the trace's time.
+const DENSE: u32 = 40_000;
+/// 8,000: about what the programs in the kernel tell of a flood at most, all ports together.
+const LIMIT: u32 = 250_000;
+
+const MIXES: [Mix; 5] = [
+    Mix { name: "connections", answers: 0, share: 1, gap_ns: DENSE },
+    Mix { name: "answers with text", answers: 10, share: 4, gap_ns: DENSE },
+    Mix { name: "half of each", answers: 5, share: 2, gap_ns: DENSE },
+    Mix { name: "connections, 8,000 a second", answers: 0, share: 1, gap_ns: LIMIT },
+    Mix { name: "answers with text, 8,000 a second", answers: 10, share: 4, gap_ns: LIMIT },
 ];
 
 impl Mix {
     /// So many records, or a few more, in pieces.
     fn pieces(self, count: usize) -> impl Iterator<Item = Vec<Record>> {
-        let mut sample = sample::Sample::new(1);
+        let mut sample = sample::Sample::with_gap(1, self.gap_ns);
         let mut made = 0;
         std::iter::from_fn(move || {
             if made >= count {
@@ -72,7 +81,16 @@ impl Mix {
 }
 
 fn main() {
-    let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let given: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
+    if let Some(directory) = words.iter().find_map(|word| word.strip_prefix("--keep=")) {
+        // for a look with a profiler
+        for mix in MIXES {
+            let path = Path::new(directory).join(mix.name.replace([' ', ','], "-")).with_extension("wft");
+            write_file(mix, given.first().unwrap_or(&LENGTHS[0]) / mix.share, &path);
+        }
+        return;
+    }
     let lengths = if let [short, long] = given[..] { [short, long] } else { LENGTHS };
     println!("Steps, each alone, in millions of records a second on one core ({RECORDS} records in memory):\n");
     println!(

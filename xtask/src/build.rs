@@ -59,30 +59,61 @@ pub(crate) fn release(given: Option<&Path>) -> Result<PathBuf> {
 /// If cargo fails.
 pub(crate) fn lab(release: bool) -> Result<PathBuf> {
     let optimised = if release { &["--release"][..] } else { &[] };
-    let arguments = ["build", "--package", "wherefore-tests", "--bin", "wherefore-lab"];
-    process::run(process::cargo().args(arguments).args(optimised))?;
+    process::run(process::cargo().arg("build").args(LAB.arguments()).args(optimised))?;
     Ok(workspace::lab(release))
 }
 
 fn static_release() -> Result<()> {
-    put(&statically("tracer-userspace", "wherefore", &host()?)?, &program(true))
+    let [built] = statically([PROGRAM], &host()?)?;
+    put(&built, &program(true))
 }
 
-/// Builds one binary of a package for a target so that it needs no library, and says where it is.
+/// Builds the release program and an optimised lab, both static, to where [`program`] and
+/// [`workspace::lab`] say: what this machine is tested with, and guests.
+///
+/// # Errors
+/// If cargo fails or a program cannot be put in its place.
+pub(crate) fn tested() -> Result<()> {
+    let [built, lab] = statically([PROGRAM, LAB], &host()?)?;
+    put(&built, &program(true))?;
+    put(&lab, &workspace::lab(true))
+}
+
+/// A program of the workspace.
+#[derive(Clone, Copy)]
+pub(crate) struct Binary {
+    pub(crate) package: &'static str,
+    pub(crate) name: &'static str,
+}
+
+impl Binary {
+    /// What cargo is told of it.
+    pub(crate) fn arguments(self) -> [&'static str; 4] {
+        ["--package", self.package, "--bin", self.name]
+    }
+}
+
+pub(crate) const PROGRAM: Binary = Binary { package: "tracer-userspace", name: "wherefore" };
+/// Drives the scenarios, and measures.
+pub(crate) const LAB: Binary = Binary { package: "wherefore-tests", name: "wherefore-lab" };
+
+/// Builds programs for a target so that they need no library, and says where they are. What is needed
+/// together is built together: apart, their common crates would be built for each.
 ///
 /// # Errors
 /// If cargo fails.
-pub(crate) fn statically(package: &str, binary: &str, triple: &str) -> Result<PathBuf> {
+pub(crate) fn statically<const N: usize>(binaries: [Binary; N], triple: &str) -> Result<[PathBuf; N]> {
     let mut flags = std::env::var("RUSTFLAGS").unwrap_or_default();
     flags.push_str(" -C target-feature=+crt-static");
     // With --target the flags are for the program alone. Without, they would also reach the
     // procedural macros, which are loaded by the compiler and cannot be static.
     process::run(
         process::cargo()
-            .args(["build", "--release", "--package", package, "--bin", binary, "--target", triple])
+            .args(["build", "--release", "--target", triple])
+            .args(binaries.iter().flat_map(|binary| binary.arguments()))
             .env("RUSTFLAGS", flags.trim_start()),
     )?;
-    Ok(target().join(triple).join("release").join(binary))
+    Ok(binaries.map(|binary| target().join(triple).join("release").join(binary.name)))
 }
 
 /// Puts a copy in place by a rename: the old file may be running, and cannot be written then.

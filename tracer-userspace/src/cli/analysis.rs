@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::engine::{Engine, Output};
 use crate::output::Printer;
-use crate::record::{HostBody, HostRecord, Record};
+use crate::record::{BootTime, HostBody, HostRecord, Record, RecordView};
 
 /// An engine and the printer of what it says.
 pub struct Analysis {
@@ -39,6 +39,25 @@ impl Analysis {
         self.engine.push(record, &mut self.outputs);
         self.print(to, pass)?;
         tick.map_or(Ok(()), |time| self.printer.advance(time, to))
+    }
+
+    /// The same of a record that lies in a buffer; `time_ns` is its header's.
+    ///
+    /// # Errors
+    /// What writing says.
+    pub fn push_view(
+        &mut self,
+        time_ns: u64,
+        view: RecordView<'_>,
+        to: &mut impl Write,
+        pass: &mut impl FnMut(&mut Output) -> bool,
+    ) -> io::Result<()> {
+        let is_tick = matches!(&view, RecordView::Host(HostRecord { body: HostBody::Tick(_), .. }));
+        self.engine.push_view(time_ns, view, &mut self.outputs);
+        if !self.outputs.is_empty() {
+            self.print(to, pass)?;
+        }
+        if is_tick { self.printer.advance(BootTime::from_ns(time_ns), to) } else { Ok(()) }
     }
 
     /// Feeds a record that the recording's earlier files hold as well: what follows from it was said

@@ -1,5 +1,7 @@
 //! One connection attempt under way: what is known of it so far.
 
+use smallvec::SmallVec;
+
 use super::evidence::{DropClass, Dropped, Fact, Flow, Full, IcmpError, SynAckAgain, What};
 use super::timing;
 use crate::record::{BootTime, SocketRecord, socket_flag};
@@ -59,12 +61,20 @@ pub(super) struct Attempt {
     pub(super) port: Option<u16>,
     /// This host's own initiating socket.
     pub(super) own: Option<OwnEnd>,
-    facts: Vec<Fact>,
+    /// Nearly all have two at most: those stand here.
+    facts: SmallVec<[Fact; 2]>,
 }
 
 impl Attempt {
     pub(super) fn new(isn: u32, time: BootTime) -> Self {
-        Self { isn, started: time, last: time, port: None, own: None, facts: Vec::with_capacity(2) }
+        Self { isn, started: time, last: time, port: None, own: None, facts: SmallVec::new() }
+    }
+
+    /// Makes a new attempt of it.
+    pub(super) fn begin_anew(&mut self, isn: u32, time: BootTime) {
+        (self.isn, self.started, self.last) = (isn, time, time);
+        (self.port, self.own) = (None, None);
+        self.facts.clear();
     }
 
     /// From when on something lost may be this attempt's: from its start, as far as that is known.

@@ -20,6 +20,9 @@ pub(super) const ATTEMPTS_MAX: usize = 65_536;
 /// Most of them under way: those hold their evidence.
 pub(super) const UNDER_WAY_MAX: usize = 32_768;
 
+/// Most attempts whose memory is kept for others.
+const SPARE_MAX: usize = 256;
+
 /// Most attempts of one ISN that can be found by it: a flood of SYNs with a constant ISN costs no more.
 const SAME_ISN_MAX: usize = 64;
 
@@ -49,22 +52,40 @@ enum State {
     Over { outcome: Outcome, started: BootTime, last: BootTime },
 }
 
+/// Kept small: in a flood the table is larger than a processor's cache, and what is looked at first stands
+/// together.
 #[derive(Debug)]
 struct Entry {
     generation: u32,
     isn: u32,
-    inode: u64,
-    /// Ends as the first record had them, and as the last different one did.
-    flows: [Flow; 2],
+    /// When it is to be decided, as the timers know it; [`NEVER`]: they do not.
+    timer: BootTime,
+    state: State,
+    /// Ends as the first record had them.
+    flow: Flow,
     /// Where a packet of it was dropped.
     dropped_in: Option<u32>,
+    inode: u64,
+    /// Ends as the last different record had them.
+    other: Option<Box<Flow>>,
+    /// Next attempt with the same ISN; [`NOWHERE`]: there is none.
+    next: u32,
     /// Whether it is in the chain of its ISN.
     chained: bool,
-    /// Next attempt with the same ISN.
-    next: Option<u32>,
-    /// When it is to be decided, as the timers know it.
-    timer: Option<BootTime>,
-    state: State,
+}
+
+/// No moment.
+const NEVER: BootTime = BootTime::from_ns(u64::MAX);
+/// No place.
+const NOWHERE: u32 = u32::MAX;
+
+const _: () = assert!(size_of::<Entry>() <= 128);
+
+impl Entry {
+    /// Ends as its records had them.
+    fn flows(&self) -> impl Iterator<Item = &Flow> {
+        std::iter::once(&self.flow).chain(self.other.as_deref())
+    }
 }
 
 /// What finding an attempt gives.
@@ -90,6 +111,9 @@ pub(super) struct Attempts {
     over: VecDeque<(BootTime, Id)>,
     /// Attempts that began by then and are over may have been thrown out before their time.
     forgotten_until: BootTime,
+    /// Memory of attempts that are done with.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
+    spare: Vec<Box<Attempt>>,
 }
 
 impl Attempts {
@@ -99,14 +123,14 @@ impl Attempts {
     /// initiating socket's inode stands in.
     pub(super) fn find(&self, isn: u32, flow: &Flow, inode: u64, dropped_in: Option<u32>) -> Option<Id> {
         let mut translated = None;
-        let mut place = self.by_isn.get(&isn).copied().filter(|_| isn != 0);
-        while let Some((at, entry)) = place.and_then(|at| Some((at, self.entry(at)?))) {
-            let id = Id { place: at, generation: entry.generation };
-            if entry.flows.iter().any(|known| known.initiator == flow.initiator) {
+        let mut place = if isn == 0 { NOWHERE } else { self.by_isn.get(&isn).copied().unwrap_or(NOWHERE) };
+        while let Some(entry) = self.entry(place) {
+            let id = Id { place, generation: entry.generation };
+            if entry.flows().any(|known| known.initiator == flow.initiator) {
                 return Some(id);
             }
             let elsewhere = dropped_in.is_none() || entry.dropped_in != dropped_in;
-            if translated.is_none() && elsewhere && entry.flows.iter().any(|known| known.compatible(flow)) {
+            if translated.is_none() && elsewhere && entry.flows().any(|known| known.compatible(flow)) {
                 translated = Some(id);
             }
             place = entry.next;
@@ -114,7 +138,10 @@ impl Attempts {
         if translated.is_some() {
             return translated;
         }
-        let id = *self.by_inode.get(&inode).filter(|_| inode != 0)?;
+        if inode == 0 {
+            return None;
+        }
+        let id = *self.by_inode.get(&inode)?;
         let entry = self.get(id)?;
         let same_attempt = isn == 0 || entry.isn == 0;
         (same_attempt && matches!(entry.state, State::UnderWay(_))).then_some(id)
@@ -132,17 +159,24 @@ impl Attempts {
     /// Begins an attempt. Gives back one that had to make room, if its evidence is lost with it.
     pub(super) fn begin(&mut self, isn: u32, flow: Flow, inode: u64, time: BootTime) -> (Id, Option<Evicted>) {
         let evicted = self.make_room();
-        let state = State::UnderWay(Box::new(Attempt::new(isn, time)));
+        let attempt = self.spare.pop().map_or_else(
+            || Box::new(Attempt::new(isn, time)),
+            |mut attempt| {
+                attempt.begin_anew(isn, time);
+                attempt
+            },
+        );
         let entry = Entry {
             generation: 0,
             isn: 0,
-            inode,
-            flows: [flow; 2],
+            timer: NEVER,
+            state: State::UnderWay(attempt),
+            flow,
             dropped_in: None,
+            inode,
+            other: None,
+            next: NOWHERE,
             chained: false,
-            next: None,
-            timer: None,
-            state,
         };
         let id = self.place(entry);
         self.name(id, isn);
@@ -158,8 +192,11 @@ impl Attempts {
     pub(super) fn visit(&mut self, id: Id, isn: u32, flow: Flow, time: BootTime) -> Option<Found<'_>> {
         self.name(id, isn);
         let entry = self.get_mut(id)?;
-        if entry.flows.first() != Some(&flow) {
-            entry.flows[1] = flow;
+        if entry.flow != flow {
+            match &mut entry.other {
+                Some(other) => **other = flow,
+                None => entry.other = Some(Box::new(flow)),
+            }
         }
         match &mut entry.state {
             State::Vacant => None,
@@ -190,25 +227,23 @@ impl Attempts {
     /// than they know needs no telling: they ask when theirs has come.
     pub(super) fn schedule(&mut self, id: Id, due: BootTime) -> bool {
         let Some(entry) = self.get_mut(id) else { return false };
-        let sooner = entry.timer.is_none_or(|timer| due < timer);
+        let sooner = due < entry.timer;
         if sooner {
-            entry.timer = Some(due);
+            entry.timer = due;
         }
         sooner
     }
 
     /// Whether the timers' entry is still the attempt's own.
     pub(super) fn is_current(&self, time: BootTime, id: Id) -> bool {
-        self.get(id).is_some_and(|entry| entry.timer == Some(time))
+        self.get(id).is_some_and(|entry| entry.timer == time)
     }
 
     /// Takes the timer out; false if it was out of date.
     pub(super) fn take_timer(&mut self, time: BootTime, id: Id) -> bool {
-        let current = self.is_current(time, id);
-        if current && let Some(entry) = self.get_mut(id) {
-            entry.timer = None;
-        }
-        current
+        let Some(entry) = self.get_mut(id).filter(|entry| entry.timer == time) else { return false };
+        entry.timer = NEVER;
+        true
     }
 
     /// Ends an attempt that is remembered from now on; gives its evidence.
@@ -216,19 +251,26 @@ impl Attempts {
         let entry = self.get_mut(id)?;
         let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
         entry.state = State::Over { outcome, started: attempt.started, last: attempt.last };
-        entry.timer = None;
+        entry.timer = NEVER;
         self.under_way_count = self.under_way_count.saturating_sub(1);
         self.over.push_back((attempt.last.after(REMEMBERED), id));
         Some(attempt)
     }
 
-    /// Ends an attempt and forgets it at once; gives its evidence.
-    pub(super) fn forget(&mut self, id: Id) -> Option<Box<Attempt>> {
-        let entry = self.get_mut(id)?;
-        let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return None };
+    /// Ends an attempt and forgets it at once.
+    pub(super) fn forget(&mut self, id: Id) {
+        let Some(entry) = self.get_mut(id) else { return };
+        let State::UnderWay(attempt) = std::mem::replace(&mut entry.state, State::Vacant) else { return };
         self.under_way_count = self.under_way_count.saturating_sub(1);
         self.remove(id);
-        Some(attempt)
+        self.recycle(attempt);
+    }
+
+    /// Takes back the memory of an attempt's evidence.
+    pub(super) fn recycle(&mut self, attempt: Box<Attempt>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(attempt);
+        }
     }
 
     /// Forgets what has been over for long enough.
@@ -326,7 +368,7 @@ impl Attempts {
             *old = entry;
             return id;
         }
-        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let place = u32::try_from(self.entries.len()).unwrap_or(NOWHERE);
         self.entries.push(entry);
         Id { place, generation: 0 }
     }
@@ -340,12 +382,12 @@ impl Attempts {
         let (chained, next) = match self.by_isn.entry(isn) {
             MapEntry::Vacant(vacant) => {
                 vacant.insert(id.place);
-                (true, None)
+                (true, NOWHERE)
             }
             MapEntry::Occupied(mut first) if chain_len(&self.entries, *first.get()) < SAME_ISN_MAX => {
-                (true, Some(first.insert(id.place)))
+                (true, first.insert(id.place))
             }
-            MapEntry::Occupied(_) => (false, None),
+            MapEntry::Occupied(_) => (false, NOWHERE),
         };
         if let Some(entry) = self.get_mut(id) {
             (entry.isn, entry.chained, entry.next) = (isn, chained, next);
@@ -355,9 +397,11 @@ impl Attempts {
     /// Takes an entry out of every index and makes its place vacant.
     fn remove(&mut self, id: Id) {
         let Some(entry) = self.get_mut(id) else { return };
-        let (isn, inode, chained, next) = (entry.isn, entry.inode, entry.chained, entry.next.take());
+        let (isn, inode, chained, next) = (entry.isn, entry.inode, entry.chained, entry.next);
         entry.state = State::Vacant;
-        entry.timer = None;
+        entry.timer = NEVER;
+        entry.next = NOWHERE;
+        entry.other = None;
         entry.generation = entry.generation.wrapping_add(1);
         self.vacant.push(id.place);
         if inode != 0 && self.by_inode.get(&inode) == Some(&id) {
@@ -369,33 +413,31 @@ impl Attempts {
     }
 
     /// Takes a place out of the chain of its ISN.
-    fn unlink(&mut self, isn: u32, place: u32, next: Option<u32>) {
+    fn unlink(&mut self, isn: u32, place: u32, next: u32) {
         let MapEntry::Occupied(mut first) = self.by_isn.entry(isn) else { return };
         if *first.get() == place {
-            match next {
-                Some(next) => first.insert(next),
-                None => first.remove(),
-            };
+            if next == NOWHERE {
+                first.remove();
+            } else {
+                first.insert(next);
+            }
             return;
         }
         let mut at = *first.get();
         while let Some(entry) = usize::try_from(at).ok().and_then(|at| self.entries.get_mut(at)) {
-            match entry.next {
-                Some(following) if following == place => {
-                    entry.next = next;
-                    return;
-                }
-                Some(following) => at = following,
-                None => return,
+            if entry.next == place {
+                entry.next = next;
+                return;
             }
+            at = entry.next;
         }
     }
 }
 
 /// How many attempts can be found from this one of their ISN on.
 fn chain_len(entries: &[Entry], first: u32) -> usize {
-    let next = |place: &u32| entries.get(usize::try_from(*place).ok()?)?.next;
-    std::iter::successors(Some(first), next).take(SAME_ISN_MAX).count()
+    let next = |place: &u32| entries.get(usize::try_from(*place).ok()?).map(|entry| entry.next);
+    std::iter::successors(Some(first), next).take_while(|place| *place != NOWHERE).take(SAME_ISN_MAX).count()
 }
 
 /// What had to make room.

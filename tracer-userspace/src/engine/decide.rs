@@ -92,7 +92,9 @@ impl Engine {
             let abandoned = attempt.closed().is_some_and(|_| !attempt.was_long_enough()) || unsent(attempt).is_some();
             let count = if abandoned { &mut self.totals.abandoned } else { &mut self.totals.undecided };
             *count = count.saturating_add(1);
-            self.attempts.settle(id, Outcome::Decided { by_reset: false });
+            if let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset: false }) {
+                self.attempts.recycle(attempt);
+            }
             return;
         };
         let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);
@@ -113,6 +115,8 @@ impl Engine {
             let span = Span { from: attempt.started, to };
             let failure = Failure::Attempt { attempt, finding: Box::new(finding), weak };
             self.causes.failed(task.pid, span, None, failure, given_up);
+        } else {
+            self.attempts.recycle(attempt);
         }
     }
 

@@ -6,6 +6,7 @@ use super::attempts::{Evicted, Found, Id, Outcome};
 use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
 use super::output::Output;
+use super::reorder::{Oldest, Sort};
 use super::summary::ATTEMPTS_EVICTED;
 use super::timing;
 use crate::record::{
@@ -14,7 +15,33 @@ use crate::record::{
 };
 
 impl Engine {
-    /// One record, in the order of event time.
+    /// The record whose turn it is, in the order of event time. Nothing is moved but what is needed.
+    pub(super) fn take(&mut self, oldest: Oldest, out: &mut Vec<Output>) {
+        let queues = &mut self.reorder.in_order;
+        match oldest {
+            Oldest::InOrder(Sort::Packet) => queues.packets.pop_front().iter().for_each(|record| self.packet(record)),
+            Oldest::InOrder(Sort::Socket) => queues.sockets.pop_front().iter().for_each(|record| self.socket(record)),
+            Oldest::InOrder(Sort::Icmp) => queues.icmp.pop_front().iter().for_each(|record| self.icmp(record)),
+            Oldest::InOrder(Sort::Flow) => queues.flows.pop_front().iter().for_each(|record| self.flow(record)),
+            Oldest::InOrder(Sort::Host) => {
+                queues.host.pop_front().into_iter().for_each(|record| self.host(record, out));
+            }
+            Oldest::InOrder(Sort::Handshake) => {
+                queues.handshakes.pop_front().iter().for_each(|record| self.handshake(record));
+            }
+            Oldest::InOrder(Sort::Process) => {
+                queues.processes.pop_front().iter().for_each(|record| self.world.exits.learn(record));
+            }
+            Oldest::InOrder(Sort::UnixConnect) => {
+                queues.unix_connects.pop_front().iter().for_each(|record| self.unix_connect(record, out));
+            }
+            Oldest::SteppedBack => {
+                self.reorder.stepped_back().into_iter().for_each(|record| self.apply(record, out));
+            }
+        }
+    }
+
+    /// One record.
     pub(super) fn apply(&mut self, record: Record, out: &mut Vec<Output>) {
         match record {
             Record::Socket(record) => self.socket(&record),
@@ -24,13 +51,19 @@ impl Engine {
             Record::Flow(record) => self.flow(&record),
             Record::Process(record) => self.world.exits.learn(&record),
             Record::UnixConnect(record) => self.unix_connect(&record, out),
-            // most of what a trace of failing requests consists of is taken over as it is
-            Record::Host(HostRecord { body: HostBody::Exchange(heads), .. }) => self.flows.read(heads),
-            Record::Host(record) => self.host(&record, out),
+            Record::Host(record) => self.host(record, out),
         }
     }
 
-    fn host(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
+    fn host(&mut self, record: HostRecord, out: &mut Vec<Output>) {
+        match record.body {
+            // most of what a trace of failing requests consists of is taken over as it is
+            HostBody::Exchange(heads) => self.flows.read(heads),
+            _ => self.host_fact(&record, out),
+        }
+    }
+
+    fn host_fact(&mut self, record: &HostRecord, out: &mut Vec<Output>) {
         match &record.body {
             // taken over as they come: what they say has no time
             HostBody::Start(_) | HostBody::Symbol(_) | HostBody::End | HostBody::Exchange(_) => {}
@@ -135,7 +168,9 @@ impl Engine {
                 if let Some(slug) = self.attempts.under_way(id).and_then(|attempt| self.would_be(attempt)) {
                     self.totals.recovered(slug);
                 }
-                self.attempts.settle(id, Outcome::Succeeded);
+                if let Some(attempt) = self.attempts.settle(id, Outcome::Succeeded) {
+                    self.attempts.recycle(attempt);
+                }
             }
             Some(Found::Over(outcome)) if *outcome != Outcome::Succeeded => {
                 *outcome = Outcome::Succeeded;

@@ -72,7 +72,7 @@ pub use top::{Failed, Frequent, Top, TopOfStatus};
 use unseen::Unseen;
 use world::World;
 
-use crate::record::{BootTime, HostBody, HostRecord, Record};
+use crate::record::{BootTime, HostBody, HostRecord, Record, RecordView};
 
 /// Decides why connections and requests failed, from one stream of records.
 #[derive(Debug, Default)]
@@ -107,38 +107,71 @@ impl Engine {
     /// The first record should be a host record `Start`; without one every port is taken as watched.
     pub fn push(&mut self, record: Record, out: &mut Vec<Output>) {
         let time = record.time();
+        match record {
+            Record::Host(record) => self.push_host(record, out),
+            record if time < self.now => {
+                self.count(time);
+                self.late(record, out);
+            }
+            record => {
+                self.count(time);
+                self.reorder.push(time, record);
+                self.go_on(out);
+            }
+        }
+    }
+
+    /// The same of a record that lies in a buffer; `time_ns` is its header's.
+    pub fn push_view(&mut self, time_ns: u64, view: RecordView<'_>, out: &mut Vec<Output>) {
+        let time = BootTime::from_ns(time_ns);
+        match view {
+            RecordView::Host(record) => self.push_host(record, out),
+            view if time < self.now => {
+                self.count(time);
+                self.late(view.into(), out);
+            }
+            view => {
+                self.count(time);
+                self.reorder.push_view(time, view);
+                self.go_on(out);
+            }
+        }
+    }
+
+    fn push_host(&mut self, record: HostRecord, out: &mut Vec<Output>) {
+        let time = record.time;
         self.totals.seen(time);
-        match &record {
-            Record::Host(HostRecord { body: HostBody::Start(start), .. }) => {
+        match &record.body {
+            HostBody::Start(start) => {
                 self.world.start(start);
                 for port in &start.ports {
                     self.counters.watch(*port);
                 }
                 out.push(Output::Start(start.clone()));
-                return;
             }
-            Record::Host(HostRecord { body: HostBody::Symbol(symbol), .. }) => {
-                // a name has no time: it only has to be there before the drop that needs it
-                self.world.symbol(symbol.id, &symbol.name);
-                return;
-            }
-            Record::Host(_) => {}
-            Record::Socket(_)
-            | Record::Packet(_)
-            | Record::Icmp(_)
-            | Record::Flow(_)
-            | Record::Handshake(_)
-            | Record::Process(_)
-            | Record::UnixConnect(_) => {
-                self.totals.records = self.totals.records.saturating_add(1);
+            // a name has no time: it only has to be there before the drop that needs it
+            HostBody::Symbol(symbol) => self.world.symbol(symbol.id, &symbol.name),
+            _ if time < self.now => self.late(Record::Host(record), out),
+            _ => {
+                self.reorder.push(time, Record::Host(record));
+                self.go_on(out);
             }
         }
-        if time < self.now {
-            self.totals.late = self.totals.late.saturating_add(1);
-            self.apply(record, out);
-            return;
-        }
-        self.reorder.push(record);
+    }
+
+    /// A record of the kernel side went through.
+    fn count(&mut self, time: BootTime) {
+        self.totals.seen(time);
+        self.totals.records = self.totals.records.saturating_add(1);
+    }
+
+    fn late(&mut self, record: Record, out: &mut Vec<Output>) {
+        self.totals.late = self.totals.late.saturating_add(1);
+        self.apply(record, out);
+    }
+
+    /// Does what lies far enough behind the newest time seen.
+    fn go_on(&mut self, out: &mut Vec<Output>) {
         let watermark = self.reorder.watermark();
         self.release(watermark, out);
         if let Some(oldest) = self.reorder.overfull() {
@@ -173,10 +206,10 @@ impl Engine {
 
     /// Goes through the records up to `limit`, with everything that is due between them.
     fn release(&mut self, limit: BootTime, out: &mut Vec<Output>) {
-        while let Some(record) = self.reorder.pop_until(limit) {
-            self.run_timers(record.time(), out);
-            self.advance(record.time(), out);
-            self.apply(record, out);
+        while let Some((time, oldest)) = self.reorder.next_until(limit) {
+            self.run_timers(time, out);
+            self.advance(time, out);
+            self.take(oldest, out);
         }
     }
 
@@ -185,7 +218,7 @@ impl Engine {
     fn run_timers(&mut self, limit: BootTime, out: &mut Vec<Output>) {
         loop {
             // of the same moment attempts come first: one of them may be why an exchange failed
-            let until = self.exchange_timers.next().map_or(limit, |next| next.after(NANOSECOND).min(limit));
+            let until = self.exchange_timers.next().after(NANOSECOND).min(limit);
             if let Some((time, id)) = self.timers.pop_before(until) {
                 self.advance(time, out);
                 self.look_at(time, id, out);

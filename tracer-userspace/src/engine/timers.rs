@@ -26,23 +26,33 @@ pub(super) struct Timers<Id> {
     lanes: [VecDeque<Entry<Id>>; LANES],
     heap: BinaryHeap<Reverse<Entry<Id>>>,
     inserted: u64,
+    /// The time of the next one; the last moment there is, if there is none. Asked for at every record.
+    earliest: BootTime,
 }
+
+/// No moment.
+const NEVER: BootTime = BootTime::from_ns(u64::MAX);
 
 impl<Id: Ord> Default for Timers<Id> {
     fn default() -> Self {
-        Self { lanes: std::array::from_fn(|_| VecDeque::new()), heap: BinaryHeap::new(), inserted: 0 }
+        Self { lanes: std::array::from_fn(|_| VecDeque::new()), heap: BinaryHeap::new(), inserted: 0, earliest: NEVER }
     }
 }
 
 impl<Id: Ord + Copy> Timers<Id> {
-    /// The time of the next one.
-    pub(super) fn next(&self) -> Option<BootTime> {
+    /// The time of the next one; the last moment there is, if there is none.
+    pub(super) fn next(&self) -> BootTime {
+        self.earliest
+    }
+
+    fn find_next(&self) -> BootTime {
         let lanes = self.lanes.iter().filter_map(|lane| lane.front().map(|(time, ..)| *time));
-        lanes.chain(self.heap.peek().map(|Reverse((time, ..))| *time)).min()
+        lanes.chain(self.heap.peek().map(|Reverse((time, ..))| *time)).min().unwrap_or(NEVER)
     }
 
     pub(super) fn insert(&mut self, time: BootTime, id: Id) {
         self.inserted = self.inserted.wrapping_add(1);
+        self.earliest = self.earliest.min(time);
         let entry = (time, self.inserted, id);
         // the lane that ends last before it: so each keeps to waits of its own
         let ends = |lane: &VecDeque<Entry<Id>>| lane.back().map(|(end, ..)| *end);
@@ -55,6 +65,9 @@ impl<Id: Ord + Copy> Timers<Id> {
 
     /// The next one before `limit`.
     pub(super) fn pop_before(&mut self, limit: BootTime) -> Option<(BootTime, Id)> {
+        if self.earliest >= limit {
+            return None;
+        }
         let waiting = self.lanes.iter_mut().filter(|lane| !lane.is_empty());
         let lane = waiting.min_by_key(|lane| lane.front().map(|(time, place, _)| (*time, *place)));
         let first = lane.as_ref().and_then(|lane| lane.front()).map(|(time, place, _)| (*time, *place));
@@ -65,6 +78,7 @@ impl<Id: Ord + Copy> Timers<Id> {
             return None;
         }
         let entry = if of_heap { self.heap.pop().map(|Reverse(entry)| entry) } else { lane?.pop_front() };
+        self.earliest = self.find_next();
         entry.map(|(time, _, id)| (time, id))
     }
 
@@ -76,6 +90,7 @@ impl<Id: Ord + Copy> Timers<Id> {
                 lane.retain(|(time, _, id)| is_current(*time, *id));
             }
             self.heap.retain(|Reverse((time, _, id))| is_current(*time, *id));
+            self.earliest = self.find_next();
         }
     }
 }
@@ -119,7 +134,7 @@ mod tests {
                 timers.insert(BootTime::from_ns(time), number);
                 expected.push((time, number));
                 expected.sort_unstable();
-                prop_assert_eq!(timers.next().map(BootTime::as_ns), expected.first().map(|(time, _)| *time));
+                prop_assert_eq!(timers.next().as_ns(), expected.first().map_or(u64::MAX, |(time, _)| *time));
                 while expected.first().is_some_and(|(time, _)| *time < limit) {
                     let (time, number) = expected.remove(0);
                     prop_assert_eq!(timers.pop_before(BootTime::from_ns(limit)), Some((BootTime::from_ns(time), number)));

@@ -11,10 +11,15 @@ fn is_unsafe(character: char) -> bool {
             '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
+/// Whether no such character is in it. Nearly all text is printable ASCII, which is told at a glance.
+fn is_all_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || !text.contains(is_unsafe)
+}
+
 /// The text with every such character written as an escape.
 #[must_use]
 pub fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    if is_all_plain(text) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -32,7 +37,7 @@ pub fn plain(text: &str) -> Cow<'_, str> {
 /// U+0020; in a JSON text the others can stand only inside a string, so the meaning stays.
 #[must_use]
 pub(super) fn plain_json(text: String) -> String {
-    if !text.contains(is_unsafe) {
+    if is_all_plain(&text) {
         return text;
     }
     let mut out = String::with_capacity(text.len() + 16);

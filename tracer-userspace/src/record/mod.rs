@@ -5,6 +5,7 @@ mod exchange;
 mod host;
 mod pressure;
 mod time;
+mod view;
 
 pub use drop_reason::is_ordinary_drop;
 pub use exchange::{Exchange, ExchangeCount, ExchangeCounts, HealthChecker, HealthCheckers};
@@ -19,9 +20,10 @@ pub use tracer_ebpf::{
     SocketRecord, Tuple, UNIX_CONNECT_FAILURES, UnixConnectRecord, flow_event, flow_flag, handshake_flag, kind,
     packet_flag, process_flag, record_flag, socket_flag, stage, tcp_flag, tcp_state,
 };
+pub use view::{RecordView, Unread};
 
 use thiserror::Error;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
+use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of a record's header.
 pub const HEADER_LEN: usize = size_of::<Header>();
@@ -98,32 +100,13 @@ impl Record {
     /// # Errors
     /// [`DecodeError`] if there is no whole record, or a host record's body cannot be read.
     pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
-        let truncated = |needed| DecodeError::Truncated { needed, available: bytes.len() };
-        let (header, _) = Header::read_from_prefix(bytes).map_err(|_short| truncated(HEADER_LEN))?;
-        let len = usize::from(header.len);
-        if len < HEADER_LEN || len % 8 != 0 {
-            return Err(DecodeError::BadLength(header.len));
-        }
-        let whole = bytes.get(..len).ok_or_else(|| truncated(len))?;
-        let record = match header.kind {
-            kind::SOCKET_STATE..=kind::CONNECT_UNSENT => Some(Self::Socket(fit(whole))),
-            kind::PACKET_DROP..=kind::NETFILTER_RESET => Some(Self::Packet(fit(whole))),
-            kind::ICMP_SENT | kind::ICMP_RECEIVED => Some(Self::Icmp(fit(whole))),
-            kind::FLOW => Some(Self::Flow(fit(whole))),
-            kind::SYN_ACK_RETRANSMIT | kind::LISTENER_FULL => Some(Self::Handshake(fit(whole))),
-            kind::PROCESS_EXIT..=kind::OOM_VICTIM => Some(Self::Process(fit(whole))),
-            kind::UNIX_CONNECT => Some(Self::UnixConnect(fit(whole))),
-            host_kind if host_kind >= kind::HOST_KIND_FIRST => {
-                let body = whole.get(HEADER_LEN..).unwrap_or_default();
-                HostBody::decode(host_kind, body)
-                    .map_err(|error| DecodeError::BadHostBody { kind: host_kind, message: error.to_string() })?
-                    .map(|body| {
-                        Self::Host(HostRecord { time: BootTime::from_ns(header.time_ns), netns: header.netns, body })
-                    })
-            }
-            _ => None,
+        let (header, whole) = cut(bytes)?;
+        let record = if header.kind >= kind::HOST_KIND_FIRST {
+            HostRecord::decode(&header, whole)?.map(Self::Host)
+        } else {
+            RecordView::of_kernel(header.kind, whole).map(Self::from)
         };
-        Ok(Decoded { record, len })
+        Ok(Decoded { record, len: whole.len() })
     }
 
     /// Appends the record's bytes to `out`.
@@ -160,7 +143,35 @@ impl Record {
     }
 }
 
+/// The header of the record at the front of `bytes`, and all of it.
+///
+/// # Errors
+/// [`DecodeError`] if there is no whole record.
+#[inline]
+pub fn cut(bytes: &[u8]) -> Result<(Header, &[u8]), DecodeError> {
+    let truncated = |needed| DecodeError::Truncated { needed, available: bytes.len() };
+    let (header, _) = Header::read_from_prefix(bytes).map_err(|_short| truncated(HEADER_LEN))?;
+    let len = usize::from(header.len);
+    if len < HEADER_LEN || !len.is_multiple_of(8) {
+        return Err(DecodeError::BadLength(header.len));
+    }
+    let whole = bytes.get(..len).ok_or_else(|| truncated(len))?;
+    Ok((header, whole))
+}
+
 impl HostRecord {
+    /// Reads a whole record with this header; `None` if its kind is not known to this version.
+    ///
+    /// # Errors
+    /// [`DecodeError::BadHostBody`] if its body cannot be read.
+    pub fn decode(header: &Header, whole: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let body = whole.get(HEADER_LEN..).unwrap_or_default();
+        let body = HostBody::decode(header.kind, body)
+            .map_err(|error| DecodeError::BadHostBody { kind: header.kind, message: error.to_string() })?;
+        let (time, netns) = (BootTime::from_ns(header.time_ns), header.netns);
+        Ok(body.map(|body| Self { time, netns, body }))
+    }
+
     /// Appends the record's bytes to `out`.
     ///
     /// # Errors
@@ -187,16 +198,4 @@ impl HostRecord {
         }
         Ok(())
     }
-}
-
-/// Reads `T` from the front of `bytes`, missing bytes as zero.
-fn fit<T: FromBytes + IntoBytes + Immutable + Default>(bytes: &[u8]) -> T {
-    if let Ok((record, _rest)) = T::read_from_prefix(bytes) {
-        return record;
-    }
-    let mut record = T::default();
-    for (to, from) in record.as_mut_bytes().iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    record
 }

@@ -37,7 +37,7 @@ pub use file::{TraceFile, sudo_group};
 pub use format::{MAJOR, MINOR};
 #[cfg(feature = "capture")]
 pub use lock::refuse_if_taken;
-pub use reader::{Reading, TraceItem, TraceReader};
+pub use reader::{Reading, TraceItem, TraceReader, TraceView};
 pub use replay::{Place, Replay, ReplayItem, Unusable};
 #[cfg(feature = "capture")]
 pub use retention::{Keep, MinFree};

@@ -2,15 +2,14 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
-
-use zerocopy::FromBytes;
 
 use super::error::{Damage, DamageKind, TraceError};
 use super::format::{FILE_HEADER_LEN, Opening, RECOVERY_MAX, header_body, opening};
 use super::frames::{FrameItem, Frames};
 use super::window::Window;
-use crate::record::{DecodeError, HEADER_LEN, Header, HostBody, HostRecord, Record, Start, record_flag};
+use crate::record::{self, DecodeError, Header, HostBody, HostRecord, Record, RecordView, Start, kind, record_flag};
 
 /// One element of a trace.
 #[derive(Debug, PartialEq)]
@@ -20,6 +19,27 @@ pub enum TraceItem {
     /// A record that the file begins with, so that it can be read without the file before it.
     Repeated(Record),
     /// Something between the records could not be read.
+    Damage(Damage),
+}
+
+/// The same, with a record as it lies in the reader's memory.
+#[derive(Debug)]
+pub enum TraceView<'a> {
+    /// A record, and the time of its header, nanoseconds.
+    Record(u64, RecordView<'a>),
+    /// As in [`TraceItem::Repeated`]. Boxed, as it is rare and large.
+    Repeated(Box<Record>),
+    /// As in [`TraceItem::Damage`].
+    Damage(Damage),
+}
+
+/// What comes next. It borrows nothing, so that a reader can go on if that is not what is looked for.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A record of the kernel side at this place of the frame.
+    Kernel(Header, Range<usize>),
+    Host(HostRecord),
+    Repeated(Box<Record>),
     Damage(Damage),
 }
 
@@ -151,7 +171,41 @@ impl<R: Read> TraceReader<R> {
         Ok(Self { offset, len, position: copy_len, copy_expected: false, pending: Some(damage), ..reader })
     }
 
-    fn advance(&mut self) -> Result<Option<TraceItem>, TraceError> {
+    /// The next item; records are borrowed until then.
+    ///
+    /// # Errors
+    /// What reading says. After an error it ends.
+    pub fn next_view(&mut self) -> Option<Result<TraceView<'_>, TraceError>> {
+        match self.advance() {
+            Ok(step) => self.view(step?).map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// What [`TraceReader::advance`] has found.
+    pub(super) fn view(&self, step: Step) -> Option<TraceView<'_>> {
+        Some(match step {
+            Step::Kernel(header, place) => {
+                let whole = self.frames.records().get(place).unwrap_or_default();
+                TraceView::Record(header.time_ns, RecordView::of_kernel(header.kind, whole)?)
+            }
+            Step::Host(record) => TraceView::Record(record.time.as_ns(), RecordView::Host(record)),
+            Step::Repeated(record) => TraceView::Repeated(record),
+            Step::Damage(damage) => TraceView::Damage(damage),
+        })
+    }
+
+    /// Goes to the next item; `None` at the end, and after an error.
+    pub(super) fn advance(&mut self) -> Result<Option<Step>, TraceError> {
+        if self.failed {
+            return Ok(None);
+        }
+        let step = self.find();
+        self.failed = step.is_err();
+        step
+    }
+
+    fn find(&mut self) -> Result<Option<Step>, TraceError> {
         if let Some(damage) = self.pending.take() {
             return Ok(Some(self.report(damage)));
         }
@@ -174,58 +228,80 @@ impl<R: Read> TraceReader<R> {
                 }
                 continue;
             }
-            match Record::decode(rest) {
-                Ok(decoded) => {
-                    let flags = record_flags(rest);
-                    self.position = self.position.saturating_add(decoded.len);
-                    let is_first = std::mem::take(&mut self.copy_expected);
-                    match decoded.record {
-                        Some(Record::Host(HostRecord { body: HostBody::Start(_), .. })) if is_first => {}
-                        Some(record) => {
-                            if let Some(item) = self.hand_out(record, flags) {
-                                return Ok(Some(item));
-                            }
-                        }
-                        None => self.reading.unknown = self.reading.unknown.saturating_add(1),
-                    }
-                }
-                Err(DecodeError::BadHostBody { .. }) => {
-                    self.copy_expected = false;
-                    self.position = self.position.saturating_add(record_len(rest));
-                    self.reading.undecodable = self.reading.undecodable.saturating_add(1);
-                }
-                Err(DecodeError::Truncated { .. } | DecodeError::BadLength(_)) => {
-                    self.position = usize::MAX;
-                    let damage = Damage { offset: self.offset, bytes: self.len, frames: 1, kind: DamageKind::Record };
-                    return Ok(Some(self.report(damage)));
-                }
+            let Ok((header, whole)) = record::cut(rest) else {
+                self.position = usize::MAX;
+                let damage = Damage { offset: self.offset, bytes: self.len, frames: 1, kind: DamageKind::Record };
+                return Ok(Some(self.report(damage)));
+            };
+            let end = self.position.saturating_add(whole.len());
+            let place = std::mem::replace(&mut self.position, end)..end;
+            let is_first = std::mem::take(&mut self.copy_expected);
+            let step = if header.kind < kind::HOST_KIND_FIRST {
+                self.kernel(header, place)
+            } else {
+                let decoded = HostRecord::decode(&header, whole);
+                self.host(decoded, header.reserved, is_first)
+            };
+            if step.is_some() {
+                return Ok(step);
             }
         }
     }
 
-    /// Counts a record; `None` if it only seals the file.
-    fn hand_out(&mut self, record: Record, flags: u32) -> Option<TraceItem> {
-        let is_end = matches!(&record, Record::Host(HostRecord { body: HostBody::End, .. }));
+    /// A record of the kernel side; `None` if its kind is not known.
+    fn kernel(&mut self, header: Header, place: Range<usize>) -> Option<Step> {
+        let whole = self.frames.records().get(place.clone()).unwrap_or_default();
+        let Some(view) = RecordView::of_kernel(header.kind, whole) else {
+            self.reading.unknown = self.reading.unknown.saturating_add(1);
+            return None;
+        };
+        let repeated = (header.reserved & record_flag::REPEATED != 0).then(|| without_flags(view.into()));
+        (self.reading.ended, self.reading.continued) = (false, false);
+        self.reading.records = self.reading.records.saturating_add(1);
+        Some(match repeated {
+            None => Step::Kernel(header, place),
+            Some(record) => self.repeated(record),
+        })
+    }
+
+    /// A host record; `None` if there is nothing to hand out.
+    fn host(&mut self, decoded: Result<Option<HostRecord>, DecodeError>, flags: u32, is_first: bool) -> Option<Step> {
+        let record = match decoded {
+            Ok(Some(HostRecord { body: HostBody::Start(_), .. })) if is_first => return None,
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.reading.unknown = self.reading.unknown.saturating_add(1);
+                return None;
+            }
+            Err(_bad_body) => {
+                self.reading.undecodable = self.reading.undecodable.saturating_add(1);
+                return None;
+            }
+        };
+        let is_end = matches!(record.body, HostBody::End);
         self.reading.continued = is_end && flags & record_flag::CONTINUED != 0;
         self.reading.ended = is_end && !self.reading.continued;
         if self.reading.continued {
+            // it only seals the file
             return None;
         }
         self.reading.records = self.reading.records.saturating_add(1);
-        if flags & record_flag::REPEATED == 0 {
-            return Some(TraceItem::Record(record));
-        }
-        self.reading.repeated = self.reading.repeated.saturating_add(1);
-        Some(TraceItem::Repeated(without_flags(record)))
+        let repeats = flags & record_flag::REPEATED != 0;
+        Some(if repeats { self.repeated(Record::Host(record)) } else { Step::Host(record) })
     }
 
-    fn report(&mut self, damage: Damage) -> TraceItem {
+    fn repeated(&mut self, record: Record) -> Step {
+        self.reading.repeated = self.reading.repeated.saturating_add(1);
+        Step::Repeated(Box::new(record))
+    }
+
+    fn report(&mut self, damage: Damage) -> Step {
         self.reading.damaged_frames = self.reading.damaged_frames.saturating_add(damage.frames);
         self.reading.damaged_bytes = self.reading.damaged_bytes.saturating_add(damage.bytes);
         // what is torn off may have been more records
         self.reading.ended = false;
         self.reading.continued = false;
-        TraceItem::Damage(damage)
+        Step::Damage(damage)
     }
 }
 
@@ -233,12 +309,12 @@ impl<R: Read> Iterator for TraceReader<R> {
     type Item = Result<TraceItem, TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let item = self.advance();
-        self.failed = item.is_err();
-        item.transpose()
+        let view = self.next_view()?;
+        Some(view.map(|view| match view {
+            TraceView::Record(_time, record) => TraceItem::Record(record.into()),
+            TraceView::Repeated(record) => TraceItem::Repeated(*record),
+            TraceView::Damage(damage) => TraceItem::Damage(damage),
+        }))
     }
 }
 
@@ -249,11 +325,6 @@ fn leading_start(records: &[u8]) -> Option<(Start, usize)> {
         Some(Record::Host(HostRecord { body: HostBody::Start(start), .. })) => Some((*start, decoded.len)),
         _ => None,
     }
-}
-
-/// What the file says of the record at the front of `record`.
-fn record_flags(record: &[u8]) -> u32 {
-    Header::read_from_prefix(record).map_or(0, |(header, _body)| header.reserved)
 }
 
 /// The record as it was in the stream.
@@ -269,12 +340,4 @@ fn without_flags(mut record: Record) -> Record {
         Record::Host(_) => {}
     }
     record
-}
-
-/// Length that the header of a record tells; it was checked by the decoder. Never zero, so that reading goes on.
-fn record_len(record: &[u8]) -> usize {
-    match record {
-        [_, _, low, high, ..] => usize::from(u16::from_ne_bytes([*low, *high])).max(HEADER_LEN),
-        _ => HEADER_LEN,
-    }
 }

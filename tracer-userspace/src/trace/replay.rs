@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::error::{Damage, TraceError};
-use super::reader::{Reading, TraceItem, TraceReader};
-use crate::record::{Record, Start};
+use super::reader::{Reading, Step, TraceReader, TraceView};
+use crate::record::{Record, RecordView, Start};
 
 /// Suffix of trace files.
 const SUFFIX: &str = "wft";
@@ -48,7 +48,7 @@ impl Waiting {
 
 /// One element of a replay.
 #[derive(Debug)]
-pub enum ReplayItem {
+pub enum ReplayItem<'a> {
     /// A file begins.
     Start {
         /// The file.
@@ -58,11 +58,11 @@ pub enum ReplayItem {
         /// Whether it is of the same recording as the file before.
         place: Place,
     },
-    /// A record of the file.
-    Record(Record),
+    /// A record of the file, and the time of its header, nanoseconds.
+    Record(u64, RecordView<'a>),
     /// A record that the file repeats, so that it can be read without the file before it. Handed out
     /// only where that file is missing or does not end in order.
-    Repeated(Record),
+    Repeated(Box<Record>),
     /// A part of the file could not be read.
     Damage(Damage),
     /// The file could not be read any further. `End` follows, if `Start` came before.
@@ -95,8 +95,8 @@ pub struct Unusable {
     pub source: TraceError,
 }
 
-/// The records of several files, in the order of the files' start: an iterator of [`ReplayItem`]. One file is open at
-/// a time, pipes apart.
+/// The records of several files, in the order of the files' start: [`Replay::next`]. One file is open at a time,
+/// pipes apart.
 pub struct Replay {
     /// The last one comes first.
     waiting: Vec<Waiting>,
@@ -155,7 +155,7 @@ impl Replay {
         self.finished_bytes.saturating_add(current)
     }
 
-    fn begin(&mut self) -> Option<ReplayItem> {
+    fn begin(&mut self) -> Option<ReplayItem<'static>> {
         let Waiting { recording, path, reader, .. } = self.waiting.pop()?;
         match reader.map_or_else(|| TraceReader::open(&path), Ok) {
             Ok(reader) => {
@@ -181,34 +181,44 @@ impl Replay {
         let last = self.waiting.iter().find(|waiting| waiting.recording == *recording && recording.id != 0);
         last.map(|waiting| waiting.path.clone())
     }
-}
 
-impl Iterator for Replay {
-    type Item = ReplayItem;
-
-    fn next(&mut self) -> Option<ReplayItem> {
-        let Some((path, reader)) = &mut self.current else { return self.begin() };
-        let item = loop {
-            match reader.next() {
-                Some(Ok(TraceItem::Repeated(_))) if self.knows_repeated => {}
-                item => break item,
-            }
+    /// What comes next; records are borrowed until then.
+    #[expect(clippy::should_implement_trait, reason = "an iterator's items cannot be borrowed from it")]
+    pub fn next(&mut self) -> Option<ReplayItem<'_>> {
+        let step = match self.advance()? {
+            Ok(step) => step,
+            Err(item) => return Some(item),
         };
-        Some(match item {
-            Some(Ok(TraceItem::Record(record))) => ReplayItem::Record(record),
-            Some(Ok(TraceItem::Repeated(record))) => ReplayItem::Repeated(record),
-            Some(Ok(TraceItem::Damage(damage))) => ReplayItem::Damage(damage),
-            Some(Err(source)) => ReplayItem::Failed(Unusable { path: path.clone(), source }),
-            None => {
-                let reading = reader.reading();
-                if let Some((_recording, _sequence, in_order)) = &mut self.before {
-                    *in_order = reading.continued;
-                }
-                self.finished_bytes = self.finished_bytes.saturating_add(reader.bytes_read());
-                self.current = None;
-                ReplayItem::End(reading)
-            }
+        let (_path, reader) = self.current.as_ref()?;
+        Some(match reader.view(step)? {
+            TraceView::Record(time_ns, record) => ReplayItem::Record(time_ns, record),
+            TraceView::Repeated(record) => ReplayItem::Repeated(record),
+            TraceView::Damage(damage) => ReplayItem::Damage(damage),
         })
+    }
+
+    /// Goes to what comes next in the current file, or else says what comes.
+    fn advance(&mut self) -> Option<Result<Step, ReplayItem<'static>>> {
+        let Some((path, reader)) = &mut self.current else { return self.begin().map(Err) };
+        loop {
+            return match reader.advance() {
+                Ok(Some(Step::Repeated(_))) if self.knows_repeated => continue,
+                Ok(Some(step)) => Some(Ok(step)),
+                Ok(None) => self.end().map(Err),
+                Err(source) => Some(Err(ReplayItem::Failed(Unusable { path: path.clone(), source }))),
+            };
+        }
+    }
+
+    /// The current file is over.
+    fn end(&mut self) -> Option<ReplayItem<'static>> {
+        let (_path, reader) = self.current.take()?;
+        let reading = reader.reading();
+        if let Some((_recording, _sequence, in_order)) = &mut self.before {
+            *in_order = reading.continued;
+        }
+        self.finished_bytes = self.finished_bytes.saturating_add(reader.bytes_read());
+        Some(ReplayItem::End(reading))
     }
 }
 

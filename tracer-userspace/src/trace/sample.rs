@@ -10,6 +10,8 @@ use crate::record::{
 pub(crate) struct Sample {
     state: u64,
     time_ns: u64,
+    /// Longest time between two records.
+    gap_ns: u32,
 }
 
 /// What a small trace begins with.
@@ -30,7 +32,12 @@ pub(crate) fn start() -> Start {
 
 impl Sample {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { state: seed, time_ns: 5_000_000_000 }
+        Self::with_gap(seed, 40_000)
+    }
+
+    /// With at most so much time between two records, and about half of it usually.
+    pub(crate) fn with_gap(seed: u64, gap_ns: u32) -> Self {
+        Self { state: seed, time_ns: 5_000_000_000, gap_ns }
     }
 
     fn number(&mut self) -> u64 {
@@ -50,7 +57,7 @@ impl Sample {
     }
 
     fn header<T>(&mut self, kind: u16) -> Header {
-        self.time_ns += u64::from(self.below(40_000)) + 500;
+        self.time_ns += u64::from(self.below(self.gap_ns)) + 500;
         let len = u16::try_from(size_of::<T>()).unwrap_or_default();
         Header { kind, len, cpu: self.below(4), time_ns: self.time_ns, netns: 4_026_531_840, reserved: 0 }
     }

@@ -13,6 +13,7 @@ use super::apt::{Mirrors, Suite};
 use super::arch::Arch;
 use super::cache::Cache;
 use super::command::quietly;
+use crate::build::Binary;
 use crate::process::{cargo, read, run};
 use crate::setup;
 use crate::workspace::target;
@@ -24,12 +25,13 @@ const LIBRARY: &str = "libstd-rust-web-dev";
 /// Where that library may lie, in this order.
 const SUITES: [&str; 2] = ["bookworm-security", "bookworm"];
 
-/// Builds one binary of a package for arm64, static, and says where it is.
-pub(super) fn build(package: &str, binary: &str) -> Result<PathBuf> {
+/// Builds programs for arm64, static, and says where they are.
+pub(super) fn build<const N: usize>(binaries: [Binary; N]) -> Result<[PathBuf; N]> {
     setup::ensure(setup::Scope::CrossBuild, setup::Consent::Ask)?;
     let sysroot = sysroot()?;
     run(cargo()
-        .args(["build", "--release", "--package", package, "--bin", binary, "--target", TRIPLE])
+        .args(["build", "--release", "--target", TRIPLE])
+        .args(binaries.iter().flat_map(|binary| binary.arguments()))
         // another compiler's artefacts must not mix with the usual one's
         .arg("--target-dir")
         .arg(target().join("cross"))
@@ -42,7 +44,7 @@ pub(super) fn build(package: &str, binary: &str) -> Result<PathBuf> {
         .env("CC_aarch64_unknown_linux_gnu", LINKER)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS"))?;
-    Ok(target().join("cross").join(TRIPLE).join("release").join(binary))
+    Ok(binaries.map(|binary| target().join("cross").join(TRIPLE).join("release").join(binary.name)))
 }
 
 /// The standard library for arm64 of the very version of the compiler.

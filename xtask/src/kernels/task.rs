@@ -10,12 +10,9 @@ use anyhow::{Context as _, Result, bail};
 use super::arch::Arch;
 use super::options::Arguments;
 use super::vm::Task;
-use crate::build::statically;
+use crate::build::{Binary, LAB, PROGRAM, statically};
 use crate::process::read;
 use crate::setup;
-
-const LAB: &str = "wherefore-lab";
-const PROGRAM: &str = "wherefore";
 
 /// Where the lab leaves its traces in a guest: comes back to this machine.
 const TRACES: &str = "/run/out/traces";
@@ -30,8 +27,7 @@ pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
         let words: Vec<_> = arguments.command.iter().map(|word| word.to_string_lossy()).collect();
         return Ok((Task { command: words.join(" "), files, deadline }, Vec::new()));
     }
-    let wherefore = program(arguments.wherefore.as_deref(), "tracer-userspace", PROGRAM, arguments.arch)?;
-    let lab = program(arguments.lab.as_deref(), "wherefore-tests", LAB, arguments.arch)?;
+    let [wherefore, lab] = programs(arguments)?;
     let listed = listed(&lab, arguments.arch)?;
     known(&arguments.scenarios, &listed)?;
     let programs = [name(&lab)?, name(&wherefore)?];
@@ -57,18 +53,30 @@ fn listed(lab: &Path, arch: Arch) -> Result<Vec<String>> {
     Ok(read(Command::new(fs::canonicalize(lab)?).arg("list"))?.lines().map(str::to_owned).collect())
 }
 
-/// The program given, else one built.
-fn program(given: Option<&Path>, package: &str, binary: &str, arch: Arch) -> Result<PathBuf> {
-    if let Some(path) = given {
-        if !path.is_file() {
-            bail!("there is no program {}", path.display());
-        }
-        return Ok(path.to_owned());
+/// The program and the lab: those given, else built.
+fn programs(arguments: &Arguments) -> Result<[PathBuf; 2]> {
+    let given = [arguments.wherefore.as_deref(), arguments.lab.as_deref()];
+    if let Some(absent) = given.iter().flatten().find(|path| !path.is_file()) {
+        bail!("there is no program {}", absent.display());
     }
+    let built = match given {
+        [Some(wherefore), Some(lab)] => return Ok([wherefore.to_owned(), lab.to_owned()]),
+        [None, None] => built([PROGRAM, LAB], arguments.arch)?,
+        [Some(wherefore), None] => [wherefore.to_owned(), one(built([LAB], arguments.arch)?)],
+        [None, Some(lab)] => [one(built([PROGRAM], arguments.arch)?), lab.to_owned()],
+    };
+    Ok(built)
+}
+
+fn one([path]: [PathBuf; 1]) -> PathBuf {
+    path
+}
+
+fn built<const N: usize>(binaries: [Binary; N], arch: Arch) -> Result<[PathBuf; N]> {
     setup::ensure(setup::Scope::Build, setup::Consent::Ask)?;
     match arch {
-        Arch::X86 => statically(package, binary, arch.target()),
-        Arch::Arm => super::cross::build(package, binary),
+        Arch::X86 => statically(binaries, arch.target()),
+        Arch::Arm => super::cross::build(binaries),
     }
 }
 
@@ -114,11 +122,15 @@ mod tests {
         arguments: Arguments,
     }
 
+    fn parsed(line: &str) -> Arguments {
+        let words = std::iter::once("kernels").chain(line.split(' ').filter(|word| !word.is_empty()));
+        <Line as clap::Parser>::parse_from(words).arguments
+    }
+
     #[test]
     fn the_lab_is_told_what_to_run() {
         let check = |line: &str, expected: &str| {
-            let words = std::iter::once("kernels").chain(line.split(' ').filter(|word| !word.is_empty()));
-            let arguments = <Line as clap::Parser>::parse_from(words).arguments;
+            let arguments = parsed(line);
             let programs = ["lab", "w"].map(str::to_owned);
             assert_eq!(lab_command(&programs, &arguments), format!("./lab run --wherefore ./w {expected}"), "{line}");
         };
@@ -132,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
-        let error = program(Some(Path::new("/nonexistent/lab")), "p", "b", Arch::X86).unwrap_err().to_string();
+        let error = programs(&parsed("--lab /nonexistent/lab")).unwrap_err().to_string();
         assert!(error.contains("/nonexistent/lab"), "{error}");
     }
 

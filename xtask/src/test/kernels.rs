@@ -5,55 +5,41 @@ use std::{
     env,
     io::{BufRead as _, BufReader, Read},
     process::{Command, ExitStatus, Stdio},
-    thread::{self, ScopedJoinHandle},
+    thread,
 };
 
 use anyhow::{Context as _, Result};
 
 use super::tally::Tally;
-use crate::{build, console, process, workspace};
+use crate::{console, process, workspace};
 
 /// What became of one scenario on one kernel.
 #[derive(Debug, PartialEq, Eq)]
-enum Outcome {
+pub(super) enum Outcome {
     Passed,
     Failed,
     Skipped(String),
 }
 
-/// Runs every scenario of the lab on this kernel, many with one recorder, and counts. Beside it, where
-/// `others` is set, runs the small set on other kernels: both mostly wait.
-pub(super) fn run(others: bool, tally: &mut Tally) -> Result<()> {
-    build::lab(false)?;
-    let (here, there) = thread::scope(|scope| {
-        let there = others.then(|| scope.spawn(on_other_kernels));
-        (here(), there.map(ScopedJoinHandle::join))
-    });
-    count(here?, "the lab", tally);
-    match there {
-        None => {}
-        Some(Ok(there)) => count(there?, "the kernels' tests", tally),
-        Some(Err(_panic)) => tally.fail("the kernels' tests: a panic".to_owned()),
-    }
-    Ok(())
-}
-
 /// What a run said of each scenario, and how it ended.
-type Ran = (Outcomes, ExitStatus);
+pub(super) type Ran = (Outcomes, ExitStatus);
 
-fn here() -> Result<Ran> {
-    let mut command = process::as_root(workspace::lab(false));
+/// Runs every scenario of the lab on this kernel, many with one recorder, and counts.
+pub(super) fn here(tally: &mut Tally) -> Result<()> {
+    let mut command = process::as_root(workspace::lab(true));
     command.args(["run", "--share", "32", "--jobs", "8", "--wherefore"]).arg(workspace::program(true));
     // the lab says on standard output what came of each
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start the lab")?;
     let said = child.stdout.take().context("no pipe to the lab")?;
     let outcomes = outcomes(said, |line| format!("[lab] {line}"))?;
-    Ok((outcomes, child.wait().context("cannot wait for the lab")?))
+    count((outcomes, child.wait().context("cannot wait for the lab")?), "the lab", tally);
+    Ok(())
 }
 
-/// Runs `kernels --ci` as a process of its own.
-fn on_other_kernels() -> Result<Ran> {
-    let mut command = Command::new(env::current_exe().context("no path to this program")?);
+/// Runs the small set on other kernels, by a process of its own that lets others go first.
+pub(super) fn others() -> Result<Ran> {
+    let mut command = Command::new("nice");
+    command.args(["-n", "10"]).arg(env::current_exe().context("no path to this program")?);
     command.args(["kernels", "--ci", "--keep-going"]).stderr(Stdio::piped());
     let mut child = command.spawn().context("cannot start the kernels' tests")?;
     let notes = child.stderr.take().context("no pipe to the kernels' tests")?;
@@ -61,7 +47,16 @@ fn on_other_kernels() -> Result<Ran> {
     Ok((outcomes, child.wait().context("cannot wait for the kernels' tests")?))
 }
 
-type Outcomes = BTreeMap<String, Outcome>;
+/// Counts what [`others`] said.
+pub(super) fn count_others(ran: thread::Result<Result<Ran>>, tally: &mut Tally) {
+    match ran {
+        Ok(Ok(ran)) => count(ran, "the kernels' tests", tally),
+        Ok(Err(error)) => tally.fail(format!("the kernels' tests: {error:#}")),
+        Err(_panic) => tally.fail("the kernels' tests: a panic".to_owned()),
+    }
+}
+
+pub(super) type Outcomes = BTreeMap<String, Outcome>;
 
 /// Shows each line, as `label` makes it, and keeps what it says of a scenario.
 fn outcomes(said: impl Read, label: impl Fn(&str) -> String) -> Result<Outcomes> {

@@ -6,15 +6,13 @@ mod tally;
 use std::{
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
+    thread,
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{build, console, process, setup, workspace};
 use tally::Tally;
-
-/// The package with the scenario lab, whose tests need root.
-const LAB: &str = "wherefore-tests";
 
 /// The variable that tells the lab which program to test.
 const PROGRAM: &str = "WHEREFORE_PROGRAM";
@@ -51,15 +49,20 @@ fn run_all(arguments: &Arguments, tally: &mut Tally) -> Result<()> {
     if !arguments.no_setup {
         setup::ensure(setup::Scope::Test, setup::Consent::Ask)?;
     }
-    build::build(true)?;
+    build::tested()?;
     if process::is_root() {
-        run(test().arg("--workspace"), tally)?;
-        return kernels::run(true, tally);
+        // guests mostly wait, and take what processor time is left
+        return thread::scope(|scope| {
+            let others = scope.spawn(kernels::others);
+            let here = run(test().arg("--workspace"), tally).and_then(|()| kernels::here(tally));
+            kernels::count_others(others.join(), tally);
+            here
+        });
     }
-    run(test().args(["--workspace", "--exclude", LAB]), tally)?;
+    run(test().args(["--workspace", "--exclude", build::LAB.package]), tally)?;
     let runner = format!("CARGO_TARGET_{}_RUNNER", build::host()?.to_uppercase().replace('-', "_"));
-    run(test().args(["--package", LAB]).env(runner, "sudo --preserve-env --"), tally)?;
-    kernels::run(false, tally)?;
+    run(test().args(["--package", build::LAB.package]).env(runner, "sudo --preserve-env --"), tally)?;
+    kernels::here(tally)?;
     tally.skip("skipped: other kernels: their images are made by root".to_owned());
     Ok(())
 }

@@ -69,17 +69,17 @@ impl Session<'_> {
         self.end(out)
     }
 
-    fn item(&mut self, item: ReplayItem, out: &mut impl Write) -> Result<(), Failure> {
+    fn item(&mut self, item: ReplayItem<'_>, out: &mut impl Write) -> Result<(), Failure> {
         match item {
             ReplayItem::Start { path, start, place } => return self.begin(&path, &start, &place, out),
-            ReplayItem::Record(record) => {
+            ReplayItem::Record(time_ns, record) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.record(record, out).map_err(Failure::output)?;
+                    stream.record(time_ns, record, out).map_err(Failure::output)?;
                 }
             }
             ReplayItem::Repeated(record) => {
                 if let Some(stream) = &mut self.stream {
-                    stream.repeated(record);
+                    stream.repeated(*record);
                 }
             }
             ReplayItem::Damage(damage) => {

@@ -9,7 +9,7 @@ use crate::cli::analysis::Analysis;
 use crate::cli::console;
 use crate::engine::{Damage, Output, Summary};
 use crate::output::{HumanOptions, Printer, WallClock, plain};
-use crate::record::{BootTime, HostBody, HostRecord, Loss, Record, Start};
+use crate::record::{BootTime, HostBody, HostRecord, Loss, Record, RecordView, Start};
 use crate::trace::{self, REPEATED, Reading, start_record};
 use crate::verdict::Slug;
 
@@ -152,15 +152,17 @@ impl Stream {
         self.push(start_record(start), to)
     }
 
-    pub(super) fn record(&mut self, record: Record, to: &mut impl Write) -> io::Result<()> {
-        self.time = self.time.max(record.time());
+    /// A record, and the time of its header.
+    pub(super) fn record(&mut self, time_ns: u64, view: RecordView<'_>, to: &mut impl Write) -> io::Result<()> {
+        self.time = self.time.max(BootTime::from_ns(time_ns));
         if std::mem::take(&mut self.repeating) {
             self.analysis.count_from_here();
         }
         if let Some(frames) = self.gap.take() {
             self.lost(frames, to)?;
         }
-        self.push(record, to)
+        let pass = &mut self.pass;
+        self.analysis.push_view(time_ns, view, to, &mut |output| pass.check(output))
     }
 
     /// Tells the engine that records are missing between the last record and the next one, so that

@@ -89,17 +89,23 @@ fn a_real_file_is_cut_back() {
 }
 
 /// What a replay gives, a word an item.
-fn replayed(replay: Replay) -> Vec<String> {
-    replay
-        .map(|item| match item {
+fn replayed(mut replay: Replay) -> Vec<String> {
+    let mut words = Vec::new();
+    while let Some(item) = replay.next() {
+        words.push(match item {
             ReplayItem::Start { start, .. } => start.host.clone(),
-            ReplayItem::Record(record) => format!("record {}", record.time().as_ns()),
+            ReplayItem::Record(time_ns, record) => {
+                let record = Record::from(record);
+                assert_eq!(record.time().as_ns(), time_ns);
+                format!("record {time_ns}")
+            }
             ReplayItem::Repeated(record) => format!("repeated {}", record.time().as_ns()),
             ReplayItem::Damage(damage) => format!("{:?} {}", damage.kind, damage.bytes),
             ReplayItem::Failed(failed) => format!("failed {failed}"),
             ReplayItem::End(reading) => format!("end {} {}", reading.records, reading.ended),
-        })
-        .collect()
+        });
+    }
+    words
 }
 
 #[test]
