@@ -11,6 +11,7 @@ pub mod bpf;
 pub mod check;
 pub mod client;
 pub mod conntrack;
+pub mod container;
 pub mod corpus;
 pub mod cut;
 pub mod demo;
