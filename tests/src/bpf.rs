@@ -13,6 +13,8 @@ use rustix::net::{AddressFamily, SocketType, socket};
 
 /// Commands, kinds and places of bpf(2) (include/uapi/linux/bpf.h).
 const PROG_LOAD: libc::c_int = 5;
+const PROG_GET_FD_BY_ID: libc::c_int = 13;
+const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 const LINK_CREATE: libc::c_int = 28;
 const KIND_XDP: u32 = 6;
 const KIND_CGROUP_SOCK_ADDR: u32 = 18;
@@ -56,6 +58,14 @@ struct Link {
     rest: [u64; 4],
 }
 
+/// The attributes of `BPF_OBJ_GET_INFO_BY_FD`.
+#[repr(C)]
+struct Question {
+    program: u32,
+    length: u32,
+    answer: u64,
+}
+
 /// bpf(2): a new descriptor.
 fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
     // SAFETY: the attributes are plain integers, as long as is said; what they point to outlives the call
@@ -66,6 +76,21 @@ fn bpf<T>(command: libc::c_int, attributes: &T) -> io::Result<OwnedFd> {
     }
     // SAFETY: a descriptor that the kernel has just made, and nobody else knows
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The name of a program in the kernel, its first 15 letters; `None` if there is no such program.
+pub(crate) fn program_name(id: u32) -> Option<String> {
+    /// `name` of `struct bpf_prog_info`.
+    const NAME: std::ops::Range<usize> = 64..80;
+    let program = bpf(PROG_GET_FD_BY_ID, &[id, 0, 0]).ok()?;
+    let mut info = [0_u8; 256];
+    let ask = Question { program: program.as_raw_fd().cast_unsigned(), length: 256, answer: info.as_mut_ptr() as u64 };
+    // SAFETY: the kernel writes at most `length` bytes to `info`, which is that long and outlives the call
+    let returned =
+        unsafe { libc::syscall(libc::SYS_bpf, OBJ_GET_INFO_BY_FD, std::ptr::from_ref(&ask), size_of::<Question>()) };
+    let name = info.get(NAME).filter(|_| returned == 0)?;
+    let name = std::ffi::CStr::from_bytes_until_nul(name).ok()?.to_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// A program that does nothing but return this.

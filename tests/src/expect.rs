@@ -69,6 +69,8 @@ pub struct View {
     pub syns: Option<u64>,
     /// Whether limits on floods must have left something out; else nothing may be left out.
     pub suppresses: bool,
+    /// What `ready:` must say; `None`: not looked at.
+    pub ready: Option<&'static str>,
     /// Causes of loss that must be counted; if there are any, others may be as well.
     pub lost: &'static [&'static str],
 }
@@ -105,6 +107,13 @@ impl View {
     #[must_use]
     pub fn exchanges(mut self, exchanges: Exchanges) -> Self {
         self.exchanges = exchanges;
+        self
+    }
+
+    /// `ready:` says this.
+    #[must_use]
+    pub fn ready(mut self, words: &'static str) -> Self {
+        self.ready = Some(words);
         self
     }
 

@@ -11,13 +11,14 @@ use socket2::Socket;
 use crate::bpf::{self, Attached};
 use crate::client::{self, Ended};
 use crate::conntrack;
+use crate::flood;
 use crate::group::Group;
 use crate::lab::{Family, Lab, Place, WATCHED};
 use crate::netns::output;
 use crate::process::Running;
 use crate::signed;
 use crate::stuck::Stuck;
-use crate::syn::{Forger, Sender, Syn};
+use crate::syn::{Sender, Syn};
 use crate::talk;
 use crate::tools::Tools;
 use crate::wait::{Deadline, wait_until};
@@ -172,7 +173,7 @@ impl Props {
                     SocketAddr::new(lab.client_address(), WATCHED),
                 ),
             )?,
-            Deed::Flood(count) => flood(lab, server, count)?,
+            Deed::Flood(count) => send_flood(lab, server, count)?,
             Deed::BadChecksum => {
                 let syn = Syn { from: lab.client_address(), from_port: 40_123, to: server, isn: 0x1234_5678 };
                 let mut header = syn.header();
@@ -197,25 +198,11 @@ impl Props {
 
 /// SYNs without sockets, each of another source. The answers find their way back to the client, which has no use for
 /// them.
-fn flood(lab: &Lab, to: SocketAddr, count: u32) -> Result<()> {
-    lab.at(Place::Router).ip(match lab.family() {
-        Family::V4 => "route add 198.18.0.0/15 via 10.9.1.2\n",
-        Family::V6 => "route add fd09:f::/64 via fd09:1::2\n",
-    })?;
-    lab.at(Place::Client).within(|| {
-        let forger = Forger::new(to)?;
-        (0..count).try_for_each(|n| {
-            // odd numbers have inverses: no two are alike
-            let isn = n.wrapping_mul(0x9e37_79b1);
-            let [_, low, high, port] = isn.to_be_bytes();
-            let from = match lab.family() {
-                Family::V4 => [198, 18 + (low & 1), high, low].into(),
-                Family::V6 => [0xfd09, 0xf, 0, 0, 0, 0, u16::from(high), u16::from(low)].into(),
-            };
-            let from_port = 0x400 | (u16::from(port) << 6);
-            forger.send(&Syn { from, from_port, to, isn })
-        })
-    })?
+fn send_flood(lab: &Lab, to: SocketAddr, count: u32) -> Result<()> {
+    let way_back = if lab.family() == Family::V4 { "10.9.1.2" } else { "fd09:1::2" };
+    lab.at(Place::Router).ip(&format!("route add {} via {way_back}\n", flood::sources(lab.family())))?;
+    let packets = flood::Packets::new(lab.family(), to, count);
+    lab.at(Place::Client).within(|| packets.send())?
 }
 
 /// A process in a control group of its own connects, and is refused by the group's program.

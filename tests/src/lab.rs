@@ -77,6 +77,10 @@ pub enum Host {
     ServerOther,
     /// The client.
     Client,
+    /// The server, once it is a container of the router.
+    Container,
+    /// The router, as the client calls it.
+    Router,
     /// The server, as it calls itself.
     Loopback,
     /// Nobody, in the client's own subnet.
@@ -97,6 +101,8 @@ impl Host {
             Self::Loopback => return family.loopback(),
             Self::Nobody => return [0_u16; 8].into(),
             Self::Client => ([10, 9, 1, 2], [1, 2]),
+            Self::Container => ([172, 17, 0, 2], [0x17, 2]),
+            Self::Router => ([10, 9, 1, 1], [1, 1]),
             Self::ServerOther => ([10, 9, 2, 3], [2, 3]),
             Self::DeadNear => ([10, 9, 1, 77], [1, 0x77]),
             Self::DeadFar => ([10, 9, 2, 77], [2, 0x77]),

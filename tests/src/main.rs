@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -52,8 +52,8 @@ enum Command {
         /// Only those that run on other kernels with every change
         #[arg(long)]
         ci: bool,
-        /// So many share one recorder, whose trace is cut up: much quicker, but live output is not looked
-        /// at. One that fails is run again alone
+        /// So many share one recorder, whose trace is cut up: quicker, but live output is not looked at. One
+        /// that fails is run again alone
         #[arg(long, value_name = "N")]
         share: Option<NonZero<usize>>,
         /// Leave the traces of those that passed in this directory
@@ -95,8 +95,7 @@ enum Command {
         #[arg(long, default_value = "2")]
         seconds: u32,
     },
-    /// Measure what the recorder itself takes: idle, under a steady load, with very many open connections;
-    /// prints Markdown
+    /// Measure what the recorder takes: idle, under a steady load, with very many connections; prints Markdown
     Weigh {
         /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
         #[arg(long)]
@@ -111,6 +110,15 @@ enum Command {
         #[arg(long, default_value = "20")]
         seconds: u32,
     },
+    /// Measure what a flood of refused SYNs costs, and whether all are counted; prints Markdown
+    Flood {
+        /// The program to measure [default: $WHEREFORE_PROGRAM, or the one beside this program]
+        #[arg(long)]
+        wherefore: Option<PathBuf>,
+        /// SYNs of each flood
+        #[arg(long, default_value = "2000000")]
+        syns: u32,
+    },
     /// One end of connections that stay open
     #[command(hide = true)]
     Hold {
@@ -121,7 +129,7 @@ enum Command {
         #[arg(long)]
         connections: usize,
     },
-    /// Let connections, listeners and namespaces come and go, and see whether what the recorder takes grows
+    /// Let connections, listeners and namespaces come and go: does what the recorder takes grow?
     Soak {
         /// How long
         #[arg(long, default_value = "20")]
@@ -200,38 +208,23 @@ fn obey(command: Command) -> Result<ExitCode> {
             }
         }
         Command::Demo { wherefore } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
-            demo::run(&tools, &mut io::stdout().lock())?;
-            Ok(ExitCode::SUCCESS)
+            demo::run(&ready(wherefore.as_deref())?, &mut io::stdout().lock()).map(|()| ExitCode::SUCCESS)
         }
         Command::Stuck { listen, backlog } => stuck::serve(listen, backlog).map(|()| ExitCode::SUCCESS),
         Command::Connect { to } => handshake::expect_refusal(to).map(|()| ExitCode::SUCCESS),
         Command::Bench { wherefore, pairs, others, timed, seconds } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
             let size = bench::rounds::Size { pairs, others, timed, seconds };
-            bench::run(&tools, size, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
+            bench::run(&ready(wherefore.as_deref())?, size, &mut io::stdout().lock(), &mut progress)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Weigh { wherefore, connections, rate, seconds } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
             let load = weigh::Load { connections, rate, seconds };
-            weigh::run(&tools, load, &mut io::stdout().lock(), &mut |line| drop(writeln!(io::stderr(), "{line}")))?;
-            Ok(ExitCode::SUCCESS)
+            let tools = ready(wherefore.as_deref())?;
+            weigh::run(&tools, load, &mut io::stdout().lock(), &mut progress).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Flood { wherefore, syns } => {
+            let tools = ready(wherefore.as_deref())?;
+            bench::flood::run(&tools, syns, &mut io::stdout().lock(), &mut progress).map(|()| ExitCode::SUCCESS)
         }
         Command::Hold { listen, connect, connections } => {
             let end = if listen.is_some() { End::Server } else { End::Client };
@@ -239,12 +232,7 @@ fn obey(command: Command) -> Result<ExitCode> {
             weigh::hold::hold(end, address, connections).map(|()| ExitCode::SUCCESS)
         }
         Command::Soak { minutes, wherefore } => {
-            if let Some(reason) = tools::missing() {
-                bail!(reason);
-            }
-            let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
-            scratch::sweep()?;
-            scratch::clean_up_when_interrupted();
+            let tools = ready(wherefore.as_deref())?;
             let report = soak::run(&tools, Duration::from_secs(minutes.get() * 60))?;
             write!(io::stdout(), "{}", report.markdown()).context("writing the report")?;
             report.verdict().map(|()| ExitCode::SUCCESS)
@@ -252,6 +240,19 @@ fn obey(command: Command) -> Result<ExitCode> {
         Command::Corpus(command) => obey_corpus(&command),
         Command::App(options) => app::serve(&options).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// The programs, once nothing is missing and nothing of earlier runs is left.
+fn ready(wherefore: Option<&Path>) -> Result<Tools> {
+    tools::missing().map_or(Ok(()), |reason| bail!(reason))?;
+    let tools = Tools::find(wherefore, &std::env::current_exe()?)?;
+    scratch::sweep()?;
+    scratch::clean_up_when_interrupted();
+    Ok(tools)
+}
+
+fn progress(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
 }
 
 fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {

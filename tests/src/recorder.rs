@@ -64,7 +64,10 @@ impl Recorder {
     pub fn watch(tools: &Tools, vantage: Vantage, namespaces: &[&Namespace], flags: &[&str]) -> Result<Self> {
         let directory = scratch::directory()?;
         let mut command = Command::new(&tools.wherefore);
-        command.args(["record", "--json", "--port", &WATCHED.to_string(), "--out"]).arg(directory.path()).args(flags);
+        command.args(["record", "--json", "--out"]).arg(directory.path()).args(flags);
+        if !flags.contains(&"--port") {
+            command.args(["--port", &WATCHED.to_string()]);
+        }
         // no lab takes that long: a recorder whose lab was killed ends, too
         command.args(["--duration", "300s"]);
         for namespace in namespaces {
@@ -139,6 +142,13 @@ impl Recorder {
 }
 
 impl Recording {
+    /// What is wrong if `ready:` does not say this.
+    pub fn ready_fault(&self, words: &str) -> Option<String> {
+        let ready = self.stderr.iter().find(|line| line.starts_with("ready:"));
+        let says = ready.is_some_and(|line| line.contains(words));
+        (!says).then(|| format!("ready: does not say {words:?}: {ready:?}"))
+    }
+
     /// Replays the trace and compares its verdict lines with those of the live run.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::app::{self, App};
 use crate::check::{Scene, faults};
 use crate::client;
+use crate::container;
 use crate::firewall::{self, Tool};
 use crate::flow::Flow;
 use crate::group::Group;
@@ -30,7 +31,7 @@ use crate::wait::{Deadline, PATIENCE};
 pub fn missing(scenario: &Scenario) -> Option<String> {
     scenario.steps.iter().find_map(|step| match step {
         Step::Rule(rule) => firewall::missing(rule.tool, scenario.family),
-        Step::Nft(..) => firewall::missing(Tool::Nft, scenario.family),
+        Step::Nft(..) | Step::Contain => firewall::missing(Tool::Nft, scenario.family),
         Step::ServeAs(flags) => app::missing(flags),
         Step::Nginx => nginx::missing(),
         Step::LimitMemory(_) => Group::missing_memory(),
@@ -66,7 +67,8 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
         let verdicts = verdicts.collect::<Result<Vec<Value>, _>>()?;
         let mut found = faults(&verdicts, &recording.counters, &recording.summary, view, &stage.scene(vantage));
-        found.extend(stage.listener_fault(&recording.summary, vantage));
+        found.extend(stage.listener_fault(scenario, &recording.summary, vantage));
+        found.extend(view.ready.and_then(|words| recording.ready_fault(words)));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         report(&recording, &found, &mut wrong);
     }
@@ -171,6 +173,7 @@ impl Stage {
             Step::Nft(place, script) => drop(self.lab.at(*place).run(Command::new("nft").arg(script))?),
             Step::Ip(place, lines) => self.lab.at(*place).ip(lines)?,
             Step::Sysctl(place, settings) => self.lab.at(*place).sysctl(settings)?,
+            Step::Contain => container::contain(&self.lab)?,
             Step::Record => self.record(tools, scenario)?,
             Step::Hold(still) => self.recorders.iter().try_for_each(|recorder| recorder.hold(*still))?,
             _ => return self.walk_as_client(scenario, step),
@@ -188,6 +191,7 @@ impl Stage {
         let server = |port| SocketAddr::new(Host::Server.address(scenario.family), port);
         match step {
             Step::Flow => self.flows.push(client.within(|| Flow::open(server(WATCHED)))??),
+            Step::From(place, act) => self.lab.at(*place).within(|| perform(*act, scenario.family))??,
             Step::Client(act) => client.within(|| perform(*act, scenario.family))??,
             Step::Every(period_ms, count, act) => client.within(|| {
                 (0..*count).try_for_each(|_| {
@@ -226,10 +230,13 @@ impl Stage {
     }
 
     /// The summary must know whether something listens in the end.
-    pub(crate) fn listener_fault(&self, summary: &Value, vantage: Vantage) -> Option<String> {
+    pub(crate) fn listener_fault(&self, scenario: &Scenario, summary: &Value, vantage: Vantage) -> Option<String> {
         let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(self.listens && vantage != Vantage::Client);
-        (said != expected).then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
+        // of other ports nothing is expected
+        let asked = !scenario.flags.contains(&"--port");
+        (asked && said != expected)
+            .then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }
 
     fn record(&mut self, tools: &Tools, scenario: &Scenario) -> Result<()> {
@@ -288,8 +295,9 @@ fn perform(act: Act, family: Family) -> Result<()> {
                 bail!("{connected} attempts connected");
             }
         }
-        Act::Request { port, goodbye, count } => {
-            (0..count).try_for_each(|_| client::request(server(port), goodbye))?;
+        Act::Request { to, port, goodbye, count } => {
+            let to = SocketAddr::new(to.address(family), port);
+            (0..count).try_for_each(|_| client::request(to, goodbye))?;
         }
         Act::HealthCheck { goodbye, count } => {
             (0..count).try_for_each(|_| client::health_check(server(WATCHED), goodbye))?;

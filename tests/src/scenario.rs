@@ -110,6 +110,8 @@ pub enum Step {
     Ip(Place, &'static str),
     /// Kernel parameters below /proc/sys/net.
     Sysctl(Place, &'static [(&'static str, &'static str)]),
+    /// The server becomes a container of the router, whose published port is the watched one's.
+    Contain,
     /// From here on every vantage records.
     Record,
     /// The recorders stand still, or go on.
@@ -122,6 +124,8 @@ pub enum Step {
     Connect(Way),
     /// The client acts.
     Client(Act),
+    /// Another host acts.
+    From(Place, Act),
     /// The client acts so often, so many milliseconds apart.
     Every(u64, u32, Act),
     /// The client talks.
@@ -146,6 +150,7 @@ impl Step {
         matches!(
             self,
             Self::Client(_)
+                | Self::From(..)
                 | Self::Every(..)
                 | Self::Handshake(_)
                 | Self::Connect(_)
@@ -208,6 +213,8 @@ pub enum Act {
     },
     /// Whole HTTP exchanges, one connection each.
     Request {
+        /// Address.
+        to: Host,
         /// Port.
         port: u16,
         /// How the client ends each connection.
@@ -307,7 +314,7 @@ pub fn every(period_ms: u64, count: u32, act: Act) -> Step {
 
 /// Plain requests to a port of the server.
 pub fn requests(port: u16, count: u32) -> Step {
-    Step::Client(Act::Request { port, goodbye: Goodbye::Fin, count })
+    Step::Client(Act::Request { to: Host::Server, port, goodbye: Goodbye::Fin, count })
 }
 
 /// The client talks to the watched port on one connection.

@@ -140,7 +140,7 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
             ..view.clone()
         };
         let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
-        found.extend(stage.listener_fault(&summary, vantage));
+        found.extend(stage.listener_fault(scenario, &summary, vantage));
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));
         traces.push(trace);
     }

@@ -37,14 +37,17 @@ impl Syn {
         header
     }
 
-    /// The whole packet. The kernel fills in what the header of IPv4 lacks (raw(7)).
-    fn packet(&self) -> Vec<u8> {
+    /// The whole packet.
+    pub(crate) fn packet(&self) -> Vec<u8> {
         const HOPS: u8 = 64;
         const TCP: u8 = 6;
+        let length = u8::try_from(LENGTH).unwrap_or_default();
         let mut packet = match (self.from, self.to.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => {
-                let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, HOPS, TCP, 0, 0];
+                let mut header = vec![0x45, 0, 0, 2 * length, 0, 0, 0, 0, HOPS, TCP, 0, 0];
                 header.extend(from.octets().into_iter().chain(to.octets()));
+                let [high, low] = (!fold(&header)).to_be_bytes();
+                header.splice(10..12, [high, low]);
                 header
             }
             (from, to) => {
@@ -52,7 +55,6 @@ impl Syn {
                     IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
                     IpAddr::V6(v6) => v6.octets(),
                 };
-                let length = u8::try_from(LENGTH).unwrap_or_default();
                 let mut header = vec![0x60, 0, 0, 0, 0, length, TCP, HOPS];
                 header.extend(bytes(from).into_iter().chain(bytes(to)));
                 header
@@ -72,11 +74,16 @@ impl Syn {
         all.extend(bytes(self.to.ip()));
         all.extend([0, 6, 0, 20]);
         all.extend(header);
-        let words = all.iter().enumerate().map(|(at, byte)| u32::from(*byte) << if at % 2 == 0 { 8 } else { 0 });
-        let sum: u32 = words.sum();
-        let folded = (sum >> 16) + (sum & 0xffff);
-        u16::try_from((folded >> 16) + (folded & 0xffff)).unwrap_or(u16::MAX)
+        fold(&all)
     }
+}
+
+/// The sum of the words of some bytes, as Internet checksums are made (RFC 1071).
+fn fold(bytes: &[u8]) -> u16 {
+    let words = bytes.iter().enumerate().map(|(at, byte)| u32::from(*byte) << if at % 2 == 0 { 8 } else { 0 });
+    let sum: u32 = words.sum();
+    let folded = (sum >> 16) + (sum & 0xffff);
+    u16::try_from((folded >> 16) + (folded & 0xffff)).unwrap_or(u16::MAX)
 }
 
 /// Sends SYNs from the namespace it was made in.
@@ -85,7 +92,10 @@ pub struct Sender(Socket);
 
 /// Sends SYNs whose sources are of their own making.
 #[derive(Debug)]
-pub struct Forger(Socket);
+pub struct Forger {
+    socket: Socket,
+    to: SockAddr,
+}
 
 impl Forger {
     /// `IPPROTO_RAW` (include/uapi/linux/in.h): what is sent has its IP header already.
@@ -98,16 +108,15 @@ impl Forger {
     pub fn new(to: SocketAddr) -> Result<Self> {
         let protocol = Protocol::from(Self::WITH_HEADER);
         let socket = Socket::new(Domain::for_address(to), Type::RAW, Some(protocol)).context("a raw socket")?;
-        Ok(Self(socket))
+        Ok(Self { socket, to: SocketAddr::new(to.ip(), 0).into() })
     }
 
-    /// Sends this SYN. Its source may be anybody.
+    /// Sends this packet. Its source may be anybody.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn send(&self, syn: &Syn) -> Result<()> {
-        let to = SockAddr::from(SocketAddr::new(syn.to.ip(), 0));
-        self.0.send_to(&syn.packet(), &to).context("sending a SYN")?;
+    pub fn send(&self, packet: &[u8]) -> Result<()> {
+        self.socket.send_to(packet, &self.to).context("sending a SYN")?;
         Ok(())
     }
 }
@@ -143,6 +152,8 @@ mod tests {
             let syn = Syn { from: from.parse().unwrap(), from_port: 40_001, to: to.parse().unwrap(), isn: 0xdead_beef };
             assert_eq!(syn.sum(&syn.header()), 0xffff, "{from}");
             assert_eq!(syn.header()[13], 2);
+            let packet = syn.packet();
+            assert!(packet[0] >> 4 == 6 || fold(&packet[..LENGTH]) == 0xffff);
         }
     }
 }

@@ -8,7 +8,13 @@ use anyhow::{Context as _, Result};
 use crate::{build, console, process, setup, workspace};
 
 /// Between these marks of docs/performance.md the numbers stand.
-const MARKS: (&str, &str) = ("<!-- bench: begin -->", "<!-- bench: end -->");
+const MARKS: Marks = ("<!-- bench: begin -->", "<!-- bench: end -->");
+
+/// The same of floods.
+const FLOOD_MARKS: Marks = ("<!-- flood: begin -->", "<!-- flood: end -->");
+
+/// Where numbers begin and end.
+type Marks = (&'static str, &'static str);
 
 /// Measures what watching costs: a real nginx under wrk, without the program, with it, and with what
 /// people use today, in interleaved rounds; prints Markdown. Takes about twenty minutes.
@@ -25,6 +31,9 @@ pub(crate) struct Arguments {
     /// connections. Three minutes; passed on: as in `-- --connections 20000`
     #[arg(long, conflicts_with_all = ["write_docs", "quick", "replay"])]
     own: bool,
+    /// Measure instead what a flood of refused SYNs costs. Three minutes; passed on: as in `-- --syns 500000`
+    #[arg(long, conflicts_with_all = ["quick", "own", "replay"])]
+    flood: bool,
     /// Measure instead how large traces are and how fast they are written, read and replayed; passed on: the
     /// records of a short and of a long trace, as in `-- 2000000 8000000`
     #[arg(long, conflicts_with_all = ["write_docs", "quick"])]
@@ -42,12 +51,17 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         return traces(&arguments.rest);
     }
     let size = ["--pairs", "3", "--others", "1", "--timed", "1", "--seconds", "1"];
-    let size = if arguments.quick { &size[..] } else { &[] };
-    let numbers = measured("bench", size, &arguments.rest)?;
+    let (what, size, marks) = match (arguments.flood, arguments.quick) {
+        (true, _) => ("flood", &[][..], FLOOD_MARKS),
+        (false, true) => ("bench", &size[..], MARKS),
+        (false, false) => ("bench", &[][..], MARKS),
+    };
+    let numbers = measured(what, size, &arguments.rest)?;
     if arguments.write_docs {
         let path = workspace::root().join("docs/performance.md");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let text = with_numbers(&text, &numbers).context("docs/performance.md lacks the marks of the numbers")?;
+        let text =
+            with_numbers(&text, marks, &numbers).context("docs/performance.md lacks the marks of the numbers")?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
@@ -73,10 +87,10 @@ fn traces(rest: &[String]) -> Result<()> {
 }
 
 /// The text with other numbers between its marks.
-fn with_numbers(text: &str, numbers: &str) -> Option<String> {
-    let (before, rest) = text.split_once(MARKS.0)?;
-    let (_, after) = rest.split_once(MARKS.1)?;
-    Some(format!("{before}{}\n\n{}\n\n{}{after}", MARKS.0, numbers.trim(), MARKS.1))
+fn with_numbers(text: &str, marks: Marks, numbers: &str) -> Option<String> {
+    let (before, rest) = text.split_once(marks.0)?;
+    let (_, after) = rest.split_once(marks.1)?;
+    Some(format!("{before}{}\n\n{}\n\n{}{after}", marks.0, numbers.trim(), marks.1))
 }
 
 #[cfg(test)]
@@ -87,8 +101,16 @@ mod tests {
     fn numbers_replace_numbers() {
         let text = format!("head\n{}\nold\n{}\ntail\n", MARKS.0, MARKS.1);
         let expected = format!("head\n{}\n\nnew\n\n{}\ntail\n", MARKS.0, MARKS.1);
-        assert_eq!(with_numbers(&text, "\nnew\n").unwrap(), expected);
-        assert_eq!(with_numbers(&expected, "new").unwrap(), expected);
-        assert_eq!(with_numbers("no marks", "new"), None);
+        assert_eq!(with_numbers(&text, MARKS, "\nnew\n").unwrap(), expected);
+        assert_eq!(with_numbers(&expected, MARKS, "new").unwrap(), expected);
+        assert_eq!(with_numbers("no marks", MARKS, "new"), None);
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_all_numbers() {
+        let text = include_str!("../../docs/performance.md");
+        for marks in [MARKS, FLOOD_MARKS] {
+            assert!(with_numbers(text, marks, "these").is_some(), "{marks:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What watching costs: rounds with and without it, interleaved in one run, against a real nginx.
 
+pub mod flood;
 pub mod load;
 pub mod machine;
 pub mod report;

@@ -174,7 +174,8 @@ fn difference(before: u64, after: u64) -> f64 {
 }
 
 /// The kernel's statistics of eBPF programs, on while this lives if they were not before.
-struct Statistics {
+#[derive(Debug)]
+pub struct Statistics {
     before: String,
 }
 
@@ -182,7 +183,11 @@ struct Statistics {
 pub const SWITCH: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 impl Statistics {
-    fn on() -> Result<Self> {
+    /// Turns them on.
+    ///
+    /// # Errors
+    /// When the switch is not there.
+    pub fn on() -> Result<Self> {
         let before = fs::read_to_string(SWITCH).with_context(|| format!("reading {SWITCH}"))?;
         fs::write(SWITCH, "1").with_context(|| format!("writing {SWITCH}"))?;
         Ok(Self { before })

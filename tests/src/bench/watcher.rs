@@ -195,6 +195,22 @@ pub fn cpu_ticks(pid: u32) -> Result<u64> {
     Ok(stat_fields(&text, 11, 2))
 }
 
+/// Processor time that a process has taken, all threads that are there, in nanoseconds.
+///
+/// # Errors
+/// When it is gone.
+pub fn cpu_ns(pid: u32) -> Result<u64> {
+    let folder = format!("/proc/{pid}/task");
+    let mut all = 0_u64;
+    for thread in fs::read_dir(&folder).with_context(|| format!("reading {folder}"))?.flatten() {
+        // others end while this goes through them
+        let Ok(text) = fs::read_to_string(thread.path().join("schedstat")) else { continue };
+        let first = text.split(' ').next().and_then(|ns| ns.parse().ok());
+        all = all.saturating_add(first.with_context(|| format!("{folder} has schedstat of {text:?}"))?);
+    }
+    Ok(all)
+}
+
 /// Processor time that the processes of a group have taken, and those children of this process that have ended, in
 /// clock ticks (1/100 s). What else the machine does is not in it. Neither is time in interrupts where the kernel
 /// accounts for that apart (`CONFIG_IRQ_TIME_ACCOUNTING`).
@@ -239,7 +255,7 @@ mod tests {
     #[test]
     fn this_process_takes_time() {
         let pid = std::process::id();
-        assert!(cpu_ticks(pid).is_ok());
+        assert!(cpu_ticks(pid).is_ok() && cpu_ns(pid).unwrap() > 0);
         let stat = "7 (a) b) R 1 42 42 0 -1 4194304 9 0 0 0 30 12 5 6 20 0 1 0";
         assert_eq!((stat_fields(stat, 2, 1), stat_fields(stat, 11, 2), stat_fields(stat, 13, 2)), (42, 42, 11));
         assert!(group_ticks(pid).is_ok());

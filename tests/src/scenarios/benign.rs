@@ -9,7 +9,7 @@ use crate::scenario::{
 };
 
 pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
-    let request = |goodbye| Step::Client(Act::Request { port: WATCHED, goodbye, count: 10 });
+    let request = |goodbye| Step::Client(Act::Request { to: Host::Server, port: WATCHED, goodbye, count: 10 });
     let health_check = |goodbye| Step::Client(Act::HealthCheck { goodbye, count: 10 });
     let ephemeral = |to, ended| {
         Step::Client(Act::Connect { to, port: UNWATCHED, from_port: Some(WATCHED), patience_ms: 1100, count: 1, ended })

@@ -2,6 +2,7 @@
 
 mod benign;
 mod between;
+mod bridge;
 mod chains;
 mod counts;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Scenario> {
         between::scenarios,
         handshake::scenarios,
         nat::scenarios,
+        bridge::scenarios,
         why::scenarios,
         benign::scenarios,
         exchanges::scenarios,

@@ -19,7 +19,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         count: 2,
         ended: REFUSED,
     };
-    let request = Act::Request { port: WATCHED, goodbye: Goodbye::Fin, count: 1 };
+    let request = Act::Request { to: Host::Server, port: WATCHED, goodbye: Goodbye::Fin, count: 1 };
     let then = |act| {
         vec![serve(), Step::Record, every(1000, u32::try_from(CHECKS).unwrap_or_default(), check), every(1000, 12, act)]
     };

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use super::metrics::MetricsAddress;
 use super::moment::{Moment, span};
 use super::peer::Peer;
-use super::ports::PortList;
+use super::ports::{PortList, one_port};
 #[cfg(feature = "capture")]
 use super::size::{min_free, size};
 use super::statuses::StatusList;
@@ -315,7 +315,7 @@ Examples:
 Exit code 0 if `wherefore record` would start.")]
 pub struct DoctorArgs {
     /// A port to look at: who listens, and on which addresses.
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = one_port)]
     pub port: Option<u16>,
 
     /// Also send one request for this path to the port on this host.

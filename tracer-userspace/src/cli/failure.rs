@@ -181,6 +181,8 @@ mod tests {
     #[test]
     fn usage_errors_of_recording_are_one_line() {
         insta::assert_snapshot!(said("wherefore record --port 0"), @r#"wherefore: --port 0: "0" is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010"#);
+        insta::assert_snapshot!(said("wherefore doctor --port 80,81"), @r#"wherefore: --port 80,81: "80,81" is not one port: give one number from 1 to 65535"#);
+        insta::assert_snapshot!(said("wherefore doctor --port 0"), @r#"wherefore: --port 0: "0" is not one port: give one number from 1 to 65535"#);
         insta::assert_snapshot!(said("wherefore record --port 8080 --slow 10"), @"wherefore: --slow 10: this is no span of time: give numbers with units, as in 500ms, 10s, 1m30s or 2h");
     }
 }

@@ -46,22 +46,24 @@ impl Counts {
 }
 
 impl LiveStatus {
-    /// Takes up what the records tell.
-    pub(super) fn note(&mut self, records: &[Record]) {
+    /// Takes up what the records tell; `shown_as` says under which port.
+    pub(super) fn note(&mut self, records: &[Record], shown_as: impl Fn(u16) -> u16) {
         for record in records {
             match record {
-                Record::Socket(socket) if socket.header.kind == kind::SOCKET_STATE => self.socket(socket),
-                Record::Host(host) => self.host(host.netns, &host.body),
+                Record::Socket(socket) if socket.header.kind == kind::SOCKET_STATE => {
+                    self.socket(socket, shown_as(socket.tuple.src_port));
+                }
+                Record::Host(host) => self.host(host.netns, &host.body, &shown_as),
                 _ => {}
             }
         }
     }
 
-    fn socket(&mut self, socket: &SocketRecord) {
+    fn socket(&mut self, socket: &SocketRecord, port: u16) {
         if !is_listener_change(socket.old_state, socket.new_state) {
             return;
         }
-        let counts = self.ports.entry(socket.tuple.src_port).or_default();
+        let counts = self.ports.entry(port).or_default();
         let key = (socket.header.netns, socket.inode);
         if socket.new_state == tcp_state::LISTEN {
             let comm: Vec<u8> = socket.comm.iter().copied().take_while(|byte| *byte != 0).collect();
@@ -71,10 +73,10 @@ impl LiveStatus {
         }
     }
 
-    fn host(&mut self, netns: u32, body: &HostBody) {
+    fn host(&mut self, netns: u32, body: &HostBody, shown_as: &impl Fn(u16) -> u16) {
         match body {
             HostBody::Listener(listener) => {
-                let counts = self.ports.entry(listener.port).or_default();
+                let counts = self.ports.entry(shown_as(listener.port)).or_default();
                 match listener.event {
                     ListenerEvent::Present => {
                         counts.namespaces.insert(netns);
@@ -87,7 +89,7 @@ impl LiveStatus {
             }
             HostBody::Ports(moved) => {
                 for count in &moved.ports {
-                    let counts = self.ports.entry(count.port).or_default();
+                    let counts = self.ports.entry(shown_as(count.port)).or_default();
                     counts.syns = counts.syns.saturating_add(count.syns);
                     counts.accepted = counts.accepted.saturating_add(count.accepted);
                     if count.last_syn_ns != 0 {
@@ -98,7 +100,7 @@ impl LiveStatus {
             }
             HostBody::Exchanges(moved) => {
                 for count in &moved.ports {
-                    self.ports.entry(count.port).or_default().waiting = count.waiting;
+                    self.ports.entry(shown_as(count.port)).or_default().waiting = count.waiting;
                 }
             }
             HostBody::Loss(loss) => self.lost = self.lost.saturating_add(loss.count),

@@ -23,6 +23,8 @@ mod notify;
 pub mod peer;
 pub mod ports;
 #[cfg(feature = "capture")]
+mod published_ports;
+#[cfg(feature = "capture")]
 mod record;
 mod replay;
 #[cfg(feature = "capture")]

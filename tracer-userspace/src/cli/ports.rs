@@ -18,6 +18,9 @@ pub enum PortError {
     /// Not a number from 1 to 65535.
     #[error("{0:?} is no port: give numbers from 1 to 65535, with commas or as a range, as in 8080,9000-9010")]
     NoPort(String),
+    /// Not a single one, where that is wanted.
+    #[error("{0:?} is not one port: give one number from 1 to 65535")]
+    NotOne(String),
     /// The range ends before it begins.
     #[error("the range {first}-{last} is reversed: write {last}-{first}")]
     Reversed {
@@ -57,6 +60,14 @@ fn port(text: &str, item: &str) -> Result<u16, PortError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
     number.filter(|port| *port != 0).ok_or_else(|| PortError::NoPort(item.to_owned()))
+}
+
+/// One port, and no list.
+///
+/// # Errors
+/// [`PortError::NotOne`].
+pub fn one_port(text: &str) -> Result<u16, PortError> {
+    port(text, text).map_err(|_no_port| PortError::NotOne(text.to_owned()))
 }
 
 impl PortList {

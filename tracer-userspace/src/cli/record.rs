@@ -22,6 +22,7 @@ use super::failure::Failure;
 use super::live_status::LiveStatus;
 use super::metrics::{Metrics, MetricsAddress};
 use super::notify::Watchdog;
+use super::published_ports::PublishedPorts;
 use super::tee::Tee;
 use super::unread::UnreadNotes;
 use super::watched_ports::watched_ports;
@@ -112,6 +113,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
         };
         let traces = edges.out.map(|(directory, policy)| traces(&directory, policy, session.start())).transpose()?;
         let metrics = edges.metrics.map(|address| serve_metrics(address, &session)).transpose()?;
+        let published = PublishedPorts::new(&config.ports);
         let live = Live {
             session,
             tee: Tee::new(traces, Analysis::new(printer)),
@@ -120,6 +122,7 @@ fn capture(args: &CaptureArgs, edges: Edges, printer: Printer) -> Result<(), Fai
             metrics,
             reload: edges.reload,
             unread: UnreadNotes::default(),
+            published,
         };
         let kept = give_up(&files, || live.session.needs()).map_err(anyhow::Error::from)?;
         log::info!("capabilities kept: {}", names(kept).join(", "));
@@ -159,6 +162,7 @@ struct Live {
     metrics: Option<Metrics>,
     reload: Option<Reload>,
     unread: UnreadNotes,
+    published: PublishedPorts,
 }
 
 /// Serves metrics from now on, and says where.
@@ -231,19 +235,22 @@ impl Live {
 
     /// Records to the tee, and what follows from them to standard output.
     fn pass(&mut self) -> Result<(), Failure> {
+        self.published.note(&self.records);
+        let shown_as = |port| self.published.shown_as(port);
         if let Some(status) = &mut self.status {
-            status.note(&self.records);
+            status.note(&self.records, shown_as);
         }
         if let Some(metrics) = &mut self.metrics {
-            metrics.note(&self.records);
+            metrics.note(&self.records, shown_as);
         }
-        for line in self.unread.note(&self.records) {
+        for line in self.unread.note(&self.records, shown_as) {
             console::error_line(&line);
         }
         let mut out = console::stdout();
         self.tee.pass(&mut self.records, &mut out).map_err(Failure::output)?;
         out.flush().map_err(Failure::output)?;
-        for told in self.tee.told.drain(..) {
+        for mut told in self.tee.told.drain(..) {
+            told.port = self.published.shown_as(told.port);
             if let Some(status) = &mut self.status {
                 status.failed(told.port, told.count);
             }

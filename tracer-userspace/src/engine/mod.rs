@@ -61,6 +61,8 @@ use flows::{ExchangeId, Flows};
 use fold::Fold;
 pub use latency::Histogram;
 pub use output::{Counters, Damage, Dropped, HttpSummary, Latency, Output, PortSummary, Summary};
+#[cfg(feature = "capture")]
+pub(crate) use published::Published;
 use reorder::Reorder;
 use silence::Silences;
 use summary::Totals;

@@ -10,13 +10,13 @@ const NAMESPACES_MAX: usize = 256;
 
 /// All that are known, by the namespace that translates.
 #[derive(Debug, Default)]
-pub(super) struct Published {
+pub(crate) struct Published {
     by_netns: BTreeMap<u32, Vec<Publication>>,
 }
 
 impl Published {
     /// Takes over a host record.
-    pub(super) fn learn(&mut self, netns: u32, publications: &Publications) {
+    pub(crate) fn learn(&mut self, netns: u32, publications: &Publications) {
         if self.by_netns.len() >= NAMESPACES_MAX && !self.by_netns.contains_key(&netns) {
             self.by_netns.pop_first();
         }
@@ -34,7 +34,7 @@ impl Published {
     }
 
     /// The lowest published port that is sent on to this one.
-    pub(super) fn published_as(&self, target: u16) -> Option<u16> {
+    pub(crate) fn published_as(&self, target: u16) -> Option<u16> {
         let published = self.by_netns.values().flatten().filter(|one| one.target.port() == target);
         published.map(|one| one.port).min()
     }

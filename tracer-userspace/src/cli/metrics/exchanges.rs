@@ -73,15 +73,15 @@ impl ExchangeFamilies {
     pub(super) fn watch(&self, port: u16) {
         let label = PortLabel { port };
         let waiting = self.waiting.get_or_create_owned(&label).get();
-        self.count(&ExchangeCount { port, ..ExchangeCount::default() });
+        self.count(port, &ExchangeCount::default());
         self.waiting.get_or_create_owned(&label).set(waiting);
     }
 
     /// Takes over what a port's exchanges did.
-    pub(super) fn count(&self, count: &ExchangeCount) {
-        let label = PortLabel { port: count.port };
+    pub(super) fn count(&self, port: u16, count: &ExchangeCount) {
+        let label = PortLabel { port };
         for (status, exchanges) in &count.statuses {
-            let labels = StatusLabels { port: count.port, status: name(*status) };
+            let labels = StatusLabels { port, status: name(*status) };
             self.exchanges.get_or_create_owned(&labels).inc_by(*exchanges);
         }
         self.latency.get_or_create_owned(&label).add(&count.latency);
@@ -89,7 +89,7 @@ impl ExchangeFamilies {
         self.lost_step.get_or_create_owned(&label).inc_by(count.lost_step);
         self.waiting.get_or_create_owned(&label).set(i64::try_from(count.waiting).unwrap_or(i64::MAX));
         for (protocol, connections) in [("tls", count.tls), ("http2", count.http2), ("other", count.not_http)] {
-            let labels = ProtocolLabels { port: count.port, protocol };
+            let labels = ProtocolLabels { port, protocol };
             self.unread.get_or_create_owned(&labels).inc_by(connections);
         }
     }

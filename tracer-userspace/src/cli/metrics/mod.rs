@@ -89,17 +89,23 @@ impl Metrics {
         }
     }
 
-    /// Takes up what the records tell.
-    pub(super) fn note(&mut self, records: &[Record]) {
+    /// Takes up what the records tell; `shown_as` says under which port.
+    pub(super) fn note(&mut self, records: &[Record], shown_as: impl Fn(u16) -> u16) {
         for record in records {
             let Record::Host(host) = record else {
                 self.families.records.inc();
                 continue;
             };
             match &host.body {
-                HostBody::Ports(moved) => moved.ports.iter().for_each(|count| self.count(count)),
+                HostBody::Ports(moved) => {
+                    for count in &moved.ports {
+                        self.count(&PortCount { port: shown_as(count.port), ..*count });
+                    }
+                }
                 HostBody::Exchanges(moved) => {
-                    moved.ports.iter().for_each(|count| self.families.exchanges.count(count));
+                    for count in &moved.ports {
+                        self.families.exchanges.count(shown_as(count.port), count);
+                    }
                 }
                 HostBody::Loss(loss) => {
                     let cause = CauseLabel { cause: Cow::Owned(loss.cause.clone()) };
@@ -121,7 +127,8 @@ impl Metrics {
             families.connections.get_or_create_owned(&labels).inc_by(made);
         }
         let open = self.open.entry(count.port).or_default();
-        *open = open.saturating_add(count.accepted).saturating_add(count.connected).saturating_sub(count.closed);
+        let more = count.open.saturating_add(count.accepted).saturating_add(count.connected);
+        *open = open.saturating_add(more).saturating_sub(count.closed);
         families.connections_open.get_or_create_owned(&label).set(i64::try_from(*open).unwrap_or(i64::MAX));
     }
 

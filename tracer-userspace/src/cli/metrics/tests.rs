@@ -50,12 +50,15 @@ fn metrics() -> Metrics {
         not_http: 5,
         lost_step: 6,
     };
-    metrics.note(&[
-        Record::Packet(PacketRecord::default()),
-        host(HostBody::Ports(PortCounts { ports: vec![count, count] })),
-        host(HostBody::Exchanges(ExchangeCounts { ports: vec![exchanges.clone(), exchanges] })),
-        host(HostBody::Loss(Loss::now("ring-full", 5))),
-    ]);
+    metrics.note(
+        &[
+            Record::Packet(PacketRecord::default()),
+            host(HostBody::Ports(PortCounts { ports: vec![count, count] })),
+            host(HostBody::Exchanges(ExchangeCounts { ports: vec![exchanges.clone(), exchanges] })),
+            host(HostBody::Loss(Loss::now("ring-full", 5))),
+        ],
+        |port| port,
+    );
     metrics.verdict(&Told { slug: Slug::ProcessDown, role: Role::Inbound, port: 8080, count: 4 });
     metrics.verdict(&Told { slug: Slug::NoRoute, role: Role::Outbound, port: 9, count: 1 });
     metrics.files(1000, 2, 3, 1);
@@ -144,6 +147,19 @@ async fn other_requests_are_told_where_to_go() {
     let answer = scrape(&metrics(), "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
     assert!(answer.ends_with("the metrics are at /metrics\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn connections_that_were_there_are_open_and_what_stands_behind_a_port_is_its_own() {
+    let mut metrics = Metrics::new(&samples::start());
+    let count = PortCount { port: 9090, open: 7, closed: 2, accepted: 1, ..PortCount::default() };
+    metrics.note(
+        &[host(HostBody::Ports(PortCounts { ports: vec![count] }))],
+        |port| if port == 9090 { 8080 } else { port },
+    );
+    let answer = scrape(&metrics, "GET /metrics HTTP/1.1\r\n\r\n").await;
+    assert!(answer.contains("wherefore_connections_open{port=\"8080\"} 6\n"), "{answer}");
+    assert!(!answer.contains("9090"), "{answer}");
 }
 
 #[tokio::test]
