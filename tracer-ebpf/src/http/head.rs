@@ -87,10 +87,10 @@ fn blanks(word: u64) -> u32 {
     const TABS: u64 = 0x0909_0909;
     const HIGHS: u64 = 0x8080_8080;
     const LOWS: u64 = 0x7f7f_7f7f;
-    let nonzero = |bytes: u64| ((bytes & LOWS) + LOWS | bytes) & HIGHS;
+    let nonzero = |bytes: u64| (((bytes & LOWS) + LOWS) | bytes) & HIGHS;
     let word = word & 0xffff_ffff;
     let others = nonzero(word ^ SPACES) & nonzero(word ^ TABS);
-    let ends = (others >> 7) | 1 << (8 * MOST_BLANKS);
+    let ends = (others >> 7) | (1 << (8 * MOST_BLANKS));
     let below = (ends & ends.wrapping_neg()).wrapping_sub(1) & 0x0101_0101;
     (below.wrapping_mul(0x0101_0101) >> 24) as u32 & 7
 }

@@ -105,7 +105,7 @@ pub fn read<W: Window, S: Sink>(
     now: u64,
 ) -> bool {
     let span = Span::of(way);
-    let other = (other as u32).wrapping_add(get(&direction.zero)) as u8;
+    let other = u32::from(other).wrapping_add(get(&direction.zero)) as u8;
     if other == phase::LOST {
         put!(direction.phase, phase::LOST);
     }

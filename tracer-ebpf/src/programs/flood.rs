@@ -170,6 +170,15 @@ pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
     told
 }
 
+/// Whether this CPU is just answering the SYN of this initiator, which found no socket: its drop comes after.
+#[inline(always)]
+pub(super) fn is_being_refused((address, port, isn): (u32, u16, u32)) -> bool {
+    let Some(last) = DECIDED.get_ptr_mut(0) else { return false };
+    // SAFETY: the element is this CPU's own
+    let last = unsafe { &*last };
+    last.isn == isn && last.address == address && last.port == u32::from(port)
+}
+
 #[inline(always)]
 fn left_out(slot: Slot, records: u64, refused: u64) {
     if let Some(left_out) = SUPPRESSED.get_ptr_mut(slot.number()) {

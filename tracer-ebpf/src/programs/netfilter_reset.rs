@@ -8,7 +8,7 @@ use tracer_ebpf::{PacketRecord, kind, tcp_flag};
 
 use super::chained;
 use super::emit::{emit, header};
-use super::flood::{Signature, is_told};
+use super::flood::{Signature, is_being_refused, is_told};
 use super::kernel::{Kernel, Sock, netns_of_device};
 use super::maps::{NETFILTER_RESET_PACKET, layout};
 use super::packet;
@@ -99,6 +99,10 @@ fn socketless_reset(skb: Kernel) -> Option<()> {
     packet::is_ip(skb)?;
     let (bytes, ip, tcp) = packet::tcp_of(skb)?;
     if tcp.flags & tcp_flag::RST == 0 {
+        return None;
+    }
+    // TCP's own answer to a SYN, for IPv6: it has been told, or left out, and proves nothing
+    if is_being_refused((ip.destination_end(&bytes), tcp.dst_port, tcp.ack.wrapping_sub(1))) {
         return None;
     }
     // by namespace only: the source port may be a published one, that NAT has put back

@@ -176,6 +176,12 @@ impl Ip {
         bytes.read(self.at + if self.v4 { 12 } else { 20 }).unwrap_or(0)
     }
 
+    /// The last four bytes of the receiver's address.
+    #[inline(always)]
+    pub(super) fn destination_end(&self, bytes: &impl Bytes) -> u32 {
+        bytes.read(self.at + if self.v4 { 16 } else { 36 }).unwrap_or(0)
+    }
+
     /// The sender alone.
     #[inline(always)]
     pub(super) fn source(&self, bytes: &impl Bytes, src: &mut [u8; 16]) {
