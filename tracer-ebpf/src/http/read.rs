@@ -88,7 +88,7 @@ impl Step {
 }
 
 /// Reads what is new in a segment, which begins at sequence number `seq` and has `len` bytes: from the
-/// direction's `next` on. `way` is [`REQUEST`] or [`RESPONSE`], `other` the other direction's phase.
+/// direction's `next` on. `way` is [`REQUEST`](super::REQUEST) or [`RESPONSE`], `other` the other direction's phase.
 ///
 /// Where it is, and what it needs next, are in memory alone: whatever a step did, the next one begins the
 /// same for the verifier.

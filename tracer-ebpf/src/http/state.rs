@@ -123,7 +123,7 @@ pub struct Direction {
     pub(crate) step: u8,
     /// What its search stopped at.
     pub(crate) found: u8,
-    /// Zero, which nobody knows who reads it with [`get`]: what it is added to is forgotten.
+    /// Zero, which the verifier does not know where it is read anew: what it is added to is forgotten.
     pub zero: u32,
     /// Where that begins which came before its turn.
     pub(crate) ahead: u32,

@@ -210,6 +210,10 @@ fn syn_left(sock: Sock) {
 /// ICMP's own sockets, and the raw ones that user space holds open, are in state CLOSE.
 #[inline(always)]
 fn icmp_error(ctx: &SkBuffContext, sock: Sock, record_kind: u16) -> Option<()> {
+    // answers to packets that found no socket leave by a socket in this state, too
+    if packet::usual(ctx.skb.skb).is_some() {
+        return None;
+    }
     let bytes = ContextBytes(ctx);
     let outer = packet::ip(&bytes, 0)?;
     icmp::error(&bytes, &outer, sock.netns(), record_kind)

@@ -41,12 +41,8 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         None if chained::has_handshake(&tcp, sock) => Slot::NONE,
         None => watched_rest(&bytes, &ip, &tcp, reason, sock)?,
     };
-    let device = skb.follow(layout!(skb_dev));
-    let netns = match sock {
-        Some(sock) => sock.netns(),
-        None => netns_of_device(device?),
-    };
-    if !slot.in_namespace(netns) {
+    let place = Place { sock, device: skb.follow(layout!(skb_dev)) };
+    if !place.is_watched(slot)? {
         return None;
     }
     if tcp.flags & tcp_flag::SYN != 0 {
@@ -64,7 +60,7 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
             remember(&bytes, &ip, &tcp, sock);
         }
     }
-    emit(header::<PacketRecord>(kind::PACKET_DROP, netns), |record: &mut PacketRecord| {
+    emit(header::<PacketRecord>(kind::PACKET_DROP, place.netns()?), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
         record.location = location;
         record.reason = reason.unwrap_or(0);
@@ -75,9 +71,35 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         record.tcp_flags = tcp.flags;
         record.socket_state = sock.map_or(0, Sock::state);
         record.payload_len = ip.len_from(&bytes, ip.payload + tcp.len);
-        record.ifindex = device.map_or(0, |device| device.value(layout!(dev_ifindex)));
+        record.ifindex = place.device.map_or(0, |device| device.value(layout!(dev_ifindex)));
     });
     Some(())
+}
+
+/// Where a packet was.
+#[derive(Clone, Copy)]
+struct Place {
+    sock: Option<Sock>,
+    device: Option<Kernel>,
+}
+
+impl Place {
+    #[inline(always)]
+    fn netns(self) -> Option<u32> {
+        match self.sock {
+            Some(sock) => Some(sock.netns()),
+            None => Some(netns_of_device(self.device?)),
+        }
+    }
+
+    /// Whether the namespace is watched; it is not even read where all are. `None` if the packet was in none.
+    #[inline(always)]
+    fn is_watched(self, slot: Slot) -> Option<bool> {
+        if layout!(netns_filter) == 0 {
+            return if self.sock.is_none() && self.device.is_none() { None } else { Some(true) };
+        }
+        Some(slot.in_namespace(self.netns()?))
+    }
 }
 
 /// Whether a record of a dropped SYN is told.
@@ -237,17 +259,14 @@ fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
         None => return None,
     };
     let sock = Sock::new(sk);
-    let netns = match sock {
-        Some(sock) => sock.netns(),
-        None => netns_of_device(skb.follow(layout!(skb_dev))?),
-    };
-    if !slot.in_namespace(netns) {
+    let place = Place { sock, device: if sock.is_none() { skb.follow(layout!(skb_dev)) } else { None } };
+    if !place.is_watched(slot)? {
         return None;
     }
     if sock.is_none() && !refused_is_told(slot, (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
         return None;
     }
-    emit(header::<PacketRecord>(kind::RESET_SENT, netns), |record: &mut PacketRecord| {
+    emit(header::<PacketRecord>(kind::RESET_SENT, place.netns()?), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
         record.reason = reason.unwrap_or(0);
         record.seq = tcp.seq;

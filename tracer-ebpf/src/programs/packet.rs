@@ -33,6 +33,25 @@ impl SkbBytes {
         let network: u16 = skb.read(layout!(skb_network_header))?;
         Some(Self(Kernel(head.0 + u64::from(network))))
     }
+
+    /// The headers of a TCP packet over IPv4, if they have no options: all in one read.
+    #[inline(always)]
+    fn usual(&self) -> Option<(Ip, Tcp)> {
+        let header: [u64; 5] = self.0.read(0)?;
+        let header = header.map(u64::to_be);
+        if header[0] >> 56 != 0x45 || (header[1] >> 48) as u8 != TCP {
+            return None;
+        }
+        let tcp = Tcp {
+            src_port: (header[2] >> 16) as u16,
+            dst_port: header[2] as u16,
+            seq: (header[3] >> 32) as u32,
+            ack: header[3] as u32,
+            flags: (header[4] >> 48) as u8,
+            len: (header[4] >> 60) as u32 * 4,
+        };
+        Some((Ip { v4: true, at: 0, protocol: TCP, payload: 20 }, tcp))
+    }
 }
 
 impl Bytes for SkbBytes {
@@ -64,6 +83,9 @@ pub(super) fn is_ip(skb: Kernel) -> Option<()> {
 #[inline(always)]
 pub(super) fn tcp_of(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
     let bytes = SkbBytes::new(skb)?;
+    if let Some((ip, tcp)) = bytes.usual() {
+        return Some((bytes, ip, tcp));
+    }
     let ip = ip(&bytes, 0)?;
     if ip.protocol != TCP {
         return None;
