@@ -36,7 +36,7 @@ impl SkbBytes {
 
     /// The headers of a TCP packet over IPv4, if they have no options: all in one read.
     #[inline(always)]
-    fn usual(&self) -> Option<(Ip, Tcp)> {
+    fn usual(self) -> Option<(Ip, Tcp)> {
         let header: [u64; 5] = self.0.read(0)?;
         let header = header.map(u64::to_be);
         if header[0] >> 56 != 0x45 || (header[1] >> 48) as u8 != TCP {
