@@ -207,7 +207,7 @@ fn two_hops(family: Family) -> Scenario {
     let client = to_client(std::slice::from_ref(&first));
     let mut steps = two_proxies().to_vec();
     steps.extend([Step::Record, talk(&[Get("/a"), Status(502)])]);
-    scenario("chain-two-hops", family, steps, seen(vec![first, second()], client)).flags(&["--port", "9005"])
+    scenario("chain-two-hops", family, steps, seen(vec![first, second()], client)).flags(&["--port", "8080,9005"])
 }
 
 /// Only the first is: of the second there is no line, but it is followed.
