@@ -68,8 +68,8 @@ impl Recorder {
         if !flags.contains(&"--port") {
             command.args(["--port", &WATCHED.to_string()]);
         }
-        // no lab takes that long: a recorder whose lab was killed ends, too
-        command.args(["--duration", "300s"]);
+        // a recorder whose lab was killed ends, too; many scenarios that share one take minutes where a CPU is emulated
+        command.args(["--duration", "1h"]);
         for namespace in namespaces {
             command.args(["--netns", namespace.name()]);
         }
