@@ -1,7 +1,7 @@
 //! Header lines, and what a whole head means for what follows it.
 
 use super::Window;
-use super::lines::{LOWER, name};
+use super::lines::{HIGHS, LOWER, bytes_before, name, nonzero};
 use super::state::{Direction, Http, get, head_flag, method, phase, put};
 use crate::{BODY_CHUNKED, BODY_UNKNOWN, flow_flag};
 
@@ -83,16 +83,10 @@ fn is_blank(byte: u8) -> bool {
 /// How many blanks a word begins with, up to [`MOST_BLANKS`].
 #[inline(always)]
 fn blanks(word: u64) -> u32 {
-    const SPACES: u64 = 0x2020_2020;
-    const TABS: u64 = 0x0909_0909;
-    const HIGHS: u64 = 0x8080_8080;
-    const LOWS: u64 = 0x7f7f_7f7f;
-    let nonzero = |bytes: u64| (((bytes & LOWS) + LOWS) | bytes) & HIGHS;
-    let word = word & 0xffff_ffff;
-    let others = nonzero(word ^ SPACES) & nonzero(word ^ TABS);
-    let ends = (others >> 7) | (1 << (8 * MOST_BLANKS));
-    let below = (ends & ends.wrapping_neg()).wrapping_sub(1) & 0x0101_0101;
-    (below.wrapping_mul(0x0101_0101) >> 24) as u32 & 7
+    const SPACES: u64 = 0x2020_2020_2020_2020;
+    const TABS: u64 = 0x0909_0909_0909_0909;
+    const END: u64 = 0x80 << (8 * MOST_BLANKS);
+    bytes_before((nonzero(word ^ SPACES) & nonzero(word ^ TABS)) | END)
 }
 
 /// The decimal digits that a word begins with: how many, and their value. Without a branch a digit: the
@@ -101,14 +95,8 @@ fn blanks(word: u64) -> u32 {
 pub(super) fn decimal(word: u64) -> (u32, u64) {
     const ZEROS: u64 = 0x3030_3030_3030_3030;
     const OVER_NINE: u64 = 0x7676_7676_7676_7676;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let digits = word ^ ZEROS;
-    let others = ((digits & !HIGHS).wrapping_add(OVER_NINE) | digits) & HIGHS;
-    // the bits below the lowest that is none, one counted in each whole byte
-    let lowest = others >> 7;
-    let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
-    let count = (below.wrapping_mul(ONES) >> 56) as u32;
+    let count = bytes_before(((digits & !HIGHS).wrapping_add(OVER_NINE) | digits) & HIGHS);
     // all of a word is shifted out in two
     let half = (32 - 4 * count) & 63;
     (count, value((digits << half) << half))

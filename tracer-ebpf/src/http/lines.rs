@@ -6,7 +6,7 @@ use super::{LINE_BYTES, Window};
 /// A newline in each byte.
 const NEWLINES: u64 = 0x0a0a_0a0a_0a0a_0a0a;
 const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
+pub(super) const HIGHS: u64 = 0x8080_8080_8080_8080;
 /// What makes ASCII letters lower case.
 pub(super) const LOWER: u64 = 0x2020_2020_2020_2020;
 
@@ -32,25 +32,36 @@ pub(super) mod name {
     pub(crate) const USER_AGENT: u64 = u64::from_le_bytes(*b"user-age");
 }
 
+/// The highest bit of each byte of a word that is not 0.
+#[inline(always)]
+pub(super) fn nonzero(word: u64) -> u64 {
+    ((word & !HIGHS).wrapping_add(!HIGHS) | word) & HIGHS
+}
+
+/// How many bytes of a word come before the first whose highest bit is set, in a word that has no other bits; 8 if none
+/// is.
+#[inline(always)]
+pub(super) fn bytes_before(marks: u64) -> u32 {
+    // the bits below the lowest mark, one counted in each whole byte; without a mark all of them
+    let lowest = marks >> 7;
+    let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
+    (below.wrapping_mul(ONES) >> 56) as u32
+}
+
 /// A bit for each byte of a word that is a newline, the first byte's lowest.
 #[inline(always)]
 pub(super) fn newlines(word: u64) -> u64 {
     // the product puts bit 8 n of its factor to bit 56 + n; nothing else meets there
     const GATHER: u64 = 0x0102_0408_1020_4080;
-    let other = word ^ NEWLINES;
-    let some = ((other & !HIGHS).wrapping_add(!HIGHS) | other) & HIGHS;
-    ((some ^ HIGHS) >> 7).wrapping_mul(GATHER) >> 56
+    ((nonzero(word ^ NEWLINES) ^ HIGHS) >> 7).wrapping_mul(GATHER) >> 56
 }
 
 /// Index of the first newline in a word; 8 if there is none.
 #[inline(always)]
 pub(super) fn newline(word: u64) -> u32 {
     let other = word ^ NEWLINES;
-    let hit = other.wrapping_sub(ONES) & !other & HIGHS;
-    // the bits below the lowest hit, one counted in each whole byte; without a hit all of them
-    let lowest = hit >> 7;
-    let below = (lowest & lowest.wrapping_neg()).wrapping_sub(1) & ONES;
-    (below.wrapping_mul(ONES) >> 56) as u32
+    // what this marks too much lies behind the first
+    bytes_before(other.wrapping_sub(ONES) & !other & HIGHS)
 }
 
 /// Takes one word: what the search stopped at, or [`found::UNFINISHED`]. Where it is stays in memory: in

@@ -26,7 +26,7 @@ mod whole;
 
 pub use read::{Sink, read};
 pub use start::is_request;
-pub use state::{Direction, Http, MAX_OUTSTANDING, Part, REQUEST, RESPONSE, asks, forgotten, part, phase};
+pub use state::{Direction, Http, MAX_OUTSTANDING, Part, REQUEST, RESPONSE, part, phase};
 pub use whole::pass;
 
 /// Where the bytes of heads are looked at: a buffer that belongs to one exchange. A request's begin at

@@ -7,7 +7,7 @@ use core::sync::atomic::{Ordering, compiler_fence};
 use super::head::{header, request_follows, response_follows};
 use super::lines::{found, is_there, make_room, search};
 use super::start::{self, NO_METHOD, opening, opening_of};
-use super::state::{Direction, Http, MAX_OUTSTANDING, RESPONSE, asks, get, head_flag, phase, put};
+use super::state::{Direction, Http, MAX_OUTSTANDING, RESPONSE, get, head_flag, phase, put};
 use super::{HEAD_BYTES_MAX, LOAD_BYTES, RESPONSE_AT, Window};
 use crate::{flow_event, flow_flag};
 
@@ -105,7 +105,7 @@ pub fn read<W: Window, S: Sink>(
     now: u64,
 ) -> bool {
     let span = Span::of(way);
-    let other = u32::from(other).wrapping_add(get(&direction.zero)) as u8;
+    let other = direction.forgotten(u32::from(other)) as u8;
     if other == phase::LOST {
         put!(direction.phase, phase::LOST);
     }
@@ -163,7 +163,7 @@ fn step<W: Window, S: Sink>(
     put!(direction.more, u8::from(step.more || step.give_back));
     let number = http.answered.wrapping_add(1);
     if step.whole {
-        if asks(way, &direction.zero) {
+        if direction.asks(way) {
             http.ended = http.ended.wrapping_add(1);
         } else {
             http.answered = number;
@@ -198,7 +198,7 @@ pub(super) fn pass_over(http: &mut Http, direction: &mut Direction, way: u32, at
     put!(direction.left, left - taken);
     put!(direction.next, get(&direction.next).wrapping_add(taken as u32));
     let now_in = get(&direction.phase);
-    if !asks(way, &direction.zero) {
+    if !direction.asks(way) {
         // a chunk's line end is no body
         let end = if now_in == phase::CHUNK { 2 } else { 0 };
         let body_left = left.saturating_sub(end);
@@ -229,7 +229,7 @@ fn unseen(http: &Http, direction: &mut Direction, way: u32) -> Step {
     let in_message = matches!(now_in, phase::HEAD | phase::CHUNK_SIZE | phase::TRAILER);
     let of_interim = now_in == phase::HEAD && get(&direction.flags) & head_flag::INTERIM != 0;
     let whole = in_message && !of_interim;
-    let of_request = asks(way, &direction.zero);
+    let of_request = direction.asks(way);
     let alone = http.outstanding() == u32::from(whole && !of_request);
     let known = (whole && (of_request || alone)) || (now_in == phase::HEAD_DUE && of_request && alone);
     put!(direction.phase, if known { phase::UNTIL_CLOSE } else { phase::LOST });
@@ -250,7 +250,7 @@ fn load<W: Window>(
 ) -> bool {
     let now_in = get(&direction.phase);
     if now_in <= phase::HEAD_DUE && get(&direction.fill) == 0 {
-        let number = if asks(way, &direction.zero) { http.begun } else { http.answered };
+        let number = if direction.asks(way) { http.begun } else { http.answered };
         if !window.begin(number.wrapping_add(1)) {
             return false;
         }
@@ -301,7 +301,7 @@ fn lines<W: Window>(
 ) -> Step {
     let now_in = get(&direction.phase);
     if now_in <= phase::HEAD_DUE {
-        return if asks(way, &direction.zero) {
+        return if direction.asks(way) {
             request_begins(http, direction, other, window, now)
         } else {
             response_begins(http, direction, other, window, now)
@@ -320,7 +320,7 @@ fn lines<W: Window>(
                 put!(direction.flags, get(&direction.flags) & (!head_flag::LINE_START));
             } else if is_there(direction, window, span.base) {
                 let flags = header(direction, window, span.base);
-                if asks(way, &direction.zero) {
+                if direction.asks(way) {
                     http.request_flags |= flags;
                 }
             } else {
@@ -349,7 +349,7 @@ fn line<W: Window>(http: &mut Http, direction: &mut Direction, way: u32, span: S
         }
         _ => {
             put!(direction.flags, (get(&direction.flags) & !head_flag::FIRST_LINE) | head_flag::LINE_START);
-            if asks(way, &direction.zero) {
+            if direction.asks(way) {
                 request_line(http, direction, span, window);
             }
             Step::default()
@@ -395,7 +395,7 @@ fn message_or_body(http: &mut Http, direction: &mut Direction, way: u32, span: S
         let text = if at < span.keep { at } else { span.keep };
         http.text[(way & 1) as usize] = text as u16;
     }
-    if asks(way, &direction.zero) {
+    if direction.asks(way) {
         put!(direction.phase, request_follows(http, direction));
         return Step { whole: get(&direction.phase) == phase::HEAD_DUE, give_back: true, ..Step::default() };
     }
@@ -428,7 +428,7 @@ fn chunk_size<W: Window>(direction: &mut Direction, window: &W, span: Span) {
         digits += 1;
         step += 1;
     }
-    let digits = digits.wrapping_add(get(&direction.zero));
+    let digits = direction.forgotten(digits);
     put!(direction.left, value.wrapping_add(2));
     put!(
         direction.phase,

@@ -81,20 +81,6 @@ pub(crate) fn get<T: Copy>(field: &T) -> T {
     unsafe { at.read_volatile() }
 }
 
-/// Whether this is the way of requests. Each time the verifier learns nothing of it for the next time: it would
-/// follow the two to the end.
-#[inline(always)]
-pub fn asks(way: u32, zero: &u32) -> bool {
-    way.wrapping_add(get(zero)) & 1 == REQUEST
-}
-
-/// 0 if not, and which of the two the verifier does not know any more. A number, for the compiler would make a truth
-/// known again, by a branch; `zero` is [`Direction::zero`].
-#[inline(always)]
-pub fn forgotten(is: bool, zero: &u32) -> u32 {
-    u32::from(is).wrapping_add(get(zero))
-}
-
 /// One direction of a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,7 +110,7 @@ pub struct Direction {
     /// What its search stopped at.
     pub(crate) found: u8,
     /// Zero, which the verifier does not know where it is read anew: what it is added to is forgotten.
-    pub zero: u32,
+    pub(crate) zero: u32,
     /// Where that begins which came before its turn.
     pub(crate) ahead: u32,
     /// Where it ends; the same if nothing has.
@@ -213,6 +199,20 @@ impl Direction {
             self.phase = phase::LOST;
         }
         true
+    }
+
+    /// The same number, of which the verifier knows nothing any more. What was known of it would be followed to the end,
+    /// each way on its own. (A truth is put here as a number: as such the compiler would make it known again, by a
+    /// branch.)
+    #[inline(always)]
+    pub fn forgotten(&self, number: u32) -> u32 {
+        number.wrapping_add(get(&self.zero))
+    }
+
+    /// Whether this is the way of requests: each time the verifier learns nothing of it for the next time.
+    #[inline(always)]
+    pub fn asks(&self, way: u32) -> bool {
+        self.forgotten(way) & 1 == REQUEST
     }
 
     /// Whether nothing is missing between what was read and a segment, and nothing has come before its turn; or

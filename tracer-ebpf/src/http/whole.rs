@@ -192,12 +192,11 @@ impl<'a, W: Window> Search<'a, W> {
     #[inline(always)]
     fn all(direction: &'a mut Direction, window: &'a W, base: u32, loaded: u32) -> Found {
         // what the compiler knows of these, the verifier would not
-        let zero = get(&direction.zero);
         put!(direction.at, 0);
         put!(direction.flags, 0);
         put!(direction.left, 0);
         put!(direction.head, 0);
-        let (base, fill) = (base.wrapping_add(zero), loaded.wrapping_add(zero));
+        let (base, fill) = (direction.forgotten(base), direction.forgotten(loaded));
         let mut search = Search { direction, window, base, fill };
         W::repeat(LOOKS, &mut search);
         let direction = search.direction;

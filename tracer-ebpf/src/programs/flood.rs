@@ -106,6 +106,14 @@ struct Decision {
     told: u32,
 }
 
+impl Decision {
+    /// Whether it was about this initiator's SYN.
+    #[inline(always)]
+    fn is_of(&self, (address, port, isn): (u32, u16, u32)) -> bool {
+        self.isn == isn && self.address == address && self.port == u32::from(port)
+    }
+}
+
 /// The last refused SYN of this CPU: the RST that answers it and its drop are one attempt's.
 #[map]
 static DECIDED: PerCpuArray<Decision> = PerCpuArray::with_max_entries(1, 0);
@@ -149,11 +157,10 @@ pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
     if slot.number() >= SELF_TEST_SLOT {
         return true;
     }
-    let (address, port, isn) = initiator;
     let Some(last) = DECIDED.get_ptr_mut(0) else { return true };
     // SAFETY: the element is this CPU's own
     let last = unsafe { &mut *last };
-    if last.isn == isn && last.address == address && last.port == u32::from(port) {
+    if last.is_of(initiator) {
         last.isn = 0;
         last.port = 0;
         let told = last.told != 0;
@@ -163,6 +170,7 @@ pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
         return told;
     }
     let told = is_told(slot, Signature::REFUSED, || initiator);
+    let (address, port, isn) = initiator;
     *last = Decision { isn, address, port: u32::from(port), told: u32::from(told) };
     if !told {
         left_out(slot, 0, 1);
@@ -172,11 +180,9 @@ pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
 
 /// Whether this CPU is just answering the SYN of this initiator, which found no socket: its drop comes after.
 #[inline(always)]
-pub(super) fn is_being_refused((address, port, isn): (u32, u16, u32)) -> bool {
-    let Some(last) = DECIDED.get_ptr_mut(0) else { return false };
+pub(super) fn is_being_refused(initiator: (u32, u16, u32)) -> bool {
     // SAFETY: the element is this CPU's own
-    let last = unsafe { &*last };
-    last.isn == isn && last.address == address && last.port == u32::from(port)
+    DECIDED.get_ptr(0).is_some_and(|last| unsafe { (*last).is_of(initiator) })
 }
 
 #[inline(always)]

@@ -104,7 +104,7 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
         flags |= flow_flag::FIN_SENT;
     }
     let foreign = flow_flag::TLS | flow_flag::HTTP2 | flow_flag::PROXY_HEADER | flow_flag::ALERT_SENT;
-    if inbound && flags & foreign != 0 && peers::were_served(flow.slot, &record.tuple.dst) {
+    if inbound && flags & foreign != 0 && peers::were_served(flow.slot, sock.netns(), &record.tuple.dst) {
         flags |= flow_flag::SUCCEEDED_BEFORE;
     }
     if inbound && chained::forwards(flow.pid) {

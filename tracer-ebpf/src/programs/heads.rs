@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use aya_ebpf::macros::{cgroup_skb, map};
 use aya_ebpf::maps::ProgramArray;
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, Part, RESPONSE, Sink, asks, forgotten, is_request, part, phase, read};
+use tracer_ebpf::http::{Direction, Http, Part, RESPONSE, Sink, is_request, part, phase, read};
 use tracer_ebpf::{flow_event, flow_flag, tcp_flag, tcp_state};
 
 use super::cgroup::{PASS, socket_of};
@@ -124,15 +124,15 @@ fn payload(
     let other = flow.direction(way ^ 1).phase;
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
-    let was_lost = forgotten(direction.phase == phase::LOST || other == phase::LOST, &direction.zero);
+    let was_lost = direction.forgotten(u32::from(direction.phase == phase::LOST || other == phase::LOST));
     let Some(part) = next_part(direction, sock, segment, state, egress) else { return true };
     // told once it is read
-    if egress == 0 && asks(way, &direction.zero) && closed_while_idle(flow, state) {
+    if egress == 0 && direction.asks(way) && closed_while_idle(flow, state) {
         flow.told |= told::LATE_DATA;
     }
     let requests = flow.http.begun;
     let text = text::of(flow).unwrap_or(core::ptr::null_mut());
-    let unseen = forgotten(egress == 0 && part.kind == part::UNSEEN, &direction.zero);
+    let unseen = direction.forgotten(u32::from(egress == 0 && part.kind == part::UNSEEN));
     let mut window =
         SegmentWindow { ctx, flow: pointer, text, key: sock.0.0, payload: segment.payload, way, now, unseen };
     let mut report = Report { flow: pointer, sock, state: state as u8 };
@@ -150,12 +150,12 @@ fn payload(
         exchanges::lost_step(flow.slot);
     }
     times(flow, direction.phase, way, now);
-    if done && egress == 0 && asks(way, &direction.zero) {
+    if done && egress == 0 && direction.asks(way) {
         late(flow, sock, state);
     }
     let began = flow.http.begun.wrapping_sub(requests);
     let opened = flow.http.request_flags & !known;
-    if asks(way, &direction.zero) && (began != 0 || opened != 0) {
+    if direction.asks(way) && (began != 0 || opened != 0) {
         chained::requests(flow);
         exchanges::count(flow.slot, |totals| {
             totals.begun = totals.begun.wrapping_add(i64::from(began as i32) as u64);

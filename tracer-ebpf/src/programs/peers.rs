@@ -10,27 +10,28 @@ use tracer_ebpf::http::phase;
 use tracer_ebpf::{FlowRecord, PORT_SLOTS, Tuple, flow_flag};
 
 use super::flow::Flow;
-use super::kernel::AF_INET;
+use super::kernel::{AF_INET, Sock};
 
 /// Words of 64 peers each that a slot has.
 const WORDS: u32 = 1024;
 
-/// A bit for each peer that has been served, by slot and a hash of its address: of two with the same one, what
-/// one had holds for the other too.
+/// A bit for each peer that has been served, by slot and a hash of its address and the namespace that served it: of
+/// two with the same one, what one had holds for the other too.
 #[map]
 static SERVED_PEERS: Array<u64> = Array::with_max_entries((PORT_SLOTS + 1) * WORDS, 0);
 
 /// Word and bit of a peer.
 #[inline(always)]
-fn place(slot: u16, high: u64, low: u64) -> (u32, u64) {
+fn place(slot: u16, netns: u32, high: u64, low: u64) -> (u32, u64) {
     const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
-    let hash = (high.wrapping_mul(FACTORS[0]) ^ low).wrapping_mul(FACTORS[1]) >> 48;
+    let hash = ((high ^ u64::from(netns)).wrapping_mul(FACTORS[0]) ^ low).wrapping_mul(FACTORS[1]) >> 48;
     (u32::from(slot) * WORDS + (hash >> 6) as u32, 1 << (hash & 63))
 }
 
-/// Remembers the peer of a connection on which the app has shown that it speaks what the peer does.
+/// Remembers the peer of a connection on which the app has shown that it speaks what the peer does. `sock`: the same
+/// socket as the kernel has it.
 #[inline(always)]
-pub(super) fn note(flow: &mut Flow, pointer: *mut bpf_sock) {
+pub(super) fn note(flow: &mut Flow, pointer: *mut bpf_sock, sock: u64) {
     if flow.directions[1].noted != 0 || !is_served(flow) {
         return;
     }
@@ -49,7 +50,8 @@ pub(super) fn note(flow: &mut Flow, pointer: *mut bpf_sock) {
             (u64::from(a) | u64::from(b) << 32, u64::from(c) | u64::from(d) << 32)
         }
     };
-    let (word, bit) = place(flow.slot, high, low);
+    let netns = Sock::new(sock).map_or(0, Sock::netns);
+    let (word, bit) = place(flow.slot, netns, high, low);
     if let Some(peers) = SERVED_PEERS.get_ptr_mut(word) {
         // SAFETY: the map's element. Of two CPUs one may win: the other's peer is noted with its next connection
         unsafe { *peers |= bit };
@@ -70,12 +72,12 @@ fn is_served(flow: &Flow) -> bool {
         && flow.directions[1].phase == phase::OPAQUE
 }
 
-/// Whether the peer of a flow record (network order, IPv4 mapped) has been served on this port.
+/// Whether the peer of a flow record (network order, IPv4 mapped) has been served on this port of this namespace.
 #[inline(always)]
-pub(super) fn were_served(slot: u16, peer: &[u8; 16]) -> bool {
+pub(super) fn were_served(slot: u16, netns: u32, peer: &[u8; 16]) -> bool {
     // SAFETY: 16 bytes, by the assertion below at an integer's place
     let [high, low] = unsafe { (&raw const *peer).cast::<[u64; 2]>().read() };
-    let (word, bit) = place(slot, high, low);
+    let (word, bit) = place(slot, netns, high, low);
     SERVED_PEERS.get(word).is_some_and(|peers| *peers & bit != 0)
 }
 

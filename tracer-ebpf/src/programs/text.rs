@@ -8,7 +8,7 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_skb_load_bytes};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, Queue};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{LOAD_BYTES, Repeated, WINDOW_BYTES, Window, asks};
+use tracer_ebpf::http::{LOAD_BYTES, Repeated, WINDOW_BYTES, Window};
 use tracer_ebpf::{OpenExchange, TEXTS, TEXTS_KEPT, loss};
 
 use super::flow::Flow;
@@ -205,7 +205,7 @@ impl Window for SegmentWindow<'_> {
         }
         let Some(text) = of(flow) else { return false };
         self.text = text;
-        if asks(self.way, &flow.directions[0].zero) {
+        if flow.directions[0].asks(self.way) {
             // SAFETY: the buffer is this connection's alone
             unsafe { (*text).number = number };
             let buffer = flow.text.wrapping_sub(1);

@@ -4,7 +4,7 @@
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::programs::SkBuffContext;
-use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, asks, forgotten, pass, phase};
+use tracer_ebpf::http::{Direction, Http, REQUEST, RESPONSE, Sink, pass, phase};
 use tracer_ebpf::{tcp_flag, tcp_state};
 
 use super::chained;
@@ -41,7 +41,7 @@ pub(super) fn packet<const QUICK: bool>(ctx: &SkBuffContext, pointer: *mut bpf_s
     // SAFETY: elements stay where they are; each direction writes what is its own
     let flow = unsafe { &mut *flow };
     let way = flow.way(egress);
-    peers::note(flow, pointer);
+    peers::note(flow, pointer, key);
     if segment.flags & tcp_flag::RST != 0 && egress == 0 {
         flow.seen |= seen::RESET;
         return;
@@ -201,7 +201,7 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
     let other = flow.direction(way ^ 1).phase;
     // SAFETY: a part of the element
     let direction = unsafe { &mut *flow.direction_ptr(way) };
-    let was_lost = forgotten(direction.phase == phase::LOST || other == phase::LOST, &direction.zero);
+    let was_lost = direction.forgotten(u32::from(direction.phase == phase::LOST || other == phase::LOST));
     if !direction.follows(segment.seq) {
         return false;
     }
@@ -233,7 +233,7 @@ fn payload(ctx: &SkBuffContext, flow: &mut Flow, key: u64, segment: Segment, way
 pub(super) fn finds_step(flow: &Flow, segment: Segment, way: u32, now: u64) -> bool {
     let (request, response) = (flow.directions[0].phase, flow.directions[1].phase);
     if (request < phase::UNTIL_CLOSE && response != phase::UNTIL_CLOSE)
-        || !asks(way, &flow.directions[0].zero)
+        || !flow.directions[0].asks(way)
         || segment.len < 8
     {
         return false;
