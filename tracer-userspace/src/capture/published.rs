@@ -7,7 +7,7 @@ use super::host::Host;
 use crate::record::{BootTime, HostBody, HostRecord, Publications, Record};
 
 /// Namespaces whose NAT rules are read, at most: the host's own and those that were named.
-const NAMESPACES_MAX: usize = 16;
+const NAMESPACES_MAX: usize = 64;
 
 /// The published ports of the namespaces where there are any, by their inodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,11 @@ impl Published {
             .namespaces()
             .iter()
             .filter(|one| host.selection().watches(one.inode) && (one.inode == own || named.contains(&one.inode)));
-        let found = chosen.take(NAMESPACES_MAX).map(|one| (one.inode, rules.publications(one, ports)));
+        let chosen: Vec<_> = chosen.collect();
+        if chosen.len() > NAMESPACES_MAX {
+            log::warn!("published ports are looked for in {NAMESPACES_MAX} of {} network namespaces", chosen.len());
+        }
+        let found = chosen.into_iter().take(NAMESPACES_MAX).map(|one| (one.inode, rules.publications(one, ports)));
         Self(found.filter(|(_inode, publications)| !publications.publications.is_empty()).collect())
     }
 

@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry as MapEntry;
 
 use super::attempt::Attempt;
 use super::evidence::Flow;
+use super::timers::NEVER;
 use super::timing::REMEMBERED;
 use crate::record::BootTime;
 
@@ -74,8 +75,6 @@ struct Entry {
     chained: bool,
 }
 
-/// No moment.
-const NEVER: BootTime = BootTime::from_ns(u64::MAX);
 /// No place.
 const NOWHERE: u32 = u32::MAX;
 
@@ -264,6 +263,13 @@ impl Attempts {
         self.under_way_count = self.under_way_count.saturating_sub(1);
         self.remove(id);
         self.recycle(attempt);
+    }
+
+    /// The same of an attempt whose evidence nobody needs.
+    pub(super) fn close(&mut self, id: Id, outcome: Outcome) {
+        if let Some(attempt) = self.settle(id, outcome) {
+            self.recycle(attempt);
+        }
     }
 
     /// Takes back the memory of an attempt's evidence.

@@ -92,9 +92,7 @@ impl Engine {
             let abandoned = attempt.closed().is_some_and(|_| !attempt.was_long_enough()) || unsent(attempt).is_some();
             let count = if abandoned { &mut self.totals.abandoned } else { &mut self.totals.undecided };
             *count = count.saturating_add(1);
-            if let Some(attempt) = self.attempts.settle(id, Outcome::Decided { by_reset: false }) {
-                self.attempts.recycle(attempt);
-            }
+            self.attempts.close(id, Outcome::Decided { by_reset: false });
             return;
         };
         let by_reset = matches!(finding.slug, Slug::ProcessDown | Slug::WrongBindAddress);

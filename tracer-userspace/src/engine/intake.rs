@@ -168,9 +168,7 @@ impl Engine {
                 if let Some(slug) = self.attempts.under_way(id).and_then(|attempt| self.would_be(attempt)) {
                     self.totals.recovered(slug);
                 }
-                if let Some(attempt) = self.attempts.settle(id, Outcome::Succeeded) {
-                    self.attempts.recycle(attempt);
-                }
+                self.attempts.close(id, Outcome::Succeeded);
             }
             Some(Found::Over(outcome)) if *outcome != Outcome::Succeeded => {
                 *outcome = Outcome::Succeeded;

@@ -31,7 +31,7 @@ pub(super) struct Timers<Id> {
 }
 
 /// No moment.
-const NEVER: BootTime = BootTime::from_ns(u64::MAX);
+pub(super) const NEVER: BootTime = BootTime::from_ns(u64::MAX);
 
 impl<Id: Ord> Default for Timers<Id> {
     fn default() -> Self {

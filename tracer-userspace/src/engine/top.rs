@@ -55,21 +55,15 @@ impl Frequent {
             self.values.insert(place, (value.to_owned(), tally));
             return;
         };
-        // its place and its memory are taken over as well
-        let (from, to) = if at < place { (at, place.saturating_sub(1)) } else { (place, at) };
-        let Some(moved) = self.values.get_mut(from..=to) else { return };
-        let entry = if at < place {
-            moved.rotate_left(1);
-            moved.last_mut()
-        } else {
-            moved.rotate_right(1);
-            moved.first_mut()
-        };
-        let Some((text, known)) = entry else { return };
+        // its memory is taken over as well
+        let (mut text, _) = self.values.remove(at);
         text.clear();
         text.push_str(value);
-        known.count = tally.count.saturating_add(taken_over);
-        known.taken_over = tally.taken_over.saturating_add(taken_over);
+        let tally = Tally {
+            count: tally.count.saturating_add(taken_over),
+            taken_over: tally.taken_over.saturating_add(taken_over),
+        };
+        self.values.insert(if at < place { place.saturating_sub(1) } else { place }, (text, tally));
     }
 
     fn place(&self, value: &str) -> Result<usize, usize> {
