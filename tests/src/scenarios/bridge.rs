@@ -93,4 +93,6 @@ fn dead(family: Family) -> Scenario {
         vec![Step::Record, Step::EndApp(Ending::Signal(Signal::KILL)), asked(1500, REFUSED)],
         Expect { server: View::silent(), client: outbound(), both: outbound(), all: Some(down) },
     )
+    // who does not watch the router does not watch the port behind the published one
+    .alone()
 }

@@ -33,6 +33,7 @@ fn ring(family: Family) -> Scenario {
         Expect { server: told(), client: View::silent().lost(&["ring-full"]), both: told(), all: None },
     )
     .flags(SMALL_RING)
+    .alone()
 }
 
 /// Clients that are not answered, of which one finds room in the map. What is dropped here is told all the same.

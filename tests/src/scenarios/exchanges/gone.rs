@@ -3,7 +3,7 @@
 use super::{inbound, seen, serve, served};
 use crate::lab::{Family, Place};
 use crate::scenario::{Expect, Grade, Scenario, Step, View, Want, meanwhile, scenario, talk};
-use crate::talk::Move::{Get, Mark, Over, Pause, Reset, Status};
+use crate::talk::Move::{Ended, Get, Mark, Over, Pause, Reset, Status};
 
 /// The kernel gives up after 3 s of retransmissions instead of 15 minutes.
 const GIVE_UP_SOON: &[(&str, &str)] = &[("ipv4/tcp_retries2", "3")];
@@ -25,8 +25,16 @@ fn races(family: Family) -> Vec<Scenario> {
         served(
             "keepalive-race",
             family,
-            &[&[Get("/close-idle/200"), Status(200), Pause(500), Get("/late"), Over]],
+            // the FIN is acknowledged meanwhile
+            &[&[Get("/close-idle/200"), Status(200), Ended, Pause(300), Get("/late"), Over]],
             raced(),
+        ),
+        // the request acknowledges the FIN, so there still is a socket
+        served(
+            "keepalive-race-at-once",
+            family,
+            &[&[Get("/close-idle/200"), Status(200), Ended, Get("/late"), Over]],
+            Expect { server: View::of(both()), client: View::of(client()), both: View::of(both()), all: None },
         ),
         // the server's kernel has forgotten the connection when the request comes
         scenario(
@@ -45,8 +53,12 @@ fn races(family: Family) -> Vec<Scenario> {
 
 /// Connections whose other end is out of reach, or has been forgotten in between.
 fn lost(family: Family) -> Vec<Scenario> {
-    let cut = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
-               add rule inet lab cut tcp dport 8080 drop; add rule inet lab cut tcp sport 8080 drop";
+    // from the start, so that nothing has to happen in time: of what the server sends, only its response is so long
+    let cut_response = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
+                        add rule inet lab cut tcp sport 8080 meta length > 100 drop";
+    // the second request, by five bytes behind its method and 32 bytes of TCP header
+    let cut_gone = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
+                    add rule inet lab cut tcp dport 8080 @th,288,40 0x2f676f6e65 drop";
     let forget = "add table inet lab; add chain inet lab forget { type filter hook forward priority 0; }; \
                   add rule inet lab forget tcp dport 8080 reject with tcp reset";
     vec![
@@ -55,15 +67,15 @@ fn lost(family: Family) -> Vec<Scenario> {
             family,
             vec![
                 Step::Sysctl(Place::Server, GIVE_UP_SOON),
+                Step::Nft(Place::Router, cut_response),
                 serve(),
                 Step::Record,
-                meanwhile(&[Get("/slow/600"), Pause(50), Mark, Over]),
-                Step::Nft(Place::Router, cut),
+                meanwhile(&[Get("/slow/600"), Mark, Pause(8000)]),
             ],
             seen(
                 // the response was whole, for all that the server knew
                 vec![inbound("peer-vanished", Grade::certain(504)).answered("GET", "/slow/600", 200)],
-                // the client only waits
+                // the client only waits, and not for long enough to be told of
                 vec![],
             ),
         ),
@@ -72,10 +84,10 @@ fn lost(family: Family) -> Vec<Scenario> {
             family,
             vec![
                 Step::Sysctl(Place::Client, GIVE_UP_SOON),
+                Step::Nft(Place::Router, cut_gone),
                 serve(),
                 Step::Record,
-                meanwhile(&[Get("/ok"), Status(200), Mark, Pause(300), Get("/gone"), Over]),
-                Step::Nft(Place::Router, cut),
+                meanwhile(&[Get("/ok"), Status(200), Get("/gone"), Mark, Over]),
             ],
             {
                 let lost = || View::of(Want::outbound("peer-vanished", Grade::certain(504)).unanswered("GET", "/gone"));
