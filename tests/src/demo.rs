@@ -156,11 +156,7 @@ impl Watcher {
     }
 
     fn await_ready(&self) -> Result<()> {
-        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-        if self.running.stderr.wait(Deadline::after(PATIENCE), ready) {
-            return Ok(());
-        }
-        bail!("`wherefore record` does not become ready: {}", self.running.stderr.so_far().join(" | "))
+        self.running.await_ready()
     }
 
     fn await_word(&self, said: Option<&'static str>) -> Result<()> {

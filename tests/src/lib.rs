@@ -32,6 +32,7 @@ pub mod process;
 pub mod program;
 pub mod recorder;
 pub mod run;
+pub mod runner;
 pub mod scenario;
 pub mod scenarios;
 pub mod scratch;

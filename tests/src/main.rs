@@ -1,12 +1,10 @@
 //! `wherefore-lab`: the scenario lab as one program, for this machine or for one it is copied to.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,8 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use wherefore_tests::corpus::Kind;
 use wherefore_tests::item::Item;
 use wherefore_tests::lab::Family;
-use wherefore_tests::scenario::Scenario;
-use wherefore_tests::shared::{self, Sharing};
+use wherefore_tests::runner::{self, progress};
 use wherefore_tests::tools::{self, Tools};
 use wherefore_tests::weigh::hold::End;
 use wherefore_tests::{app, bench, corpus, demo, handshake, scratch, soak, stuck, weigh};
@@ -203,8 +200,8 @@ fn obey(command: Command) -> Result<ExitCode> {
                 std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
             }
             match share {
-                Some(share) => run_shared(&tools, items, share, &Sharing { keep, jobs }),
-                None => run_all(&tools, items, jobs),
+                Some(share) => runner::run_shared(&tools, items, share, keep, jobs),
+                None => runner::run_all(&tools, items, jobs),
             }
         }
         Command::Demo { wherefore } => {
@@ -251,10 +248,6 @@ fn ready(wherefore: Option<&Path>) -> Result<Tools> {
     Ok(tools)
 }
 
-fn progress(line: &str) {
-    drop(writeln!(io::stderr(), "{line}"));
-}
-
 fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match command {
@@ -299,102 +292,4 @@ fn chosen(names: &[String], family: Option<FamilyArgument>, ci: bool) -> Result<
         bail!("no scenario has such a name; `wherefore-lab list` prints them");
     }
     Ok(chosen)
-}
-
-#[derive(Default)]
-struct Tally {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-}
-
-fn run_all(tools: &Tools, items: Vec<Item>, jobs: NonZero<usize>) -> Result<ExitCode> {
-    let nothing_runs = tools::missing();
-    if nothing_runs.is_none() {
-        scratch::sweep()?;
-        scratch::clean_up_when_interrupted();
-    }
-    let queue = Mutex::new(items.into_iter());
-    let tally = Mutex::new(Tally::default());
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get() {
-            scope.spawn(|| {
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                    let Some(item) = next.filter(|_| !scratch::is_interrupted()) else { break };
-                    let skipped = nothing_runs.clone().or_else(|| item.missing());
-                    let outcome = skipped.map_or_else(|| Ok(item.run(tools)), Err);
-                    say(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), &item.title(), outcome);
-                }
-            });
-        }
-    });
-    if scratch::is_interrupted() {
-        bail!("interrupted");
-    }
-    conclude(&tally.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// Runs scenarios by so many that share a recorder, whose flags are the same for all; those that share none side by
-/// side; what is no scenario alone.
-fn run_shared(tools: &Tools, items: Vec<Item>, share: NonZero<usize>, sharing: &Sharing) -> Result<ExitCode> {
-    let mut tally = Tally::default();
-    let nothing_runs = tools::missing();
-    if nothing_runs.is_none() {
-        scratch::sweep()?;
-        scratch::clean_up_when_interrupted();
-    }
-    let mut can_run = Vec::new();
-    for item in items {
-        match (nothing_runs.clone().or_else(|| item.missing()), item) {
-            (Some(reason), item) => say(&mut tally, &item.title(), Err(reason)),
-            (None, Item::Scenario(scenario)) => can_run.push(*scenario),
-            (None, item) => say(&mut tally, &item.title(), Ok(item.run(tools))),
-        }
-    }
-    let (alike, own): (Vec<_>, Vec<_>) = can_run.into_iter().partition(Scenario::shares_recorder);
-    let mut by_flags: BTreeMap<&[&str], Vec<Scenario>> = BTreeMap::new();
-    for scenario in alike {
-        by_flags.entry(scenario.flags).or_default().push(scenario);
-    }
-    let side_by_side = own.chunks(share.get()).map(|batch| (batch, shared::run_side_by_side as fn(_, _, _) -> _));
-    let together = by_flags.values().flat_map(|alike| alike.chunks(share.get()));
-    for (together, run) in side_by_side.chain(together.map(|batch| (batch, shared::run_together as _))) {
-        if scratch::is_interrupted() {
-            bail!("interrupted");
-        }
-        let outcomes = run(tools, together, sharing);
-        for (scenario, outcome) in together.iter().zip(outcomes) {
-            say(&mut tally, &scenario.title(), Ok(outcome));
-        }
-    }
-    conclude(&tally)
-}
-
-fn conclude(tally: &Tally) -> Result<ExitCode> {
-    let Tally { passed, failed, skipped } = tally;
-    writeln!(io::stdout(), "{passed} passed, {failed} failed, {skipped} skipped").context("writing the outcome")?;
-    Ok(if *failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Counts an outcome and prints its line.
-fn say(tally: &mut Tally, title: &str, outcome: Result<Result<()>, String>) {
-    if scratch::is_interrupted() {
-        return;
-    }
-    let line = match outcome {
-        Ok(Ok(())) => {
-            tally.passed += 1;
-            format!("ok {title}")
-        }
-        Ok(Err(error)) => {
-            tally.failed += 1;
-            format!("FAIL {title}: {error:#}")
-        }
-        Err(reason) => {
-            tally.skipped += 1;
-            format!("skipped: {title}: {reason}")
-        }
-    };
-    drop(writeln!(io::stdout(), "{line}"));
 }

@@ -112,7 +112,7 @@ fn look_ups_go_on(tools: &Tools) -> Result<()> {
 fn without_root(tools: &Tools) -> Result<()> {
     let mut place = Granted::new(tools, GRANTED)?;
     let mut recorder = Running::start(place.command().args(["--duration", "600s"]))?;
-    if !is_ready(&recorder) {
+    if recorder.await_ready().is_err() {
         // before Linux 5.11 the maps are more memory than others may lock; the error says so
         let stderr = recorder.stderr.so_far();
         let [line] = stderr.as_slice() else { bail!("not ready: {stderr:?}") };
@@ -150,14 +150,8 @@ fn command(program: &Path, directory: &Path) -> Command {
 
 fn start(command: &mut Command) -> Result<Running> {
     let running = Running::start(command)?;
-    ensure!(is_ready(&running), "not ready: {:?}", running.stderr.so_far());
+    running.await_ready()?;
     Ok(running)
-}
-
-/// Waits until it is, or has ended.
-fn is_ready(running: &Running) -> bool {
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    running.stderr.wait(Deadline::after(PATIENCE), ready)
 }
 
 /// A copy of the program with capabilities of its own, and a place where anybody may write.

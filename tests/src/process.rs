@@ -106,6 +106,18 @@ impl Running {
         Ok(Self { child, words, readers, stdout, stderr })
     }
 
+    /// Waits until a recorder says that it is ready.
+    ///
+    /// # Errors
+    /// When it does not, or ends before, with its own words.
+    pub fn await_ready(&self) -> Result<()> {
+        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
+        if self.stderr.wait(Deadline::after(PATIENCE), ready) {
+            return Ok(());
+        }
+        bail!("`wherefore record` does not become ready: {}", self.stderr.so_far().join(" | "))
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

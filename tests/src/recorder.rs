@@ -16,7 +16,7 @@ use crate::process::Running;
 use crate::scenario::Vantage;
 use crate::scratch;
 use crate::tools::Tools;
-use crate::wait::{Deadline, PATIENCE};
+use crate::wait::Deadline;
 
 /// An attempt is decided at most 3.3 s after its first SYN; the rest is for a slow machine.
 pub const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
@@ -81,12 +81,9 @@ impl Recorder {
     /// # Errors
     /// When it does not become ready, with its own words; or has more privileges then than it needs.
     pub fn await_ready(&self) -> Result<()> {
-        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-        if self.running.stderr.wait(Deadline::after(PATIENCE), ready) {
-            // on every kernel that the lab runs on
-            return privileges::are_given_up(self.running.id(), true);
-        }
-        bail!("`wherefore record` does not become ready: {}", self.running.stderr.so_far().join(" | "))
+        self.running.await_ready()?;
+        // on every kernel that the lab runs on
+        privileges::are_given_up(self.running.id(), true)
     }
 
     /// Waits for verdicts that stand for so many attempts. Whether they came is for others to judge.

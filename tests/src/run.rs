@@ -233,9 +233,7 @@ impl Stage {
     pub(crate) fn listener_fault(&self, scenario: &Scenario, summary: &Value, vantage: Vantage) -> Option<String> {
         let said = summary.pointer("/ports/8080/listener").and_then(Value::as_bool);
         let expected = Some(self.listens && vantage != Vantage::Client);
-        // of other ports nothing is expected
-        let asked = !scenario.flags.contains(&"--port");
-        (asked && said != expected)
+        (scenario.watches(WATCHED) && said != expected)
             .then(|| format!("whether something listens on the port: {said:?}, not {expected:?}"))
     }
 

@@ -63,6 +63,13 @@ impl Scenario {
         self
     }
 
+    /// Whether its recorders watch this port: [`WATCHED`], if `--port` names no others.
+    #[must_use]
+    pub fn watches(&self, port: u16) -> bool {
+        let named = self.flags.iter().skip_while(|flag| **flag != "--port").nth(1);
+        named.map_or(port == WATCHED, |ports| ports.split(',').any(|named| named.parse() == Ok(port)))
+    }
+
     /// With these flags of the recorders.
     #[must_use]
     pub fn flags(mut self, flags: &'static [&'static str]) -> Self {

@@ -23,41 +23,69 @@ use crate::run::{Stage, run};
 use crate::scenario::{Exchanges, Scenario, Step, Vantage, View};
 use crate::scratch;
 use crate::tools::Tools;
+use crate::wait::now;
 
 /// The recording goes on for this long after the last packet: any silence is decided by then.
 const AFTERWARDS: Duration = wherefore::trace::REPEATED;
 
 /// How scenarios share a recorder.
-#[derive(Clone, Debug)]
-pub struct Sharing {
+pub struct Sharing<'a> {
     /// Where to leave the traces of scenarios that passed, as `NAME.FAMILY.VANTAGE.wft`.
     pub keep: Option<PathBuf>,
     /// How many act at once.
     pub jobs: NonZero<usize>,
+    /// Takes each outcome as soon as it is known.
+    pub outcome: &'a (dyn Fn(&Scenario, Result<()>) + Sync),
+    /// Takes lines that say how far it is.
+    pub progress: &'a (dyn Fn(&str) + Sync),
 }
 
-/// Runs scenarios with one recorder, which each of them can share; one result each, in their order.
-pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
-    let attempted = attempt(tools, scenarios, sharing)
+/// Runs scenarios with one recorder, which each of them can share.
+pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing<'_>) {
+    let begin = now();
+    let stage = |what: &str| {
+        let [first, ..] = scenarios else { return };
+        let seconds = begin.elapsed().as_secs();
+        (sharing.progress)(&format!("{} and {} more: {what} after {seconds} s", first.title(), scenarios.len() - 1));
+    };
+    let attempted = attempt(tools, scenarios, sharing, &stage)
         .unwrap_or_else(|error| scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect());
-    again_alone(tools, scenarios, attempted)
+    stage("judged");
+    let (passed, failed): (Vec<_>, Vec<_>) = scenarios.iter().zip(attempted).partition(|(_, result)| result.is_ok());
+    for (scenario, result) in passed {
+        (sharing.outcome)(scenario, result);
+    }
+    again_alone(tools, failed, sharing);
 }
 
 /// Runs scenarios with a recorder each, a quarter as many at once as share one, since to start it takes an emulated machine
-/// seconds of processor time; one result each, in their order.
-pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Vec<Result<()>> {
+/// seconds of processor time.
+pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing<'_>) {
     let jobs = NonZero::new(sharing.jobs.get() / 4).unwrap_or(NonZero::<usize>::MIN);
-    again_alone(tools, scenarios, each(jobs, scenarios.iter(), |scenario| run(tools, scenario)))
+    let results = each(jobs, scenarios.iter(), |scenario| {
+        if scratch::is_interrupted() {
+            return None;
+        }
+        let result = run(tools, scenario);
+        if result.is_err() {
+            return Some((scenario, result));
+        }
+        (sharing.outcome)(scenario, result);
+        None
+    });
+    again_alone(tools, results.into_iter().flatten().collect(), sharing);
 }
 
 /// What runs at the same time may have disturbed those that failed.
-fn again_alone(tools: &Tools, scenarios: &[Scenario], mut results: Vec<Result<()>>) -> Vec<Result<()>> {
-    for (result, scenario) in results.iter_mut().zip(scenarios) {
-        if result.is_err() && !scratch::is_interrupted() {
-            *result = run(tools, scenario);
+fn again_alone(tools: &Tools, failed: Vec<(&Scenario, Result<()>)>, sharing: &Sharing<'_>) {
+    for (scenario, result) in failed {
+        if scratch::is_interrupted() {
+            return;
         }
+        let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
+        (sharing.progress)(&format!("{}, again alone: {why}", scenario.title()));
+        (sharing.outcome)(scenario, run(tools, scenario));
     }
-    results
 }
 
 /// A scenario on its way.
@@ -66,7 +94,12 @@ struct Actor<'a> {
     stage: Result<Stage>,
 }
 
-fn attempt(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Result<Vec<Result<()>>> {
+fn attempt(
+    tools: &Tools,
+    scenarios: &[Scenario],
+    sharing: &Sharing<'_>,
+    stage: &impl Fn(&str),
+) -> Result<Vec<Result<()>>> {
     let (before, after): (Vec<&[Step]>, Vec<&[Step]>) = scenarios.iter().map(parts).unzip();
     let mut actors: Vec<Actor<'_>> = each(sharing.jobs, scenarios.iter().zip(before), |(scenario, steps)| {
         let prepared = Stage::new(scenario).and_then(|stage| act(tools, scenario, stage, steps));
@@ -76,12 +109,15 @@ fn attempt(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing) -> Result<V
     let places = [Place::Server, Place::Client, Place::Router];
     let labs = actors.iter().filter_map(|actor| actor.stage.as_ref().ok()).map(|stage| &stage.lab);
     let namespaces: Vec<_> = labs.flat_map(|lab| places.map(|place| lab.at(place))).collect();
+    stage("prepared");
     let recorder = Recorder::watch(tools, Vantage::All, &namespaces, flags)?;
     recorder.await_ready()?;
+    stage("watched");
     actors = each(sharing.jobs, actors.into_iter().zip(after), |(Actor { scenario, stage }, steps)| Actor {
         scenario,
         stage: stage.and_then(|stage| act(tools, scenario, stage, steps)),
     });
+    stage("acted");
     // time that is recorded, in which nothing happens
     std::thread::sleep(AFTERWARDS);
     recorder.interrupt()?;

@@ -7,6 +7,13 @@ use anyhow::{Result, bail};
 /// How long anything may take that normally takes a moment: long enough for an emulated machine.
 pub const PATIENCE: Duration = Duration::from_mins(6);
 
+/// The lab's only clock: it bounds waits, keeps rates and measures, and decides nothing.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the engine knows event time; this is no engine")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
 /// A moment by which something must have happened.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Instant);
@@ -14,16 +21,14 @@ pub struct Deadline(Instant);
 impl Deadline {
     /// So much from now.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the lab's only clock: it bounds waits and decides nothing")]
     pub fn after(patience: Duration) -> Self {
-        Self(Instant::now() + patience)
+        Self(now() + patience)
     }
 
     /// What is left; `None` once it has passed.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the lab's only clock: it bounds waits and decides nothing")]
     pub fn remaining(&self) -> Option<Duration> {
-        self.0.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        self.0.checked_duration_since(now()).filter(|left| !left.is_zero())
     }
 }
 

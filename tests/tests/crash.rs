@@ -84,8 +84,7 @@ impl Bench {
 
     fn record(&self, directory: &Path, flags: &[&str]) -> Result<Running> {
         let running = Running::start(&mut self.command(directory, flags))?;
-        let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-        ensure!(running.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", running.stderr.so_far());
+        running.await_ready()?;
         Ok(running)
     }
 

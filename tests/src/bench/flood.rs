@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
@@ -22,7 +22,7 @@ use crate::netns::Namespace;
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
-use crate::wait::{Deadline, PATIENCE};
+use crate::wait::now;
 use crate::weigh::memory::Memory;
 use crate::wire::Wire;
 
@@ -131,14 +131,8 @@ fn start(tools: &Tools, lab: &Lab, directory: &TempDir) -> Result<Running> {
     let mut command = Command::new(&tools.wherefore);
     command.args(["record", "--json", "--port", &WATCHED.to_string(), "--netns", lab.at(Place::Server).name()]);
     let recorder = Running::start(command.arg("--out").arg(directory.path()))?;
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    ensure!(recorder.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", recorder.stderr.so_far());
+    recorder.await_ready()?;
     Ok(recorder)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the length of a flood is measured")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// What each program took between two looks.

@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
-use crate::wait::{Deadline, PATIENCE};
+use crate::wait::Deadline;
 use churn::{Churned, PORTS, connections, namespaces};
 use flat::{Growth, Limit, growth};
 use sample::{Sample, Sampler};
@@ -106,8 +106,7 @@ pub fn run(tools: &Tools, length: Duration) -> Result<Report> {
     command.args(["record", "--quiet", "--port", PORTS, "--metrics", "127.0.0.1:0"]);
     command.args(["--rotate-size", "64KiB", "--rotate-age", "10s", "--keep-size", "1MiB", "--min-free", "0"]);
     let mut recorder = Running::start(command.arg("--out").arg(directory.path()))?;
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    ensure!(recorder.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", recorder.stderr.so_far());
+    recorder.await_ready()?;
     let stderr = recorder.stderr.so_far();
     let address = stderr.iter().find_map(|line| line.split_once("http://")?.1.strip_suffix("/metrics"));
     let address = address.context("no address of the metrics")?.to_owned();

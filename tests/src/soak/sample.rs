@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::wait::now;
 use crate::weigh::memory::Memory;
 
 /// Clock ticks a second, in /proc/PID/stat: the same on every Linux that this runs on.
@@ -109,11 +110,6 @@ impl Sampler {
         let ticks = rest.split(' ').skip(11).take(2).map(str::parse::<f64>);
         Ok(ticks.sum::<Result<f64, _>>()? / TICKS)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a share of processor time is taken over time")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

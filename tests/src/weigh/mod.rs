@@ -19,7 +19,6 @@ use crate::bench::watcher::cpu_ticks;
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
-use crate::wait::{Deadline, PATIENCE};
 use memory::Memory;
 
 /// How much of what.
@@ -57,8 +56,7 @@ pub fn run(tools: &Tools, load: Load, out: &mut impl Write, progress: &mut impl 
     // what else goes to these ports on this machine is not counted
     command.args(["--netns", stage.namespace.name()]);
     let mut recorder = Running::start(command.arg("--out").arg(directory.path()))?;
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    ensure!(recorder.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", recorder.stderr.so_far());
+    recorder.await_ready()?;
     let pid = recorder.id();
     let length = Duration::from_secs(u64::from(load.seconds));
     let mut rows = Vec::new();

@@ -2,9 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::wait::now;
 
 /// Connections, each with a thread.
 const CONNECTIONS: u32 = 4;
@@ -48,9 +50,4 @@ fn ask(to: SocketAddr, every: Duration, length: Duration) -> Result<u64> {
         due += every;
     }
     Ok(answered)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a rate is kept over time")]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -9,7 +9,6 @@ use wherefore_tests::process::Running;
 use wherefore_tests::recorder::only_trace;
 use wherefore_tests::scratch;
 use wherefore_tests::tools::Tools;
-use wherefore_tests::wait::{Deadline, PATIENCE};
 
 use crate::Test;
 use crate::program::{QUIET_PORT, quiet_trace, wherefore};
@@ -28,8 +27,7 @@ fn signalled(tools: &Tools, signal: Signal) -> Result<()> {
     let mut command = Command::new(&tools.wherefore);
     command.args(["record", "--json", "--port", QUIET_PORT, "--duration", "300s", "--out"]).arg(directory.path());
     let mut running = Running::start(&mut command)?;
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    ensure!(running.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", running.stderr.so_far());
+    running.await_ready()?;
     let status = running.stop(signal)?;
     ensure!(status.code() == Some(0), "{status}: {:?}", running.stderr.so_far());
     let last = running.stdout.so_far().pop().context("no line on standard output")?;

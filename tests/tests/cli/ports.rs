@@ -11,7 +11,7 @@ use wherefore_tests::lab::{Family, Lab, Place};
 use wherefore_tests::process::Running;
 use wherefore_tests::scratch;
 use wherefore_tests::tools::Tools;
-use wherefore_tests::wait::{Deadline, PATIENCE};
+use wherefore_tests::wait::PATIENCE;
 
 use crate::Test;
 
@@ -26,8 +26,7 @@ fn everywhere(tools: &Tools) -> Result<()> {
     let mut command = Command::new(&tools.wherefore);
     command.args(["record", "--json", "--port", "18450,18452-18454", "--duration", "300s", "--out"]);
     let mut running = Running::start(command.arg(directory.path()))?;
-    let ready = |lines: &[String]| lines.iter().any(|line| line.starts_with("ready:"));
-    ensure!(running.stderr.wait(Deadline::after(PATIENCE), ready), "not ready: {:?}", running.stderr.so_far());
+    running.await_ready()?;
     let lab = Lab::new(Family::V4)?;
     let mut addresses: Vec<SocketAddr> = PORTS.iter().map(|port| (lab.server_address(), *port).into()).collect();
     for address in &addresses {

@@ -59,17 +59,17 @@ fn programs(arguments: &Arguments) -> Result<[PathBuf; 2]> {
     if let Some(absent) = given.iter().flatten().find(|path| !path.is_file()) {
         bail!("there is no program {}", absent.display());
     }
-    let built = match given {
-        [Some(wherefore), Some(lab)] => return Ok([wherefore.to_owned(), lab.to_owned()]),
-        [None, None] => built([PROGRAM, LAB], arguments.arch)?,
-        [Some(wherefore), None] => [wherefore.to_owned(), one(built([LAB], arguments.arch)?)],
-        [None, Some(lab)] => [one(built([PROGRAM], arguments.arch)?), lab.to_owned()],
+    let arch = arguments.arch;
+    if given == [None, None] {
+        return built([PROGRAM, LAB], arch);
+    }
+    let [wherefore, lab] = given;
+    let or_built = |given: Option<&Path>, binary| match given {
+        Some(path) => Ok([path.to_owned()]),
+        None => built([binary], arch),
     };
-    Ok(built)
-}
-
-fn one([path]: [PathBuf; 1]) -> PathBuf {
-    path
+    let ([wherefore], [lab]) = (or_built(wherefore, PROGRAM)?, or_built(lab, LAB)?);
+    Ok([wherefore, lab])
 }
 
 fn built<const N: usize>(binaries: [Binary; N], arch: Arch) -> Result<[PathBuf; N]> {
