@@ -23,7 +23,10 @@ case "$(cat /proc/cmdline)" in
     mkdir -p /sys/fs/cgroup/systemd
     mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
     ;;
-*) mount -t cgroup2 cgroup2 /sys/fs/cgroup ;;
+*)
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+    ;;
 esac
 ip link set lo up
 hostname vm
