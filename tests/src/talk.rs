@@ -23,7 +23,7 @@ pub enum Move {
     Bodiless,
     /// These bytes, in one write.
     Send(&'static [u8]),
-    /// So many bytes of a body.
+    /// So many bytes of a body; the server may reset before it has them all, and nothing else goes on then.
     Body(usize),
     /// A whole response comes, with this status. Interim ones before it are passed over.
     Status(u16),
@@ -69,7 +69,7 @@ impl Talk {
             let stream = stream.with_context(|| format!("connecting to {to}: {how:?}"))?;
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(PATIENCE))?;
-            let mut line = Line { reader: BufReader::new(stream), bodiless: false };
+            let mut line = Line { reader: BufReader::new(stream), bodiless: false, reset: false };
             self.moves.iter().try_for_each(|step| match step {
                 Move::Mark => {
                     mark();
@@ -85,6 +85,8 @@ struct Line {
     reader: BufReader<TcpStream>,
     /// Whether the next response has no body.
     bodiless: bool,
+    /// Whether the server reset the connection while a body was being sent.
+    reset: bool,
 }
 
 impl Line {
@@ -98,7 +100,10 @@ impl Line {
             }
             Move::Bodiless => self.bodiless = true,
             Move::Send(bytes) => self.send(bytes)?,
-            Move::Body(length) => self.send(&vec![b'x'; length])?,
+            Move::Body(length) => match self.reader.get_mut().write_all(&vec![b'x'; length]) {
+                Err(error) if is_reset(&error) => self.reset = true,
+                sent => sent.context("sending")?,
+            },
             Move::Status(wanted) => {
                 let status = read_response(&mut self.reader, std::mem::take(&mut self.bodiless))?;
                 if status.map(|answer| answer.status) != Some(wanted) {
@@ -107,6 +112,7 @@ impl Line {
             }
             Move::Bytes(length) => self.reader.read_exact(&mut vec![0; length])?,
             Move::Ended => drop(self.reader.read_to_end(&mut Vec::new())?),
+            Move::Reset if self.reset => {}
             Move::Reset => match self.reader.read_to_end(&mut Vec::new()) {
                 Ok(_) => bail!("the server sent a FIN"),
                 Err(error) if is_reset(&error) => {}

@@ -63,8 +63,10 @@ impl Pressures {
         times.clone().find_map(told).map(Fill::Dropping).or_else(|| {
             let knows = |place: &u32| times.clone().any(|time| self.knows_of_no_drop(*place, time, now));
             let unsure = places().filter(|place| !knows(place));
-            let mut around = unsure.flat_map(|place| times.clone().flat_map(move |time| self.around(place, time)));
-            around.find(Reading::is_nearly_full).map(Fill::NearlyFull)
+            let mut known = unsure.flat_map(|place| {
+                times.clone().flat_map(move |time| self.around(place, time).chain(self.last_before(place, time)))
+            });
+            known.find(Reading::is_nearly_full).map(Fill::NearlyFull)
         })
     }
 
@@ -81,19 +83,29 @@ impl Pressures {
         self.conntrack(netns).filter(move |reading| apart(reading) <= READ_EVERY)
     }
 
-    /// Whether the table would have told by now of a drop at this time, and has told of none. What is read is told only
-    /// where it differs from the last: no reading means no drop, once one was due.
+    /// What still held at this time: what is read is told only where it differs from the last.
+    fn last_before(&self, netns: u32, time: BootTime) -> Option<Reading> {
+        self.conntrack(netns).take_while(|reading| reading.time <= time).last()
+    }
+
+    /// Whether the table would have told by now of a drop at this time, and has told of none. No reading means no
+    /// drop, once one was due; but readings of a busy host may be late, and what came to a full table was dropped by it.
     fn knows_of_no_drop(&self, netns: u32, time: BootTime, now: BootTime) -> bool {
         let counted = || self.conntrack(netns).filter(|reading| reading.counts_drops).map(|reading| reading.time);
-        let due = now >= time.after(TRACKING_WAIT);
+        let was_full = self.last_before(netns, time).is_some_and(|reading| reading.is_filled(100));
+        let due = now >= time.after(TRACKING_WAIT) && !was_full;
         counted().any(|read| read <= time) && (due || counted().any(|read| read >= time))
     }
 }
 
 impl Reading {
     fn is_nearly_full(&self) -> bool {
+        self.is_filled(NEARLY_FULL)
+    }
+
+    fn is_filled(&self, percent: u64) -> bool {
         match (self.count, self.limit) {
-            (Some(count), Some(limit)) if limit > 0 => count.saturating_mul(100) >= limit.saturating_mul(NEARLY_FULL),
+            (Some(count), Some(limit)) if limit > 0 => count.saturating_mul(100) >= limit.saturating_mul(percent),
             _ => false,
         }
     }
@@ -127,7 +139,7 @@ mod tests {
         };
         assert_eq!(kind(7, 1500), Some(("dropping", 3)));
         assert_eq!(kind(7, 100), Some(("dropping", 3)), "readings may be late");
-        assert_eq!(kind(7, 5000), None, "long over");
+        assert_eq!(kind(7, 5000), None, "it dropped nothing more until it was read again");
         assert_eq!(kind(7, 8000), None, "nearly full, and it dropped nothing");
         assert_eq!(kind(8, 1500), None, "another namespace");
     }
@@ -150,6 +162,26 @@ mod tests {
         assert!(!told(Some(5), &[1000, 3000], 3500));
         assert!(!told(Some(5), &[1000], 5000), "no reading, no difference");
         assert!(!told(None, &[7000], 9000));
+    }
+
+    /// Where the recorder gets hardly any processor time, the reading that would tell of the drop comes after the verdict.
+    #[test]
+    fn a_full_table_is_not_cleared_by_a_reading_that_is_late() {
+        let at = |ms: u64| BootTime::from_ns(ms * 1_000_000);
+        let told = |count, reads: &[(u64, u64)], now| {
+            let mut tables = Pressures::default();
+            for (ms, drops) in reads {
+                let (conntrack_limit, conntrack_drops) = (Some(100), Some(*drops));
+                let reading =
+                    Pressure { conntrack_count: Some(count), conntrack_limit, conntrack_drops, ..Pressure::default() };
+                tables.learn(7, &reading, at(*ms));
+            }
+            tables.at_drops(7, &once(at(9000)), at(now)).map(|fill| matches!(fill, Fill::Dropping(_)))
+        };
+        assert_eq!(told(100, &[(1000, 5)], 12_000), Some(false), "full for eight seconds");
+        assert_eq!(told(100, &[(1000, 5), (11_400, 6)], 12_000), Some(true));
+        assert_eq!(told(100, &[(1000, 5), (9500, 5)], 12_000), None, "read, and nothing was dropped");
+        assert_eq!(told(97, &[(1000, 5)], 12_000), None, "there was room");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod iptables;
 mod nft;
 mod publications;
 mod ruleset;
+mod waiting;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +19,12 @@ use std::time::Duration;
 
 use self::command::{is_installed, output};
 use self::ruleset::{Candidate, Counters, Packet, Table, candidates, choose, counters};
+use self::waiting::{Dropped, Question, WAITING_MAX, Waiting};
 use super::clock::boot_time;
 use super::host::{NetNamespace, inside};
 use crate::record::{BootTime, HostBody, HostRecord, PacketRecord, Publications, Rule, packet_flag, tcp_flag};
 use crate::verdict::address;
 
-/// Questions that wait for their answer, at most.
-const WAITING_MAX: usize = 64;
 /// The same packet, but for its source port, is asked about this often.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// The rules of one namespace are listed this often, and rarer where that takes long: at most a tenth
@@ -46,14 +46,6 @@ pub fn can_list() -> bool {
 
 /// Namespace, source, destination, port at the destination.
 type Kind = (u32, IpAddr, IpAddr, u16);
-
-/// Something to do for the thread.
-enum Question {
-    /// Which rule dropped this?
-    Packet(NetNamespace, Box<PacketRecord>, Option<bool>),
-    /// List the rules once, for the counters.
-    Baseline(NetNamespace),
-}
 
 /// Asks, and takes the answers.
 #[derive(Debug)]
@@ -101,7 +93,8 @@ impl RuleFinder {
             }
         }
         self.asked.insert(kind, time);
-        self.send(Question::Packet(namespace.clone(), Box::new(*packet), local));
+        let dropped = Dropped { namespace: namespace.clone(), packet: *packet, local };
+        self.send(Question::Packet(Box::new(dropped)));
     }
 
     /// The published ports of a namespace among these; reads its NAT rules now.
@@ -162,15 +155,14 @@ impl Lister {
 
     /// Until nobody asks any more.
     fn answer(&mut self, questions: &Receiver<Question>, found: &SyncSender<HostRecord>) {
-        for question in questions {
+        let mut waiting = Waiting::default();
+        while let Some(question) = waiting.next(questions, |dropped| self.due(dropped), boot_time) {
             match question {
-                Question::Baseline(namespace) => {
-                    self.list(&namespace);
-                }
-                Question::Packet(namespace, packet, local) => {
-                    let Some(rule) = self.rule(&namespace, &packet, local) else { continue };
-                    let body = HostBody::Rule(Box::new(rule));
-                    if found.try_send(HostRecord { time: boot_time(), netns: namespace.inode, body }).is_err() {
+                Question::Baseline(namespace) => self.list(&namespace),
+                Question::Packet(dropped) => {
+                    let Some(rule) = self.rule(&dropped) else { continue };
+                    let (time, netns) = (boot_time(), dropped.namespace.inode);
+                    if found.try_send(HostRecord { time, netns, body: HostBody::Rule(Box::new(rule)) }).is_err() {
                         log::debug!("a firewall rule was found too late");
                     }
                 }
@@ -178,20 +170,21 @@ impl Lister {
         }
     }
 
-    /// Rules change: only a listing from after the drop says which one it was.
-    fn rule(&mut self, namespace: &NetNamespace, record: &PacketRecord, local: Option<bool>) -> Option<Rule> {
-        let packet = packet(namespace, record, local);
-        let drop_ns = record.header.time_ns;
-        if let Some(known) = self.listed.get(&namespace.inode).filter(|known| known.at.as_ns() < drop_ns) {
-            let wait = known.next.since(boot_time());
-            // by then the verdict would be told
-            if wait > WAIT_AT_MOST {
-                return None;
-            }
-            thread::sleep(wait);
-        }
+    /// When the namespace may be listed for this packet: rules change, so only a listing from after the drop says
+    /// which one it was. `None` if the verdict would be told by then.
+    fn due(&self, dropped: &Dropped) -> Option<BootTime> {
+        let known = self.listed.get(&dropped.namespace.inode);
+        let Some(known) = known.filter(|known| known.at.as_ns() < dropped.packet.header.time_ns) else {
+            return Some(BootTime::default());
+        };
+        (known.next.since(boot_time()) <= WAIT_AT_MOST).then_some(known.next)
+    }
+
+    fn rule(&mut self, dropped: &Dropped) -> Option<Rule> {
+        let Dropped { namespace, packet: record, local } = dropped;
+        let packet = packet(namespace, record, *local);
         self.list(namespace);
-        self.find(namespace, &packet, drop_ns)
+        self.find(namespace, &packet, record.header.time_ns)
     }
 
     fn find(&self, namespace: &NetNamespace, packet: &Packet, drop_ns: u64) -> Option<Rule> {

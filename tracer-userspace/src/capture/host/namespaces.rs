@@ -92,6 +92,12 @@ pub struct NetNamespace {
 }
 
 impl NetNamespace {
+    /// One that nothing leads to.
+    #[cfg(test)]
+    pub(in crate::capture) fn unreachable(inode: u32) -> Self {
+        Self { inode, name: String::new(), own: false, ways: Vec::new(), lowest_pid: None }
+    }
+
     /// Opens its file, for setns.
     ///
     /// # Errors

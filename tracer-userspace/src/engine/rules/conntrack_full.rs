@@ -1,5 +1,6 @@
 //! conntrack-full: netfilter dropped a packet of the attempt because its table of connections was full.
 
+use super::firewall_drop::rule_of;
 use super::{Case, Finding, Words};
 use crate::engine::conntrack::{Fill, Reading};
 use crate::engine::text;
@@ -11,6 +12,9 @@ pub(super) fn dropped(case: &Case<'_>) -> Option<Finding> {
     let mut finding = case.about_drop(Slug::ConntrackFull, fact, dropped, words);
     finding.expected_status = Some(504);
     if matches!(fill, Fill::NearlyFull(_)) {
+        if rule_of(case, fact, dropped).is_some_and(|rule| rule.counted) {
+            return None;
+        }
         finding.confidence = Confidence::Likely;
         finding.alternatives = &[Slug::FirewallDrop];
     }

@@ -1,6 +1,8 @@
 //! firewall-reject: netfilter dropped a packet of the attempt and answered it; or (from the other
 //! end) an ICMP error that only a rule sends answered our SYN.
 
+use std::net::SocketAddr;
+
 use super::firewall_drop::{rule_evidence, rule_hint, rule_of};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
@@ -9,7 +11,7 @@ use crate::engine::icmp::Meaning;
 use crate::engine::text;
 use crate::engine::timing::REJECT_REPLY_WITHIN;
 use crate::record::BootTime;
-use crate::verdict::{Confidence, Event, Evidence, Role, Slug};
+use crate::verdict::{Confidence, Event, Evidence, Process, Role, Slug};
 
 /// The kernel that dropped was seen answering.
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
@@ -66,10 +68,31 @@ pub(super) fn received<'a>(case: &Case<'a>) -> Option<(&'a Fact, &'a IcmpError)>
     case.attempt.icmp_answers().rev().find(|(_, error)| !error.sent)
 }
 
-/// Its name, and who sent it.
-pub(super) fn answer_and_sender(case: &Case<'_>) -> (String, String) {
+/// The answer to a SYN that was an ICMP error.
+pub(super) struct Answer {
+    /// Who asked.
+    pub(super) process: Option<Process>,
+    /// Whom.
+    pub(super) remote: SocketAddr,
+    /// Its name.
+    pub(super) name: String,
+    /// Who sent it.
+    pub(super) sender: String,
+}
+
+/// Words about such an answer; `say` gives the summary and what to do next.
+pub(super) fn words_of_answer(
+    case: &Case<'_>,
+    finding: &Finding,
+    say: impl FnOnce(&Answer) -> (String, String),
+) -> Words {
     let unseen = || ("an ICMP error".to_owned(), "a router or the host".to_owned());
-    received(case).map_or_else(unseen, |(_, error)| (text::icmp_name(error), text::icmp_sender(error)))
+    let (name, sender) =
+        received(case).map_or_else(unseen, |(_, error)| (text::icmp_name(error), text::icmp_sender(error)));
+    let remote = finding.flow.responder.socket_addr();
+    let answer = Answer { process: text::connecting_process(case), remote, name, sender };
+    let (summary, next) = say(&answer);
+    Words { evidence: Vec::new(), summary, next, process: answer.process }
 }
 
 /// Whether the destination itself says that it cannot be reached: then a rule there says it.
@@ -169,22 +192,14 @@ fn words_rate_limited(case: &Case<'_>, finding: &Finding) -> Words {
 }
 
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
-    let process = text::connecting_process(case);
-    let remote = finding.flow.responder.socket_addr();
-    let (name, sender) = answer_and_sender(case);
-    Words {
-        evidence: Vec::new(),
-        summary: format!(
-            "A firewall rejected the SYN of {} to {remote}: {sender} answered with {name}.",
-            text::name(process.as_ref())
-        ),
-        next: format!(
-            "Look at the firewall of {sender}: a REJECT rule there refuses port {} from {}.",
-            remote.port(),
-            finding.flow.initiator.ip()
-        ),
-        process,
-    }
+    words_of_answer(case, finding, |Answer { process, remote, name, sender }| {
+        let process = text::name(process.as_ref());
+        let (port, initiator) = (remote.port(), finding.flow.initiator.ip());
+        (
+            format!("A firewall rejected the SYN of {process} to {remote}: {sender} answered with {name}."),
+            format!("Look at the firewall of {sender}: a REJECT rule there refuses port {port} from {initiator}."),
+        )
+    })
 }
 
 fn words_silence(case: &Case<'_>, finding: &Finding) -> Words {

@@ -136,6 +136,10 @@ fn conntrack_full_near_misses() {
     let other = script().in_ns(CLIENT).at(0).conntrack(100, 5).at(1000).conntrack(100, 9);
     check(other.in_ns(SERVER).at(500).netfilter(), &[dropped]);
     check(script().at(500).netfilter().at(1000).conntrack(9, 5), &[dropped]);
+    // full, and read too late to say more; but a rule's counter rose
+    let late = || script().at(0).conntrack(100, 5).at(4000).netfilter();
+    check(late().at(9000).conntrack(100, 6), &["conntrack-full inbound likely 504 or firewall-drop"]);
+    check(late().at(4100).rule("tcp dport 8080 drop", false), &[dropped]);
     // nearly full, and it dropped nothing
     check(script().at(0).conntrack(95, 5).at(500).netfilter().at(1000).conntrack(96, 5), &[dropped]);
 }

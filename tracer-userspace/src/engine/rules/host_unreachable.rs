@@ -1,7 +1,7 @@
 //! host-unreachable: the next hop's address could not be found, or an ICMP error says that the host
 //! cannot be reached.
 
-use super::firewall_reject::{answer_and_sender, received};
+use super::firewall_reject::{Answer, received, words_of_answer};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::{DropClass, What};
@@ -93,16 +93,13 @@ fn words_neighbour(case: &Case<'_>, finding: &Finding) -> Words {
 }
 
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
-    let process = text::connecting_process(case);
-    let remote = finding.flow.responder.socket_addr();
-    let (name, sender) = answer_and_sender(case);
-    Words {
-        evidence: Vec::new(),
-        summary: format!("{remote} cannot be reached: {sender} answered the SYN with {name}."),
-        next: format!(
-            "See whether {} is up, and from {sender} whether its link is: nobody answers for its address there.",
-            remote.ip()
-        ),
-        process,
-    }
+    words_of_answer(case, finding, |Answer { remote, name, sender, .. }| {
+        let address = remote.ip();
+        (
+            format!("{remote} cannot be reached: {sender} answered the SYN with {name}."),
+            format!(
+                "See whether {address} is up, and from {sender} whether its link is: nobody answers for its address there."
+            ),
+        )
+    })
 }

@@ -1,6 +1,6 @@
 //! no-route: this host has no route to the destination, or an ICMP error says that a router has none.
 
-use super::firewall_reject::{answer_and_sender, received};
+use super::firewall_reject::{Answer, received, words_of_answer};
 use super::{Case, Finding, Words};
 use crate::engine::attempt::errno;
 use crate::engine::evidence::What;
@@ -78,17 +78,11 @@ fn words_local(case: &Case<'_>, finding: &Finding) -> Words {
 }
 
 fn words_icmp(case: &Case<'_>, finding: &Finding) -> Words {
-    let process = text::connecting_process(case);
-    let remote = finding.flow.responder.socket_addr();
-    let (name, sender) = answer_and_sender(case);
-    Words {
-        evidence: Vec::new(),
-        summary: format!("There is no route to {remote}: {sender} answered the SYN with {name}."),
-        next: format!(
-            "Look at the routes of {sender}, and with `traceroute -T -p {} {}` at the way there.",
-            remote.port(),
-            remote.ip()
-        ),
-        process,
-    }
+    words_of_answer(case, finding, |Answer { remote, name, sender, .. }| {
+        let (port, address) = (remote.port(), remote.ip());
+        (
+            format!("There is no route to {remote}: {sender} answered the SYN with {name}."),
+            format!("Look at the routes of {sender}, and with `traceroute -T -p {port} {address}` at the way there."),
+        )
+    })
 }
