@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::client::{self, Ended};
-use crate::talk::{get, read_response};
+use crate::talk::{get, is_reset, read_response};
 use crate::wait::{Deadline, PATIENCE, wait_until};
 
 /// What is asked for, and how.
@@ -150,7 +150,11 @@ impl Shared {
             let batch = load.depth.min(left);
             left -= batch;
             let text: String = paths.by_ref().take(batch as usize).map(|path| get(path, None)).collect();
-            reader.get_mut().write_all(text.as_bytes()).context("sending")?;
+            match reader.get_mut().write_all(text.as_bytes()) {
+                // reset while nothing was asked for: no request has left, so none has failed
+                Err(error) if is_reset(&error) => return Ok(()),
+                sent => sent.context("sending")?,
+            }
             for _ in 0..batch {
                 let answer = read_response(&mut reader, false)?.context("no response")?;
                 *tally.statuses.entry(answer.status).or_default() += 1;

@@ -56,6 +56,9 @@ enum Command {
         /// Leave the traces of those that passed in this directory
         #[arg(long, value_name = "DIR", requires = "share")]
         keep: Option<PathBuf>,
+        /// Leave the traces of those that failed in this directory
+        #[arg(long, value_name = "DIR")]
+        keep_failed: Option<PathBuf>,
     },
     /// Break a real nginx in five ways and show what `wherefore` says of each
     Demo {
@@ -193,12 +196,13 @@ fn main() -> ExitCode {
 fn obey(command: Command) -> Result<ExitCode> {
     match command {
         Command::List { ci } => list(ci),
-        Command::Run { names, family, wherefore, jobs, ci, share, keep } => {
+        Command::Run { names, family, wherefore, jobs, ci, share, keep, keep_failed } => {
             let tools = Tools::find(wherefore.as_deref(), &std::env::current_exe()?)?;
             let items = chosen(&names, family, ci)?;
             if let Some(folder) = &keep {
                 std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
             }
+            keep_failed.map_or(Ok(()), scratch::leave_failed_in)?;
             match share {
                 Some(share) => runner::run_shared(&tools, items, share, keep, jobs),
                 None => runner::run_all(&tools, items, jobs),

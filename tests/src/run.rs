@@ -23,6 +23,7 @@ use crate::nginx::{self, Nginx};
 use crate::program::Served;
 use crate::recorder::{Recorder, Recording, VERDICT_PATIENCE};
 use crate::scenario::{Act, Bind, Scenario, Step, Vantage};
+use crate::scratch;
 use crate::talk::Talk;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE};
@@ -70,6 +71,9 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         found.extend(stage.listener_fault(scenario, &recording.summary, vantage));
         found.extend(view.ready.and_then(|words| recording.ready_fault(words)));
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
+        if !found.is_empty() {
+            scratch::leave_failed(&recording.trace, &scenario.trace_name(vantage))?;
+        }
         report(&recording, &found, &mut wrong);
     }
     if !wrong.is_empty() {

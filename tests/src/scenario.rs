@@ -51,6 +51,11 @@ impl Scenario {
         self
     }
 
+    /// What a trace of it is called, from this vantage.
+    pub fn trace_name(&self, vantage: Vantage) -> String {
+        format!("{}.{}.{}", self.name, self.family.label(), vantage.name())
+    }
+
     /// Whether it can share its recorder with others of the same flags.
     pub fn shares_recorder(&self) -> bool {
         !self.alone

@@ -1,6 +1,8 @@
 //! Directories for what a run writes; none is left behind, also after a kill.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
@@ -17,6 +19,32 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 /// Whether this process is being ended: what fails from here on says nothing, and nothing may begin.
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Where the traces of scenarios that failed are left.
+static FAILED: OnceLock<PathBuf> = OnceLock::new();
+
+/// From here on the traces of scenarios that fail are left in this directory.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn leave_failed_in(folder: PathBuf) -> Result<()> {
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    // the first one counts
+    FAILED.set(folder).ok();
+    Ok(())
+}
+
+/// Leaves a trace of a scenario that failed, if anybody wants it: a file of this name, after those of earlier attempts.
+///
+/// # Errors
+/// When it cannot be copied.
+pub fn leave_failed(trace: &Path, name: &str) -> Result<()> {
+    let Some(folder) = FAILED.get() else { return Ok(()) };
+    let numbered = (1..).map(|number| folder.join(format!("{name}.{number}.wft")));
+    let free = numbered.into_iter().find(|path| !path.exists()).context("no name is free")?;
+    fs::copy(trace, &free).with_context(|| format!("leaving {}", free.display()))?;
+    Ok(())
 }
 
 /// A new directory that is removed when dropped.

@@ -159,8 +159,8 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
     let mut wrong = Vec::new();
     let mut traces = Vec::new();
     for (vantage, view) in scenario.expect.views() {
-        let name = format!("{}.{}.{}.wft", scenario.name, scenario.family.label(), vantage.name());
-        let trace = directory.path().join(name);
+        let name = scenario.trace_name(vantage);
+        let trace = directory.path().join(format!("{name}.wft"));
         let scene = stage.scene(vantage);
         fs::write(&trace, cut(&recording.trace, &scene.watched)?)?;
         let lines = replay(tools, &trace)?;
@@ -177,6 +177,9 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
         };
         let mut found = faults(&verdicts, &[], &summary, &uncounted, &scene);
         found.extend(stage.listener_fault(scenario, &summary, vantage));
+        if !found.is_empty() {
+            scratch::leave_failed(&trace, &name)?;
+        }
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));
         traces.push(trace);
     }

@@ -135,7 +135,8 @@ impl Line {
     }
 }
 
-fn is_reset(error: &std::io::Error) -> bool {
+/// Whether the other end has reset the connection, or gave no answer for too long.
+pub fn is_reset(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::TimedOut)
 }
 

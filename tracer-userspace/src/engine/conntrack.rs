@@ -63,10 +63,10 @@ impl Pressures {
         times.clone().find_map(told).map(Fill::Dropping).or_else(|| {
             let knows = |place: &u32| times.clone().any(|time| self.knows_of_no_drop(*place, time, now));
             let unsure = places().filter(|place| !knows(place));
-            let mut known = unsure.flat_map(|place| {
+            let mut readings = unsure.flat_map(|place| {
                 times.clone().flat_map(move |time| self.around(place, time).chain(self.last_before(place, time)))
             });
-            known.find(Reading::is_nearly_full).map(Fill::NearlyFull)
+            readings.find(Reading::is_nearly_full).map(Fill::NearlyFull)
         })
     }
 

@@ -3,9 +3,9 @@
 use super::case::after_peers_fin;
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{has, idle, is_unanswered, time};
+use crate::engine::flows::{CLOSES, has, idle, is_unanswered, time};
 use crate::engine::text;
-use crate::record::{flow_event, flow_flag};
+use crate::record::{FlowRecord, flow_event, flow_flag};
 use crate::verdict::Slug;
 
 /// This end had closed.
@@ -19,12 +19,26 @@ pub(super) fn late_data(case: &Case<'_>) -> Option<Finding> {
 pub(super) fn reset_received(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESET_RECEIVED)?;
     let fin = case.of(flow_event::FIN_RECEIVED).is_some_and(|fin| time(fin) <= time(record));
-    let closed = fin || after_peers_fin(record);
     let kept_alive = record.exchange > 1 || has(record, flow_flag::MID_STREAM);
-    if !case.is_http() || !closed || has(record, flow_flag::FIN_SENT) || !kept_alive || !is_unanswered(record) {
+    let raced = (fin && kept_alive) || came_after_fin(case, record);
+    if !case.is_http() || !raced || has(record, flow_flag::FIN_SENT) || !is_unanswered(record) {
         return None;
     }
     Some(case.finding(Slug::KeepaliveRace, record, 502, words_outbound))
+}
+
+/// The peer had closed, and this end closed as well once it had read that, before a RST came for the request.
+pub(super) fn closed_as_well(case: &Case<'_>) -> Option<Finding> {
+    let record = case.first_of(&CLOSES)?;
+    if !case.is_http() || !came_after_fin(case, record) || !is_unanswered(record) {
+        return None;
+    }
+    Some(case.finding(Slug::KeepaliveRace, record, 502, words_outbound))
+}
+
+/// Whether the request was sent when the peer's FIN had come already: a FIN that finds an exchange open is told.
+fn came_after_fin(case: &Case<'_>, record: &FlowRecord) -> bool {
+    after_peers_fin(record) && case.of(flow_event::FIN_RECEIVED).is_none()
 }
 
 const NEXT: &str = "keep-alive time longer than the idle time-out of whoever sends requests to it (nginx: \

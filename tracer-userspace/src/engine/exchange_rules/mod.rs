@@ -78,6 +78,7 @@ const INBOUND: &[Rule] = &[
 const OUTBOUND: &[Rule] = &[
     packet_dropped::dropped,
     keepalive_race::reset_received,
+    keepalive_race::closed_as_well,
     idle_flow_expired::outbound,
     app_reset::received,
     premature_close::received,

@@ -325,6 +325,12 @@ fn keepalive_race() {
     let out_race = "keepalive-race outbound certain 502";
     check(ours().flags(flag::FIN_RECEIVED).at(5021).tells(event::RESET_RECEIVED), &[out_race]);
     check(ours().at(5021).tells(event::FIN_RECEIVED).at(5022).tells(event::RESET_RECEIVED), &[out_race]);
+    // it reads that, and closes before the RST comes
+    let closes = || ours().flags(flag::FIN_RECEIVED).at(5021).tells(event::FIN_SENT);
+    check(closes(), &[out_race]);
+    check(closes().at(5022).tells(event::RESET_RECEIVED), &[out_race]);
+    // closed without ever having been used
+    check(our_request().flags(flag::FIN_RECEIVED).at(21).tells(event::RESET_RECEIVED), &[out_race]);
     let old = our_request().flags(flag::MID_STREAM | flag::FIN_RECEIVED).at(11).tells(event::RESET_RECEIVED);
     check(old, &[out_race]);
     let both = ours().at(5021).tells(event::FIN_RECEIVED).at(5022).tells(event::RESET_RECEIVED);
@@ -339,6 +345,10 @@ fn keepalive_race_near_misses() {
     // the first request of a connection
     let first = our_request().at(21).tells(event::FIN_RECEIVED).at(22).tells(event::RESET_RECEIVED);
     check(first, &["premature-close outbound certain 502"]);
+    // this end gives up first, and the peer closes then
+    let gave_up = || our_request().at(20).responds(200, 0).at(5020).get("/").at(5030).tells(event::FIN_SENT);
+    check(gave_up(), &[]);
+    check(gave_up().at(5031).tells(event::RESET_RECEIVED), &[]);
     // a FIN without a RST: the request was read
     let read = our_request().at(20).responds(200, 0).at(5020).get("/").at(5030).tells(event::FIN_RECEIVED);
     check(read, &["premature-close outbound certain 502"]);
