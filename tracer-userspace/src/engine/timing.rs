@@ -146,7 +146,8 @@ pub(super) fn due(attempt: &Attempt) -> BootTime {
     match (closed, first_drop) {
         (Some(closed), None) if attempt.was_long_enough() => return closed.after(PATH_WAIT),
         (Some(closed), _) if attempt.was_long_enough() => {
-            let dropped = attempt.netfilter_drops().next().map(|(fact, _)| fact.time.after(TRACKING_WAIT));
+            // the rule behind it is being looked for, and whether connection tracking was full
+            let dropped = attempt.netfilter_drops().next().map(|(fact, _)| fact.time.after(LOCAL_DROP_HOLD));
             return closed.after(ANSWER_WAIT).max(dropped.unwrap_or_default());
         }
         (Some(closed), _) => return closed.after(ANSWER_WAIT),

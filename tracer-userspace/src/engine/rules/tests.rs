@@ -104,6 +104,9 @@ fn the_rule_behind_a_drop() {
     }
     // another attempt of the same client
     assert!(named(&check(script().rule(text, false).at(2000).attempt(2).netfilter(), &[dropped])).0.is_some());
+    // a client that gives up soon does not keep the rule from being found
+    let given_up = own().unsent_syns().own_netfilter().at(1500).closed(0).tick().at(2800).rule(text, false);
+    assert!(named(&check(given_up, &["firewall-drop outbound certain 504"])).0.is_some());
     // it would have answered
     let rejected = "firewall-reject inbound likely 504 or firewall-drop";
     check(script().netfilter().at(40).rule("tcp dport 8080 reject", true), &[rejected]);
