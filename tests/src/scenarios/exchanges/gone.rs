@@ -20,6 +20,8 @@ fn races(family: Family) -> Vec<Scenario> {
     let server = || inbound("keepalive-race", Grade::certain(502)).unread();
     let client = || Want::outbound("keepalive-race", Grade::certain(502)).unanswered("GET", "/late");
     let both = || inbound("keepalive-race", Grade::certain(502)).unanswered("GET", "/late");
+    let refusals_cut = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
+                        add rule inet lab cut tcp sport 8080 tcp flags & rst == rst drop";
     let raced = || Expect { server: View::of(server()), client: View::of(client()), both: View::of(both()), all: None };
     vec![
         served(
@@ -35,6 +37,18 @@ fn races(family: Family) -> Vec<Scenario> {
             family,
             &[&[Get("/close-idle/200"), Status(200), Ended, Get("/late"), Over]],
             Expect { server: View::of(both()), client: View::of(client()), both: View::of(both()), all: None },
+        ),
+        // the client closes as well, and has not heard by then that its request was refused
+        scenario(
+            "keepalive-race-closed",
+            family,
+            vec![
+                Step::Nft(Place::Router, refusals_cut),
+                serve(),
+                Step::Record,
+                talk(&[Get("/close-idle/200"), Status(200), Ended, Pause(300), Get("/late")]),
+            ],
+            raced(),
         ),
         // the server's kernel has forgotten the connection when the request comes
         scenario(
