@@ -112,7 +112,11 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
             request::skip(reader, request.body)?;
             return Ok(Then::Next);
         }
-        "reset-unread" => return Ok(Then::Fin),
+        // closed with more to read than the reader holds, which makes it a RST
+        "reset-unread" => {
+            reader.get_ref().peek(&mut [0])?;
+            return Ok(Then::Fin);
+        }
         _ => request::skip(reader, request.body)?,
     }
     if verb == "slow" {
