@@ -78,7 +78,11 @@ pub fn told(tools: &Tools, collection: &Path, kind: Kind) -> Result<Told> {
         let lines = replay(tools, &unpacked).with_context(|| format!("replaying {}", packed.display()))?;
         fs::remove_dir_all(&unpacked)?;
         let verdicts = verdict_lines(&lines);
-        let essences = verdicts.iter().map(|line| essence(line, kind)).collect::<Result<Vec<_>>>()?;
+        let mut essences = verdicts.iter().map(|line| essence(line, kind)).collect::<Result<Vec<_>>>()?;
+        if kind == Kind::Lasting {
+            // how long each is held before it is told may change
+            essences.sort();
+        }
         Ok((name, essences))
     });
     told.into_iter().collect()
