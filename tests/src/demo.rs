@@ -106,8 +106,8 @@ fn show(tools: &Tools, case: &Case, number: usize, out: &mut impl Write) -> Resu
     let nginx = Nginx::start(&lab)?;
     let server = Watcher::start(tools, &lab, Place::Server)?;
     let client = Watcher::start(tools, &lab, Place::Client)?;
-    server.await_ready()?;
-    client.await_ready()?;
+    server.running.await_ready()?;
+    client.running.await_ready()?;
     let address = SocketAddr::new(lab.server_address(), WATCHED);
     lab.at(Place::Client).within(|| client::request(address, Goodbye::Fin))??;
     writeln!(out, "    client$ curl http://{address}/\n    ok")?;
@@ -153,10 +153,6 @@ impl Watcher {
         command.args(["record", "--port", &WATCHED.to_string(), "--netns", lab.at(place).name(), "--out"]);
         command.arg(directory.path()).args(["--duration", "300s"]);
         Ok(Self { running: Running::start(&mut command)?, directory, place })
-    }
-
-    fn await_ready(&self) -> Result<()> {
-        self.running.await_ready()
     }
 
     fn await_word(&self, said: Option<&'static str>) -> Result<()> {

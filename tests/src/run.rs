@@ -73,8 +73,8 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         found.extend(recording.check_replay(tools).err().map(|error| error.to_string()));
         if !found.is_empty() {
             scratch::leave_failed(&recording.trace, &scenario.trace_name(vantage))?;
+            report(&recording, &found, &mut wrong);
         }
-        report(&recording, &found, &mut wrong);
     }
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
@@ -84,9 +84,6 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
 
 /// Collects what is wrong from one vantage, with what helps to find out why.
 fn report(recording: &Recording, found: &[String], wrong: &mut Vec<String>) {
-    if found.is_empty() {
-        return;
-    }
     wrong.extend(found.iter().map(|fault| format!("{}: {fault}", recording.vantage.label())));
     wrong.push(format!("    {}", recording.summary));
     wrong.extend(recording.stderr.iter().map(|line| format!("    {line}")));

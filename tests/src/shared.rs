@@ -11,7 +11,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use serde_json::Value;
 
 use crate::check::faults;
@@ -51,11 +51,8 @@ pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing<'_>
     let attempted = attempt(tools, scenarios, sharing, &stage)
         .unwrap_or_else(|error| scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect());
     stage("judged");
-    let (passed, failed): (Vec<_>, Vec<_>) = scenarios.iter().zip(attempted).partition(|(_, result)| result.is_ok());
-    for (scenario, result) in passed {
-        (sharing.outcome)(scenario, result);
-    }
-    again_alone(tools, failed, sharing);
+    let failed = scenarios.iter().zip(attempted).filter_map(|(scenario, result)| failed(scenario, result, sharing));
+    again_alone(tools, failed.collect(), sharing);
 }
 
 /// Runs scenarios with a recorder each, a quarter as many at once as share one, since to start it takes an emulated machine
@@ -66,24 +63,29 @@ pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing
         if scratch::is_interrupted() {
             return None;
         }
-        let result = run(tools, scenario);
-        if result.is_err() {
-            return Some((scenario, result));
-        }
-        (sharing.outcome)(scenario, result);
-        None
+        failed(scenario, run(tools, scenario), sharing)
     });
     again_alone(tools, results.into_iter().flatten().collect(), sharing);
 }
 
+/// Tells that it passed, or gives why it did not.
+fn failed<'a>(scenario: &'a Scenario, result: Result<()>, sharing: &Sharing<'_>) -> Option<(&'a Scenario, Error)> {
+    match result {
+        Ok(()) => {
+            (sharing.outcome)(scenario, Ok(()));
+            None
+        }
+        Err(error) => Some((scenario, error)),
+    }
+}
+
 /// What runs at the same time may have disturbed those that failed.
-fn again_alone(tools: &Tools, failed: Vec<(&Scenario, Result<()>)>, sharing: &Sharing<'_>) {
-    for (scenario, result) in failed {
+fn again_alone(tools: &Tools, failed: Vec<(&Scenario, Error)>, sharing: &Sharing<'_>) {
+    for (scenario, error) in failed {
         if scratch::is_interrupted() {
             return;
         }
-        let why = result.err().map(|error| format!("{error:#}")).unwrap_or_default();
-        (sharing.progress)(&format!("{}, again alone: {why}", scenario.title()));
+        (sharing.progress)(&format!("{}, again alone: {error:#}", scenario.title()));
         (sharing.outcome)(scenario, run(tools, scenario));
     }
 }

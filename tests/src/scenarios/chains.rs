@@ -69,11 +69,7 @@ fn proxy(make: Make, text: &'static str) -> Vec<Step> {
     vec![
         Step::Upstream(APP),
         Step::Program(Program { make, port: WATCHED, text }),
-        Step::Nft(
-            Place::Router,
-            "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
-             add rule inet lab cut tcp dport 9002 drop",
-        ),
+        Step::Nft(Place::Router, passing_on!("tcp dport 9002 drop")),
         Step::Record,
     ]
 }

@@ -1,5 +1,12 @@
 //! The tables of scenarios.
 
+/// A script of nft with a rule for what a namespace passes on.
+macro_rules! passing_on {
+    ($rule:literal) => {
+        concat!("table inet lab { chain way { type filter hook forward priority 0; ", $rule, "; }; }")
+    };
+}
+
 mod benign;
 mod between;
 mod bridge;

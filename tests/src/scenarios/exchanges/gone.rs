@@ -20,8 +20,7 @@ fn races(family: Family) -> Vec<Scenario> {
     let server = || inbound("keepalive-race", Grade::certain(502)).unread();
     let client = || Want::outbound("keepalive-race", Grade::certain(502)).unanswered("GET", "/late");
     let both = || inbound("keepalive-race", Grade::certain(502)).unanswered("GET", "/late");
-    let refusals_cut = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
-                        add rule inet lab cut tcp sport 8080 tcp flags & rst == rst drop";
+    let refusals_cut = passing_on!("tcp sport 8080 tcp flags & rst == rst drop");
     let raced = || Expect { server: View::of(server()), client: View::of(client()), both: View::of(both()), all: None };
     vec![
         served(
@@ -68,13 +67,10 @@ fn races(family: Family) -> Vec<Scenario> {
 /// Connections whose other end is out of reach, or has been forgotten in between.
 fn lost(family: Family) -> Vec<Scenario> {
     // from the start, so that nothing has to happen in time: of what the server sends, only its response is so long
-    let cut_response = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
-                        add rule inet lab cut tcp sport 8080 meta length > 100 drop";
+    let cut_response = passing_on!("tcp sport 8080 meta length > 100 drop");
     // the second request, by five bytes behind its method and 32 bytes of TCP header
-    let cut_gone = "add table inet lab; add chain inet lab cut { type filter hook forward priority 0; }; \
-                    add rule inet lab cut tcp dport 8080 @th,288,40 0x2f676f6e65 drop";
-    let forget = "add table inet lab; add chain inet lab forget { type filter hook forward priority 0; }; \
-                  add rule inet lab forget tcp dport 8080 reject with tcp reset";
+    let cut_gone = passing_on!("tcp dport 8080 @th,288,40 0x2f676f6e65 drop");
+    let forget = passing_on!("tcp dport 8080 reject with tcp reset");
     vec![
         scenario(
             "peer-vanished",

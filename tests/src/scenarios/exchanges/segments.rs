@@ -16,8 +16,7 @@ const LONG: [Move; 4] =
 /// Of the segments of long heads one of five is lost: the first, or one in the middle. Those behind it come before it
 /// is sent again, and are not sent twice.
 fn requests(family: Family) -> Scenario {
-    const LOSE: &str = "add table inet lab; add chain inet lab lose { type filter hook forward priority 0; }; \
-                        add rule inet lab lose tcp dport 8080 meta length gt 80 numgen inc mod 5 0 drop";
+    const LOSE: &str = passing_on!("tcp dport 8080 meta length gt 80 numgen inc mod 5 0 drop");
     const MOVES: &[Move] = &{
         let [head, some, more, end] = LONG;
         [
@@ -58,8 +57,7 @@ fn requests(family: Family) -> Scenario {
 
 /// Of the segments of chunked responses one of forty is lost.
 fn responses(family: Family) -> Scenario {
-    const LOSE: &str = "add table inet lab; add chain inet lab lose { type filter hook forward priority 0; }; \
-                        add rule inet lab lose tcp sport 8080 meta length gt 80 numgen inc mod 40 0 drop";
+    const LOSE: &str = passing_on!("tcp sport 8080 meta length gt 80 numgen inc mod 40 0 drop");
     const MOVES: &[Move] = &[
         Get("/pieces/100"),
         Status(200),
