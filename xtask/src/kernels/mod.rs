@@ -28,6 +28,8 @@ mod userland_arm;
 mod vm;
 mod watch;
 
+use std::sync::Mutex;
+
 use anyhow::{Result, bail};
 
 use self::arch::Arch;
@@ -78,12 +80,19 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         (false, _) => result(format_args!("[{label}] {text}")),
         (true, _) => note(format_args!("[{label}] {text}")),
     };
-    let outcomes = run_all(&jobs, arguments.jobs, arguments.keep_going || arguments.write_docs, &line)?;
+    let docs = Mutex::new(());
+    let ended = |job: &Job, outcome: &Outcome| match &docs.lock() {
+        Ok(_alone) if of_lab && arguments.write_docs => write_down(arguments.arch, &listed, &column(job, outcome)),
+        _ => Ok(()),
+    };
+    let outcomes = run_all(&jobs, arguments.jobs, arguments.keep_going || arguments.write_docs, &line, &ended)?;
     outcomes.iter().for_each(report);
     note(format_args!("kernels: {} of {} ran, {:.0} s in all", outcomes.len(), jobs.len(), stopwatch.seconds()));
     let mut failed: Vec<_> = jobs.iter().skip(outcomes.len()).map(|job| format!("{} not started", job.label)).collect();
     if of_lab {
-        failed.extend(tabulate(arguments, &listed, &jobs, outcomes)?);
+        let columns: Vec<_> = jobs.iter().zip(&outcomes).map(|(job, outcome)| column(job, outcome)).collect();
+        result(table::markdown(&columns, &listed).trim_end());
+        failed.extend(columns.into_iter().filter(Column::failed).map(|column| column.kernel));
     } else {
         let wrong = outcomes.iter().filter(|outcome| !outcome.passed());
         failed.extend(wrong.map(|outcome| format!("{} {}", outcome.label, ending(&outcome.boot.ending))));
@@ -121,18 +130,13 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
     kernels.iter().map(machine).collect()
 }
 
-/// Prints the table, writes it down if asked to, and gives what failed.
-fn tabulate(arguments: &Arguments, listed: &[String], jobs: &[Job], outcomes: Vec<Outcome>) -> Result<Vec<String>> {
-    let columns: Vec<_> =
-        jobs.iter().zip(outcomes).map(|(job, outcome)| column(&job.machine.kernel.release, outcome)).collect();
-    result(table::markdown(&columns, listed).trim_end());
-    if arguments.write_docs {
-        let kept = Kept::at(kept::folder(&workspace::target()));
-        columns.iter().try_for_each(|column| kept.put(arguments.arch, column))?;
-        let table = table::markdown(&kept.all(arguments.arch), listed);
-        table::write_into(&workspace::root().join("docs/kernels.md"), arguments.arch.name(), &table)?;
-    }
-    Ok(columns.into_iter().filter(Column::failed).map(|column| column.kernel).collect())
+/// Keeps what a kernel gave, and writes the table of all that is kept into the docs: a run that is cut short has been
+/// of use.
+fn write_down(arch: Arch, listed: &[String], column: &Column) -> Result<()> {
+    let kept = Kept::at(kept::folder(&workspace::target()));
+    kept.put(arch, column)?;
+    let table = table::markdown(&kept.all(arch), listed);
+    table::write_into(&workspace::root().join("docs/kernels.md"), arch.name(), &table)
 }
 
 fn ending(ending: &Ending) -> String {
@@ -158,14 +162,14 @@ fn report(outcome: &Outcome) {
     }
 }
 
-fn column(release: &str, outcome: Outcome) -> Column {
+fn column(job: &Job, outcome: &Outcome) -> Column {
     let (results, trouble) = match &outcome.boot.ending {
         Ending::Exited(status) => lab::judge(&outcome.boot.output, *status),
         other => (lab::results(&outcome.boot.output), Some(ending(other))),
     };
     Column {
-        kernel: outcome.label,
-        release: release.to_owned(),
+        kernel: outcome.label.clone(),
+        release: job.machine.kernel.release.clone(),
         results,
         trouble,
         broke: outcome.broke.len(),

@@ -41,12 +41,14 @@ impl Outcome {
 }
 
 /// Runs the jobs, `parallel` at once, and gives their outcomes in the jobs' order. Without
-/// `keep_going` none is started after one has failed; those are absent.
+/// `keep_going` none is started after one has failed; those are absent. `line` gets what each prints, and `ended` each
+/// outcome as soon as it is there.
 pub(super) fn run_all(
     jobs: &[Job],
     parallel: usize,
     keep_going: bool,
     line: &(dyn Fn(&str, &str) + Sync),
+    ended: &(dyn Fn(&Job, &Outcome) -> Result<()> + Sync),
 ) -> Result<Vec<Outcome>> {
     let queue: Mutex<VecDeque<usize>> = Mutex::new((0..jobs.len()).collect());
     let stop = AtomicBool::new(false);
@@ -57,6 +59,7 @@ pub(super) fn run_all(
             && let Some((at, job)) = next().and_then(|at| Some((at, jobs.get(at)?)))
         {
             let outcome = run_one(job, line).with_context(|| format!("cannot run the VM of {}", job.label));
+            let outcome = outcome.and_then(|outcome| ended(job, &outcome).map(|()| outcome));
             if !keep_going && !outcome.as_ref().is_ok_and(Outcome::passed) {
                 stop.store(true, Ordering::Relaxed);
             }
