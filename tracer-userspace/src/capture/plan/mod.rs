@@ -78,7 +78,8 @@ pub fn plan_for(facts: &Facts, asked: Asked) -> Plan {
     };
     let obstacles = obstacle::find(facts, &hooks, layout_error);
     let outlook = outlook::judge(facts, &hooks, icmp_sockets, heads);
-    let map_sizes = sizes::sizes(heads, facts.memory_bytes);
+    let reasons = layout.is_some_and(|layout| layout.kfree_has_reason != 0);
+    let map_sizes = sizes::sizes(heads, reasons, facts.memory_bytes);
     Plan { hooks, layout, map_sizes, icmp_sockets, outlook, obstacles, lacks: obstacle::lacks(facts, icmp_sockets) }
 }
 
