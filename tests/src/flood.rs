@@ -1,4 +1,4 @@
-//! SYNs from all over a network, as fast as one sender can.
+//! SYNs from all over a network, as fast as they are taken.
 
 use std::net::SocketAddr;
 
@@ -6,6 +6,9 @@ use anyhow::Result;
 
 use crate::lab::Family;
 use crate::syn::{Forger, Syn};
+
+/// SYNs under way at once: less than a processor's backlog holds (`net.core.netdev_max_backlog`, 1000).
+const BURST: u64 = 512;
 
 /// The networks that they come from, in the words of `ip route`: of those that are kept for tests (RFC 2544), and one
 /// of the lab's own.
@@ -48,13 +51,20 @@ impl Packets {
         packets
     }
 
-    /// Sends all of them from the namespace of the calling thread, without pause.
+    /// Sends all of them from the namespace of the calling thread. After each [`BURST`] it waits until `arrived` says
+    /// that so many have: a slow machine would drop the others before its TCP sees them.
     ///
     /// # Errors
-    /// What the kernel says.
-    pub(crate) fn send(&self) -> Result<()> {
+    /// What the kernel says, and what `arrived` says.
+    pub(crate) fn send(&self, arrived: impl Fn(u64) -> Result<()>) -> Result<()> {
         let forger = Forger::new(self.to)?;
-        self.each().try_for_each(|packet| forger.send(packet))
+        for (sent, packet) in (1..).zip(self.each()) {
+            forger.send(packet)?;
+            if sent % BURST == 0 {
+                arrived(sent)?;
+            }
+        }
+        Ok(())
     }
 
     /// All of them.

@@ -21,7 +21,7 @@ use crate::stuck::Stuck;
 use crate::syn::{Sender, Syn};
 use crate::talk;
 use crate::tools::Tools;
-use crate::wait::{Deadline, wait_until};
+use crate::wait::{Deadline, PATIENCE, wait_until};
 
 /// How long a client waits for a connection that must come.
 const SOON: Duration = Duration::from_secs(5);
@@ -47,8 +47,8 @@ pub enum Deed {
     FilterIngress,
     /// The router sends what the client sends to the server's port back to the client.
     SendBack,
-    /// The client sends so many SYNs without sockets as fast as it can, each an attempt of its own, from all over a
-    /// network.
+    /// The client sends so many SYNs without sockets as fast as the server's kernel takes them, each an attempt of its
+    /// own, from all over a network.
     Flood(u32),
     /// The client sends a SYN whose checksum is wrong.
     BadChecksum,
@@ -202,7 +202,14 @@ fn send_flood(lab: &Lab, to: SocketAddr, count: u32) -> Result<()> {
     let way_back = if lab.family() == Family::V4 { "10.9.1.2" } else { "fd09:1::2" };
     lab.at(Place::Router).ip(&format!("route add {} via {way_back}\n", flood::sources(lab.family())))?;
     let packets = flood::Packets::new(lab.family(), to, count);
-    lab.at(Place::Client).within(|| packets.send())?
+    let server = lab.at(Place::Server);
+    let before = server.tcp_segments_received()?;
+    let arrived = |sent| {
+        wait_until(Deadline::after(PATIENCE), "the SYNs of a flood to arrive", || {
+            Ok(server.tcp_segments_received()?.saturating_sub(before) >= sent)
+        })
+    };
+    lab.at(Place::Client).within(|| packets.send(arrived))?
 }
 
 /// A process in a control group of its own connects, and is refused by the group's program.

@@ -61,6 +61,18 @@ impl Namespace {
         })
     }
 
+    /// TCP segments that came in: `InSegs` of /proc/net/snmp.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn tcp_segments_received(&self) -> Result<u64> {
+        let text = self.within(|| fs::read_to_string("/proc/thread-self/net/snmp"))??;
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:")).map(str::split_whitespace);
+        let (Some(names), Some(values)) = (lines.next(), lines.next()) else { bail!("/proc/net/snmp has no Tcp") };
+        let found = names.zip(values).find(|(name, _)| *name == "InSegs");
+        Ok(found.context("there is no InSegs")?.1.parse()?)
+    }
+
     /// Runs a command in this namespace to its end.
     ///
     /// # Errors

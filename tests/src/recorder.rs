@@ -1,5 +1,6 @@
 //! The program under test: a real `wherefore record`, and `wherefore replay` of what it wrote.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::process::Running;
 use crate::scenario::Vantage;
 use crate::scratch;
 use crate::tools::Tools;
-use crate::wait::Deadline;
+use crate::wait::{Deadline, PATIENCE, wait_until};
 
 /// An attempt is decided at most 3.3 s after its first SYN; the rest is for a slow machine.
 pub const VERDICT_PATIENCE: Duration = Duration::from_secs(20);
@@ -94,12 +95,17 @@ impl Recorder {
         });
     }
 
-    /// Has it stand still, or go on: what happens meanwhile waits in the ring.
+    /// Has it stand still, or go on: what happens meanwhile waits in the ring. When this returns, it stands still.
     ///
     /// # Errors
     /// When it has ended.
     pub fn hold(&self, still: bool) -> Result<()> {
-        self.running.signal(if still { Signal::STOP } else { Signal::CONT })
+        if !still {
+            return self.running.signal(Signal::CONT);
+        }
+        self.running.signal(Signal::STOP)?;
+        let deadline = Deadline::after(PATIENCE);
+        wait_until(deadline, "a recorder to stand still", || all_threads_stopped(self.running.id()))
     }
 
     /// Asks it to end; it goes on ending by itself.
@@ -185,7 +191,7 @@ pub fn replay(tools: &Tools, trace: &Path) -> Result<Vec<String>> {
 /// # Errors
 /// When there is not exactly one.
 pub fn only_trace(directory: &Path) -> Result<PathBuf> {
-    let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    let entries = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     let mut traces: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     traces.retain(|path| path.extension().is_some_and(|extension| extension == "wft"));
     match traces.pop() {
@@ -206,4 +212,14 @@ fn is_verdict(value: &Value) -> bool {
 /// The verdicts among these lines.
 pub fn verdict_lines(lines: &[String]) -> Vec<String> {
     lines.iter().filter(|line| parse(line).as_ref().is_some_and(is_verdict)).cloned().collect()
+}
+/// Whether every thread of a process is stopped (proc_pid_status(5)).
+fn all_threads_stopped(pid: u32) -> Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(thread?.path().join("status"))?;
+        if !status.lines().any(|line| line.starts_with("State:\tT")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -18,7 +18,6 @@ use super::watcher::{cpu_ns, is_writable, programs};
 use crate::bpf;
 use crate::flood::{Packets, sources};
 use crate::lab::{Family, Lab, Place, WATCHED};
-use crate::netns::Namespace;
 use crate::process::Running;
 use crate::scratch;
 use crate::tools::Tools;
@@ -85,7 +84,7 @@ fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measur
     let pid = recorder.id();
     let before = programs(pid)?;
     let taken = cpu_ns(pid)?;
-    let arrived = received(lab.at(Place::Server))?;
+    let arrived = lab.at(Place::Server).tcp_segments_received()?;
     let begun = now();
     lab.at(Place::Router).within(|| {
         let wire = Wire::new("eth1", family, SERVER)?;
@@ -95,7 +94,7 @@ fn flood(tools: &Tools, family: Family, syns: u32, timed: bool) -> Result<Measur
     let programs = if timed { named(difference(&before, &programs(pid)?)) } else { Vec::new() };
     // what is still to be done counts as well
     std::thread::sleep(AFTERWARDS);
-    let syns = received(lab.at(Place::Server))?.saturating_sub(arrived);
+    let syns = lab.at(Place::Server).tcp_segments_received()?.saturating_sub(arrived);
     let processor = number(cpu_ns(pid)?.saturating_sub(taken)) / 1e7 / seconds;
     let memory = Memory::of(pid)?;
     let status = recorder.stop(Signal::INT)?;
@@ -116,15 +115,6 @@ fn prepare(lab: &Lab) -> Result<()> {
     let sink = |kind| server.ip(&format!("link add sink type {kind}\n"));
     sink("dummy").or_else(|_| sink("ifb")).context("a device that takes everything (dummy or ifb)")?;
     server.ip(&format!("link set sink up\nroute add {sources} dev sink\n"))
-}
-
-/// TCP segments that a namespace has received.
-fn received(namespace: &Namespace) -> Result<u64> {
-    let text = namespace.within(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))??;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:")).map(str::split_whitespace);
-    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { bail!("/proc/net/snmp has no Tcp") };
-    let found = names.zip(values).find(|(name, _)| *name == "InSegs");
-    Ok(found.context("there is no InSegs")?.1.parse()?)
 }
 
 fn start(tools: &Tools, lab: &Lab, directory: &TempDir) -> Result<Running> {

@@ -166,7 +166,7 @@ fn hairpin() -> Scenario {
 
 /// Each of them is counted, whatever is told of it.
 fn flood(family: Family) -> Scenario {
-    const COUNT: u32 = 200_000;
+    const COUNT: u32 = 60_000;
     let told = || {
         let count = u64::from(COUNT);
         View::of(Want::inbound("process-down", Grade::certain(502)).of_anybody().times(count..=count)).flooded(count)
