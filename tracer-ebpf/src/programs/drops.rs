@@ -8,10 +8,10 @@ use super::attempt::{Initiator, Trouble, Window};
 use super::chained;
 use super::closed;
 use super::emit::{emit, header};
-use super::flood::{Signature, is_told, refused_is_told};
+use super::flood::{Signature, is_told, refusal_was_left_out, refused_is_told};
 use super::flow::FLOWS_MAP;
 use super::handshake::was_delivered;
-use super::kernel::{Kernel, Sock, netns_of_device};
+use super::kernel::{DropReason, Kernel, Sock, netns_of_device};
 use super::maps::{ATTEMPTS, DROP_REASONS, DROP_WINDOWS, DROP_WINDOWS_OF_ALL, TROUBLED, TROUBLED_LAST, layout};
 use super::packet::{self, Ip, SkbBytes, Tcp};
 use super::ports::{Slot, boot_ns, lost, watched};
@@ -24,16 +24,17 @@ const TROUBLE_NS: u64 = 10_000_000_000;
 pub(crate) fn kfree_skb(ctx: RawTracePointContext) -> i32 {
     if let Some(skb) = Kernel::new(ctx.arg::<u64>(0)) {
         let location = ctx.arg::<u64>(1);
-        let reason = if layout!(kfree_has_reason) != 0 { Some(ctx.arg::<u64>(2) as u32) } else { None };
-        let _not_ours = dropped(skb, location, reason);
+        let reason = DropReason::of(|| ctx.arg::<u64>(2) as u32);
+        if !reason.is_no_socket() || !refusal_was_left_out(skb) {
+            let _not_ours = dropped(skb, location, reason);
+        }
     }
     0
 }
 
 #[inline(always)]
-fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
-    packet::is_ip(skb)?;
-    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
+fn dropped(skb: Kernel, location: u64, reason: DropReason) -> Option<()> {
+    let (bytes, ip, tcp) = packet::tcp_of_any(skb)?;
     closed::dropped(skb, &bytes, &ip, &tcp);
     let sock = skb.read::<u64>(layout!(skb_sk)).and_then(Sock::new);
     let slot = match watched_handshake(&tcp) {
@@ -41,13 +42,17 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
         None if chained::has_handshake(&tcp, sock) => Slot::NONE,
         None => watched_rest(&bytes, &ip, &tcp, reason, sock)?,
     };
-    let place = Place { sock, device: skb.follow(layout!(skb_dev)) };
+    let place = Place { sock, skb };
     if !place.is_watched(slot)? {
+        return None;
+    }
+    // few of those behind the handshake are told, so that a flood costs little
+    if tcp.flags & tcp_flag::SYN == 0 && !few(u32::from(tcp.src_port) << 16 | u32::from(tcp.dst_port)) {
         return None;
     }
     if tcp.flags & tcp_flag::SYN != 0 {
         if tcp.flags & tcp_flag::ACK == 0 {
-            if !was_delivered(skb, &tcp) {
+            if !was_delivered(skb, tcp.seq, tcp.src_port) {
                 count(slot, reason);
             }
             // what this host sends itself is no flood
@@ -56,22 +61,22 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
             }
         }
         // a refused SYN is answered, and will not succeed
-        if slot != Slot::NONE && (reason.is_none() || reason != Some(layout!(reason_no_socket))) {
+        if slot != Slot::NONE && !reason.is_no_socket() {
             remember(&bytes, &ip, &tcp, sock);
         }
     }
     emit(header::<PacketRecord>(kind::PACKET_DROP, place.netns()?), |record: &mut PacketRecord| {
         packet::fill_tuple(&mut record.tuple, &bytes, &ip, &tcp);
         record.location = location;
-        record.reason = reason.unwrap_or(0);
+        record.reason = reason.number();
         record.seq = tcp.seq;
         record.ack = tcp.ack;
         record.flags = if sock.is_some() { packet_flag::HAS_SOCKET } else { 0 }
-            | if reason.is_some() { packet_flag::HAS_REASON } else { 0 };
+            | if DropReason::is_given() { packet_flag::HAS_REASON } else { 0 };
         record.tcp_flags = tcp.flags;
         record.socket_state = sock.map_or(0, Sock::state);
         record.payload_len = ip.len_from(&bytes, ip.payload + tcp.len);
-        record.ifindex = place.device.map_or(0, |device| device.value(layout!(dev_ifindex)));
+        record.ifindex = place.device().map_or(0, |device| device.value(layout!(dev_ifindex)));
     });
     Some(())
 }
@@ -80,15 +85,20 @@ fn dropped(skb: Kernel, location: u64, reason: Option<u32>) -> Option<()> {
 #[derive(Clone, Copy)]
 struct Place {
     sock: Option<Sock>,
-    device: Option<Kernel>,
+    skb: Kernel,
 }
 
 impl Place {
     #[inline(always)]
+    fn device(self) -> Option<Kernel> {
+        self.skb.follow(layout!(skb_dev))
+    }
+
+    #[inline(always)]
     fn netns(self) -> Option<u32> {
         match self.sock {
             Some(sock) => Some(sock.netns()),
-            None => Some(netns_of_device(self.device?)),
+            None => Some(netns_of_device(self.device()?)),
         }
     }
 
@@ -96,7 +106,7 @@ impl Place {
     #[inline(always)]
     fn is_watched(self, slot: Slot) -> Option<bool> {
         if layout!(netns_filter) == 0 {
-            return if self.sock.is_none() && self.device.is_none() { None } else { Some(true) };
+            return if self.sock.is_none() && self.device().is_none() { None } else { Some(true) };
         }
         Some(slot.in_namespace(self.netns()?))
     }
@@ -104,19 +114,18 @@ impl Place {
 
 /// Whether a record of a dropped SYN is told.
 #[inline(always)]
-fn syn_is_told(slot: Slot, reason: Option<u32>, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) -> bool {
+fn syn_is_told(slot: Slot, reason: DropReason, bytes: &SkbBytes, ip: &Ip, tcp: &Tcp) -> bool {
     let initiator = || (ip.source_end(bytes), tcp.src_port, tcp.seq);
     match Signature::of_drop(reason) {
-        Signature::REFUSED => refused_is_told(slot, initiator()),
+        Signature::REFUSED => refused_is_told(slot, 0, initiator()),
         other => is_told(slot, other, initiator),
     }
 }
 
 /// Slot of the port, if one of both ends is watched or the socket is followed, of a packet whose loss a connection
-/// may suffer from: with payload, FIN or RST, and dropped for a reason that user space has named as such. Few of
-/// them are told, so that a flood costs little.
+/// may suffer from: with payload, FIN or RST, and dropped for a reason that user space has named as such.
 #[inline(always)]
-fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>, sock: Option<Sock>) -> Option<Slot> {
+fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: DropReason, sock: Option<Sock>) -> Option<Slot> {
     if tcp.flags & tcp_flag::SYN != 0 {
         return None;
     }
@@ -125,16 +134,11 @@ fn watched_rest(bytes: &SkbBytes, ip: &Ip, tcp: &Tcp, reason: Option<u32>, sock:
         None if chained::any() && sock.is_some_and(|sock| FLOWS_MAP.get_ptr(sock.0.0).is_some()) => Slot::NONE,
         None => return None,
     };
-    if let Some(reason) = reason
-        && DROP_REASONS.get(reason).is_none_or(|told| *told == 0)
-    {
+    if DropReason::is_given() && DROP_REASONS.get(reason.number()).is_none_or(|told| *told == 0) {
         return None;
     }
     let closes = tcp.flags & (tcp_flag::FIN | tcp_flag::RST) != 0;
     if !closes && ip.len_from(bytes, ip.payload + tcp.len) == 0 {
-        return None;
-    }
-    if !few(u32::from(tcp.src_port) << 16 | u32::from(tcp.dst_port)) {
         return None;
     }
     Some(slot)
@@ -177,12 +181,11 @@ fn watched_handshake(tcp: &Tcp) -> Option<Slot> {
 }
 
 #[inline(always)]
-fn count(slot: Slot, reason: Option<u32>) {
+fn count(slot: Slot, reason: DropReason) {
     slot.count_syn();
-    let Some(reason) = reason else { return };
-    if reason == layout!(reason_no_socket) {
+    if reason.is_no_socket() {
         slot.count(|totals| totals.refused += 1);
-    } else if reason == layout!(reason_netfilter_drop) {
+    } else if reason.is_netfilter_drop() {
         slot.count(|totals| totals.filtered += 1);
     }
 }
@@ -259,11 +262,11 @@ fn reset_sent(skb: Kernel, sk: u64, reason: Option<u32>) -> Option<()> {
         None => return None,
     };
     let sock = Sock::new(sk);
-    let place = Place { sock, device: if sock.is_none() { skb.follow(layout!(skb_dev)) } else { None } };
-    if !place.is_watched(slot)? {
+    let place = Place { sock, skb };
+    if layout!(netns_filter) != 0 && !slot.in_namespace(place.netns()?) {
         return None;
     }
-    if sock.is_none() && !refused_is_told(slot, (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
+    if sock.is_none() && !refused_is_told(slot, skb.0, (ip.source_end(&bytes), tcp.src_port, tcp.seq)) {
         return None;
     }
     emit(header::<PacketRecord>(kind::RESET_SENT, place.netns()?), |record: &mut PacketRecord| {

@@ -10,7 +10,8 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, PerCpuArray};
 use tracer_ebpf::{PORT_SLOTS, SELF_TEST_SLOT, Suppressed};
 
-use super::maps::layout;
+use super::handshake::was_delivered;
+use super::kernel::{DropReason, Kernel};
 use super::ports::{Slot, boot_ns};
 
 /// Records of one kind about one port until its level rises.
@@ -40,17 +41,19 @@ impl Signature {
 
     /// Of a packet that was dropped for this reason. Where the kernel gives none, nothing is told apart.
     #[inline(always)]
-    pub(super) fn of_drop(reason: Option<u32>) -> Self {
-        match reason {
-            Some(reason) if reason == layout!(reason_netfilter_drop) => Self::FILTERED,
-            Some(reason) if reason != layout!(reason_no_socket) => Self::OTHER,
-            _ => Self::REFUSED,
+    pub(super) fn of_drop(reason: DropReason) -> Self {
+        if reason.is_netfilter_drop() {
+            Self::FILTERED
+        } else if DropReason::is_given() && !reason.is_no_socket() {
+            Self::OTHER
+        } else {
+            Self::REFUSED
         }
     }
 
     #[inline(always)]
     fn place(self, slot: Slot) -> u32 {
-        let kind = if layout!(kfree_has_reason) == 0 { Self::REFUSED.0 } else { self.0 };
+        let kind = if DropReason::is_given() { self.0 } else { Self::REFUSED.0 };
         slot.number() * SIGNATURES + kind
     }
 }
@@ -100,9 +103,14 @@ static FLOODS: Array<Flood> = Array::with_max_entries(OF_ALL + 1, 0);
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Decision {
+    /// Address of the SYN's `struct sk_buff` while it is being answered and will be dropped next; else 0.
+    skb: u64,
+    /// When it was decided (`CLOCK_BOOTTIME`, ns).
+    time_ns: u64,
     isn: u32,
     address: u32,
-    port: u32,
+    port: u16,
+    slot: u16,
     told: u32,
 }
 
@@ -110,7 +118,15 @@ impl Decision {
     /// Whether it was about this initiator's SYN.
     #[inline(always)]
     fn is_of(&self, (address, port, isn): (u32, u16, u32)) -> bool {
-        self.isn == isn && self.address == address && self.port == u32::from(port)
+        self.isn == isn && self.address == address && self.port == port
+    }
+
+    /// It is about none any more.
+    #[inline(always)]
+    fn forget(&mut self) {
+        self.skb = 0;
+        self.isn = 0;
+        self.port = 0;
     }
 }
 
@@ -126,10 +142,12 @@ static SUPPRESSED: PerCpuArray<Suppressed> = PerCpuArray::with_max_entries(PORT_
 /// that is not watched, and the self-test's, are always told of.
 #[inline(always)]
 pub(super) fn is_told(slot: Slot, signature: Signature, initiator: impl FnOnce() -> (u32, u16, u32)) -> bool {
-    if slot.number() >= SELF_TEST_SLOT {
-        return true;
-    }
-    let second = (boot_ns() >> 30) as u32;
+    if slot.number() >= SELF_TEST_SLOT { true } else { is_told_at(boot_ns(), slot, signature, initiator) }
+}
+
+#[inline(always)]
+fn is_told_at(time_ns: u64, slot: Slot, signature: Signature, initiator: impl FnOnce() -> (u32, u16, u32)) -> bool {
+    let second = (time_ns >> 30) as u32;
     let Some(own) = FLOODS.get_ptr_mut(signature.place(slot)) else { return true };
     let Some(all) = FLOODS.get_ptr_mut(OF_ALL) else { return true };
     // SAFETY: plain integers, see the map
@@ -151,9 +169,10 @@ pub(super) fn is_told(slot: Slot, signature: Signature, initiator: impl FnOnce()
 }
 
 /// The same of a SYN that found no socket, of which there may be two records at once: the RST that answers it and
-/// its drop. Each attempt is counted once.
+/// its drop. Each attempt is counted once. `skb` is the SYN's address if it is being answered, which its drop
+/// follows, and 0 if it is being dropped.
 #[inline(always)]
-pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
+pub(super) fn refused_is_told(slot: Slot, skb: u64, initiator: (u32, u16, u32)) -> bool {
     if slot.number() >= SELF_TEST_SLOT {
         return true;
     }
@@ -161,21 +180,45 @@ pub(super) fn refused_is_told(slot: Slot, initiator: (u32, u16, u32)) -> bool {
     // SAFETY: the element is this CPU's own
     let last = unsafe { &mut *last };
     if last.is_of(initiator) {
-        last.isn = 0;
-        last.port = 0;
+        last.forget();
         let told = last.told != 0;
         if !told {
             left_out(slot, 1, 0);
         }
         return told;
     }
-    let told = is_told(slot, Signature::REFUSED, || initiator);
+    let time_ns = boot_ns();
+    let told = is_told_at(time_ns, slot, Signature::REFUSED, || initiator);
     let (address, port, isn) = initiator;
-    *last = Decision { isn, address, port: u32::from(port), told: u32::from(told) };
+    *last = Decision { skb, time_ns, isn, address, port, slot: slot.number() as u16, told: u32::from(told) };
     if !told {
         left_out(slot, 0, 1);
     }
     told
+}
+
+/// Whether a SYN that finds no socket is dropped whose RST this CPU has just left out. If so the drop is left out as
+/// well, and the SYN counted, without a look at its headers.
+#[inline(always)]
+pub(super) fn refusal_was_left_out(skb: Kernel) -> bool {
+    let Some(last) = DECIDED.get_ptr_mut(0) else { return false };
+    // SAFETY: the element is this CPU's own
+    let last = unsafe { &mut *last };
+    if last.skb != skb.0 || last.told != 0 {
+        return false;
+    }
+    let slot = Slot::of_number(last.slot);
+    if !was_delivered(skb, last.isn, last.port) {
+        let time_ns = last.time_ns;
+        slot.count(|totals| {
+            totals.syns += 1;
+            totals.refused += 1;
+            totals.last_syn_ns = time_ns;
+        });
+    }
+    last.forget();
+    left_out(slot, 1, 0);
+    true
 }
 
 /// Whether this CPU is just answering the SYN of this initiator, which found no socket: its drop comes after.

@@ -110,8 +110,8 @@ pub(super) fn delivered(ctx: &SkBuffContext, tcp: &Tcp) {
 
 /// Whether this SYN was counted when it was delivered.
 #[inline(always)]
-pub(super) fn was_delivered(skb: Kernel, tcp: &Tcp) -> bool {
-    let this = Delivered { skb: skb.0, seq: tcp.seq, src_port: tcp.src_port, pad: 0 };
+pub(super) fn was_delivered(skb: Kernel, isn: u32, src_port: u16) -> bool {
+    let this = Delivered { skb: skb.0, seq: isn, src_port, pad: 0 };
     // SAFETY: the map's values are Delivereds, of this CPU alone
     DELIVERED.get_ptr(0).is_some_and(|last| unsafe { *last } == this)
 }

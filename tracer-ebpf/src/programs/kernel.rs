@@ -283,54 +283,102 @@ impl Sock {
     }
 }
 
-/// Bytes at a socket's beginning that tell its ends.
-const ENDS_BYTES: u32 = 24;
+/// Members of a structure that lie together in every kernel so far, read in one go; one that lies elsewhere is read
+/// by itself.
+#[derive(Clone, Copy)]
+pub(super) struct Span<const WORDS: usize> {
+    structure: Kernel,
+    from: u32,
+    words: [u64; WORDS],
+}
 
-/// A socket's ports and IPv4 addresses, read in one go.
+impl<const WORDS: usize> Span<WORDS> {
+    /// The words from the one that this offset is in: on the stack members must be aligned as they are there.
+    #[inline(always)]
+    pub(super) fn of(structure: Kernel, offset: u32) -> Self {
+        let from = offset & !7;
+        Self { structure, from, words: structure.value(from) }
+    }
+
+    /// The member at this offset.
+    #[inline(always)]
+    pub(super) fn member<T: Copy>(&self, offset: u32) -> T {
+        let at = offset.wrapping_sub(self.from);
+        if at > (WORDS * 8 - size_of::<T>()) as u32 {
+            return self.structure.value(offset);
+        }
+        // SAFETY: it lies in the array
+        unsafe { (&raw const self.words).cast::<u8>().add(at as usize).cast::<T>().read_volatile() }
+    }
+}
+
+/// A socket's ports and IPv4 addresses.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
     sock: Sock,
-    span: [u64; 3],
+    span: Span<3>,
 }
 
 impl Ends {
     #[inline(always)]
     pub(super) fn of(sock: Sock) -> Self {
-        Self { sock, span: sock.0.value(layout!(sk_daddr)) }
-    }
-
-    /// A member of `struct sock_common`. They lie together in every kernel so far; one that lies elsewhere is read by
-    /// itself.
-    #[inline(always)]
-    fn member<T: Copy>(&self, offset: u32) -> T {
-        let at = offset.wrapping_sub(layout!(sk_daddr));
-        if at > ENDS_BYTES - size_of::<T>() as u32 {
-            return self.sock.0.value(offset);
-        }
-        // SAFETY: it lies in the array
-        unsafe { (&raw const self.span).cast::<u8>().add(at as usize).cast::<T>().read_volatile() }
+        Self { sock, span: Span::of(sock.0, layout!(sk_daddr)) }
     }
 
     /// Own port, in every state but CLOSE.
     #[inline(always)]
     pub(super) fn local_port(&self) -> u16 {
-        self.member(layout!(sk_num))
+        self.span.member(layout!(sk_num))
     }
 
     #[inline(always)]
     pub(super) fn remote_port(&self) -> u16 {
-        u16::from_be(self.member(layout!(sk_dport)))
+        u16::from_be(self.span.member(layout!(sk_dport)))
     }
 
     /// As [`Sock::peer_is_own`].
     #[inline(always)]
     pub(super) fn peer_is_own(&self) -> bool {
-        if self.member::<u16>(layout!(sk_family)) != AF_INET {
+        if self.span.member::<u16>(layout!(sk_family)) != AF_INET {
             return self.sock.peer_is_own();
         }
-        let own: u32 = self.member(layout!(sk_rcv_saddr));
-        let peer: u32 = self.member(layout!(sk_daddr));
+        let own: u32 = self.span.member(layout!(sk_rcv_saddr));
+        let peer: u32 = self.span.member(layout!(sk_daddr));
         own == peer || u32::from_be(peer) >> 24 == 127
+    }
+}
+
+/// Why the kernel dropped a packet (`enum skb_drop_reason`), if it says so. (Of an `Option` the compiler would spill a
+/// number that is not there, which the verifier refuses.)
+#[derive(Clone, Copy)]
+pub(super) struct DropReason(u32);
+
+impl DropReason {
+    /// `argument` gives the tracepoint's, where there is one.
+    #[inline(always)]
+    pub(super) fn of(argument: impl FnOnce() -> u32) -> Self {
+        Self(if Self::is_given() { argument() } else { 0 })
+    }
+
+    #[inline(always)]
+    pub(super) fn is_given() -> bool {
+        layout!(kfree_has_reason) != 0
+    }
+
+    /// 0 where none is given.
+    #[inline(always)]
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_no_socket(self) -> bool {
+        Self::is_given() && self.0 == layout!(reason_no_socket)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_netfilter_drop(self) -> bool {
+        Self::is_given() && self.0 == layout!(reason_netfilter_drop)
     }
 }
 

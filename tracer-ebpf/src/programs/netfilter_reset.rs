@@ -96,8 +96,7 @@ fn socketless_reset(skb: Kernel) -> Option<()> {
     if skb.read::<u64>(layout!(skb_sk))? != 0 || skb.read::<u32>(layout!(skb_iif))? != 0 {
         return None;
     }
-    packet::is_ip(skb)?;
-    let (bytes, ip, tcp) = packet::tcp_of(skb)?;
+    let (bytes, ip, tcp) = packet::tcp_of_any(skb)?;
     if tcp.flags & tcp_flag::RST == 0 {
         return None;
     }

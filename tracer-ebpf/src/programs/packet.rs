@@ -4,7 +4,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::programs::SkBuffContext;
 use tracer_ebpf::Tuple;
 
-use super::kernel::{Kernel, mapped};
+use super::kernel::{Kernel, Span, mapped};
 use super::maps::layout;
 
 /// IP protocol numbers (RFC 9293, RFC 792, RFC 4443).
@@ -29,28 +29,50 @@ pub(super) struct SkbBytes(Kernel);
 impl SkbBytes {
     #[inline(always)]
     pub(super) fn new(skb: Kernel) -> Option<Self> {
-        let head = skb.follow(layout!(skb_head))?;
-        let network: u16 = skb.read(layout!(skb_network_header))?;
+        Self::at(&Placed::of_packet(skb))
+    }
+
+    #[inline(always)]
+    fn at(placed: &Placed) -> Option<Self> {
+        let head = Kernel::new(placed.member(layout!(skb_head)))?;
+        let network: u16 = placed.member(layout!(skb_network_header));
         Some(Self(Kernel(head.0 + u64::from(network))))
     }
 
-    /// The headers of a TCP packet over IPv4, if they have no options: all in one read.
+    /// The headers of a TCP packet, if there are no options and no extensions: all in one read. What lies behind
+    /// the packet is read too; the kernel keeps more than that there (`struct skb_shared_info`).
     #[inline(always)]
     fn usual(self) -> Option<(Ip, Tcp)> {
-        let header: [u64; 5] = self.0.read(0)?;
+        let header: [u64; 8] = self.0.read(0)?;
         let header = header.map(u64::to_be);
-        if header[0] >> 56 != 0x45 || (header[1] >> 48) as u8 != TCP {
+        let (v4, payload) = if header[0] >> 56 == 0x45 && (header[1] >> 48) as u8 == TCP {
+            (true, 20)
+        } else if header[0] >> 60 == 6 && (header[0] >> 8) as u8 == TCP {
+            (false, 40)
+        } else {
             return None;
-        }
-        let tcp = Tcp {
-            src_port: (header[2] >> 16) as u16,
-            dst_port: header[2] as u16,
-            seq: (header[3] >> 32) as u32,
-            ack: header[3] as u32,
-            flags: (header[4] >> 48) as u8,
-            len: (header[4] >> 60) as u32 * 4,
         };
-        Some((Ip { v4: true, at: 0, protocol: TCP, payload: 20 }, tcp))
+        let tcp = if v4 {
+            // it begins in the middle of a word
+            Tcp {
+                src_port: (header[2] >> 16) as u16,
+                dst_port: header[2] as u16,
+                seq: (header[3] >> 32) as u32,
+                ack: header[3] as u32,
+                flags: (header[4] >> 48) as u8,
+                len: (header[4] >> 60) as u32 * 4,
+            }
+        } else {
+            Tcp {
+                src_port: (header[5] >> 48) as u16,
+                dst_port: (header[5] >> 32) as u16,
+                seq: header[5] as u32,
+                ack: (header[6] >> 32) as u32,
+                flags: (header[6] >> 16) as u8,
+                len: (header[6] >> 28) as u32 % 16 * 4,
+            }
+        };
+        Some((Ip { v4, at: 0, protocol: TCP, payload }, tcp))
     }
 }
 
@@ -71,18 +93,36 @@ impl Bytes for ContextBytes<'_> {
     }
 }
 
-/// Whether this is an IPv4 or IPv6 packet; `None` if it is not.
-#[inline(always)]
-pub(super) fn is_ip(skb: Kernel) -> Option<()> {
-    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
-    let protocol: u16 = skb.read(layout!(skb_protocol))?;
-    (protocol == 0x0800_u16.to_be() || protocol == 0x86dd_u16.to_be()).then_some(())
+/// What a `struct sk_buff` says of its network header.
+type Placed = Span<4>;
+
+impl Placed {
+    #[inline(always)]
+    fn of_packet(skb: Kernel) -> Self {
+        Self::of(skb, layout!(skb_protocol))
+    }
 }
 
-/// The headers of a TCP packet; `None` if it is none.
+/// The headers of a TCP packet; `None` if it is none. To be asked only where all packets are IP.
 #[inline(always)]
 pub(super) fn tcp_of(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
-    let bytes = SkbBytes::new(skb)?;
+    tcp_at(SkbBytes::new(skb)?)
+}
+
+/// The same of any packet.
+#[inline(always)]
+pub(super) fn tcp_of_any(skb: Kernel) -> Option<(SkbBytes, Ip, Tcp)> {
+    let placed = Placed::of_packet(skb);
+    // network order: the values below are ETH_P_IP and ETH_P_IPV6 (user-space ABI)
+    let protocol: u16 = placed.member(layout!(skb_protocol));
+    if protocol != 0x0800_u16.to_be() && protocol != 0x86dd_u16.to_be() {
+        return None;
+    }
+    tcp_at(SkbBytes::at(&placed)?)
+}
+
+#[inline(always)]
+fn tcp_at(bytes: SkbBytes) -> Option<(SkbBytes, Ip, Tcp)> {
     if let Some((ip, tcp)) = bytes.usual() {
         return Some((bytes, ip, tcp));
     }

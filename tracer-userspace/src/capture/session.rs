@@ -11,7 +11,8 @@ use std::time::Duration;
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
-use tracer_ebpf::{FlowWithHeads, RING_BYTES};
+use tokio::time::{Instant, sleep_until};
+use tracer_ebpf::{FlowWithHeads, RING_BYTES, WAKE_EVERY_NS};
 use zerocopy::FromBytes;
 
 use super::clock::{boot_time, clock_pair};
@@ -37,6 +38,9 @@ use loading::{lift_memlock_limit, load_best, rule_finder};
 
 /// While records come, what the programs have lost is looked at so often.
 const LOSSES_EVERY: Duration = Duration::from_millis(50);
+
+/// How long after it was woken the reader looks into the ring again: records within [`WAKE_EVERY_NS`] do not wake it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_nanos(WAKE_EVERY_NS).saturating_add(Duration::from_millis(2));
 
 /// Most kernel records taken from the ring before the stream gets its turn.
 const DRAIN_AT_MOST: usize = 4096;
@@ -72,6 +76,8 @@ pub struct Session {
     loaded: Loaded,
     maps: KernelMaps,
     ring: AsyncFd<RingBuf<MapData>>,
+    /// When the ring may have records that woke nobody.
+    look_again: Option<Instant>,
     lookups: Lookups,
     plan: Plan,
     /// The programs' own diagnostics.
@@ -122,6 +128,7 @@ impl Session {
             loaded,
             maps,
             ring: readable(ring).map_err(SessionError::Ring)?,
+            look_again: None,
             lookups,
             plan,
             logger,
@@ -186,7 +193,7 @@ impl Session {
         self.maps.add_servers(changes.new, boot_time());
     }
 
-    /// Waits until the ring or the kernel's announcements have something.
+    /// Waits until the ring or the kernel's announcements have something, or the ring may have.
     ///
     /// # Errors
     /// What the runtime says.
@@ -201,8 +208,18 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        let look_again = async {
+            match self.look_again {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            guard = self.ring.readable() => guard?.clear_ready(),
+            guard = self.ring.readable() => {
+                guard?.clear_ready();
+                self.look_again = Some(Instant::now() + LOOK_AGAIN_AFTER);
+            }
+            () = look_again => self.look_again = None,
             event = module_event => event?,
         }
         if self.module_events.as_ref().is_some_and(|events| events.get_ref().module_added()) {
@@ -218,6 +235,9 @@ impl Session {
             self.tell_losses(now, stream);
         }
         let more = self.take_from_ring(stream);
+        if more {
+            self.look_again = Some(Instant::now());
+        }
         self.lookups.take_rules(stream);
         self.follow_servers();
         more
