@@ -13,10 +13,14 @@ pub const DROP_REASON_SLOTS: u32 = 512;
 /// Bytes of the ring buffer.
 pub const RING_BYTES: u32 = 8 * 1024 * 1024;
 
-/// The reader of the ring is woken at most once in this time (ns): to wake somebody costs ten times what a record
-/// costs. It looks again by itself this long after it was woken. Much less than verdicts wait for records that
-/// come out of order.
+/// The reader of the ring is woken at most once in this time (ns) by records of packets and exchanges: to wake somebody
+/// costs ten times what a record costs. It looks again by itself this long after it was woken. Much less than verdicts
+/// wait for records that come out of order.
 pub const WAKE_EVERY_NS: u64 = 8_000_000;
+
+/// The same of records that name a process: what else there is to know of it is gone when it ends, so that they are read
+/// as soon as may be.
+pub const WAKE_FOR_PROCESS_EVERY_NS: u64 = 1_000_000;
 
 /// Slot of the self-test's port: the one after the watched ones.
 pub const SELF_TEST_SLOT: u32 = PORT_SLOTS;

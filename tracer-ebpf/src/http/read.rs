@@ -25,11 +25,13 @@ pub trait Sink {
     /// Whether the present exchange must be told, whose final response has this status.
     fn wants(&self, http: &Http, status: u16, now: u64) -> bool;
 
-    /// An exchange is whole; `http.answered` is its number.
+    /// The present exchange is whole. It is not in `http.answered` yet: once it is, the next request may begin on
+    /// another CPU, and what is known of this exchange is gone.
     fn answered(&mut self, http: &Http);
 
-    /// Something is worth telling of exchange `number`.
-    fn tell(&mut self, http: &Http, event: u8, number: u32);
+    /// Something is worth telling of exchange `number`, before that is in `http.answered`. `whole` says whether its
+    /// response is.
+    fn tell(&mut self, http: &Http, event: u8, number: u32, whole: bool);
 }
 
 /// A direction's part of the window.
@@ -162,16 +164,20 @@ fn step<W: Window, S: Sink>(
     }
     put!(direction.more, u8::from(step.more || step.give_back));
     let number = http.answered.wrapping_add(1);
+    let mut answers = false;
     if step.whole {
         if direction.asks(way) {
             http.ended = http.ended.wrapping_add(1);
         } else {
-            http.answered = number;
+            answers = true;
             sink.answered(http);
         }
     }
     if step.event != 0 && (step.event != flow_event::RESPONSE || sink.wants(http, http.status, now)) {
-        sink.tell(http, step.event, number);
+        sink.tell(http, step.event, number, answers);
+    }
+    if answers {
+        put!(http.answered, number);
     }
 }
 

@@ -60,8 +60,8 @@ pub fn pass<W: Window, S: Sink>(
         if way == REQUEST {
             http.ended = http.ended.wrapping_add(1);
         } else {
-            http.answered = http.answered.wrapping_add(1);
             sink.answered(http);
+            put!(http.answered, http.answered.wrapping_add(1));
         }
     }
     let through = direction.next == seq.wrapping_add(len);

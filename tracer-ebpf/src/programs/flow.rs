@@ -166,8 +166,8 @@ impl Flow {
     pub(super) fn ends_with_connection(&mut self) {
         if self.directions[1].phase == phase::UNTIL_CLOSE && self.http.outstanding() != 0 {
             self.directions[1].phase = phase::OPAQUE;
-            self.http.answered = self.http.answered.wrapping_add(1);
             exchanges::answered(self.slot, &self.http);
+            self.http.answered = self.http.answered.wrapping_add(1);
         }
     }
 

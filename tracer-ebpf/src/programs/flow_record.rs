@@ -23,7 +23,7 @@ pub(super) struct Event {
     pub(super) event: u8,
     /// State of the socket.
     pub(super) state: u8,
-    /// `flow_flag` bits of this event alone.
+    /// `flow_flag` bits of this event alone; with `RESPONSE_COMPLETE` the exchange does not count as answered yet.
     pub(super) flags: u32,
     /// The exchange that it is about; 0 if none.
     pub(super) number: u32,
@@ -38,7 +38,7 @@ pub(super) fn tell(flow: &Flow, sock: Sock, event: Event) {
         Some(text) if unsafe { (*text).number } == event.number && event.number != 0 => {
             emit_filled(header::<FlowWithHeads>(kind::FLOW_WITH_HEADS, netns), |record: &mut FlowWithHeads| {
                 fill(&mut record.flow, flow, sock, event);
-                copy_text(record, flow, text);
+                copy_text(record, flow, text, event.number);
             });
         }
         _ => emit_filled(header::<FlowRecord>(kind::FLOW, netns), |record: &mut FlowRecord| {
@@ -48,7 +48,7 @@ pub(super) fn tell(flow: &Flow, sock: Sock, event: Event) {
 }
 
 #[inline(always)]
-fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
+fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text, number: u32) {
     record.request_len = u32::from(flow.http.text[0]);
     record.response_len = u32::from(flow.http.text[1]);
     // SAFETY: both sides are as long as the lengths say
@@ -62,6 +62,10 @@ fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text) {
         );
         let proxy = (&raw mut record.proxy).cast();
         bpf_probe_read_kernel(proxy, PROXY_HEADER_BYTES as u32, proxied::of(flow).cast());
+        // a pipelined request came meanwhile, on another CPU
+        if (&raw const (*text).number).read_volatile() != number {
+            record.request_len = 0;
+        }
     }
 }
 
@@ -85,7 +89,7 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     // SAFETY: 16 bytes on both sides; a copy by bytes would be a loop
     unsafe { bpf_probe_read_kernel((&raw mut record.comm).cast(), 16, (&raw const flow.comm).cast()) };
     record.exchange = event.number;
-    record.outstanding = http.outstanding();
+    record.outstanding = http.outstanding().wrapping_sub(u32::from(event.flags & flow_flag::RESPONSE_COMPLETE != 0));
     record.error = sock.error();
     record.status = http.status;
     record.event = event.event;

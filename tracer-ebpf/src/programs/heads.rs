@@ -95,11 +95,12 @@ impl Sink for Report {
     }
 
     #[inline(always)]
-    fn tell(&mut self, http: &Http, event: u8, number: u32) {
+    fn tell(&mut self, http: &Http, event: u8, number: u32, whole: bool) {
         // to what is no HTTP belongs no exchange
         let number = if http.begun == 0 { 0 } else { number };
+        let flags = if whole { flow_flag::RESPONSE_COMPLETE } else { 0 };
         // SAFETY: elements stay where they are
-        tell(unsafe { &*self.flow }, self.sock, Event { event, state: self.state, flags: 0, number });
+        tell(unsafe { &*self.flow }, self.sock, Event { event, state: self.state, flags, number });
     }
 }
 

@@ -184,7 +184,7 @@ impl Sink for Count {
     }
 
     #[inline(always)]
-    fn tell(&mut self, _http: &Http, _event: u8, _number: u32) {}
+    fn tell(&mut self, _http: &Http, _event: u8, _number: u32, _whole: bool) {}
 }
 
 /// Reads a segment's payload. False if `heads` must go on with it.

@@ -70,10 +70,12 @@ impl Sink for Heard {
     }
 
     fn answered(&mut self, http: &Http) {
+        assert_ne!(http.outstanding(), 0, "the next request may begin already");
         self.answered.push(http.status);
     }
 
-    fn tell(&mut self, http: &Http, event: u8, number: u32) {
+    fn tell(&mut self, http: &Http, event: u8, number: u32, whole: bool) {
+        assert!(!whole || http.answered.wrapping_add(1) == number, "the next request may begin already");
         self.told.push((event, number, http.status));
     }
 }
