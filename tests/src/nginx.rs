@@ -66,6 +66,8 @@ error_log stderr;
 events { worker_connections 1024; }
 http {
     access_log off;
+    keepalive_requests 1000000;
+    keepalive_timeout 1h;
     client_body_temp_path body;
     proxy_temp_path proxy;
     fastcgi_temp_path fastcgi;

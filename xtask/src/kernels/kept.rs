@@ -36,6 +36,21 @@ impl Kept {
         fs::write(&file, text(column)).with_context(|| format!("cannot write {}", file.display()))
     }
 
+    /// Keeps what a run of some scenarios gave in the place of what the kernel's last run gave of these; the rest stays.
+    pub(super) fn put_some(&self, arch: Arch, some: Column) -> Result<()> {
+        let file = self.file(&some.kernel, arch);
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("{} has not been run as a whole yet", some.kernel))?;
+        let mut all = parse(&some.kernel, &text).with_context(|| format!("cannot read {}", file.display()))?;
+        for result in some.results {
+            match all.results.iter_mut().find(|known| known.name == result.name) {
+                Some(known) => *known = result,
+                None => all.results.push(result),
+            }
+        }
+        self.put(arch, &all)
+    }
+
     /// Of every kernel: what its last run gave, or that it has not been run.
     pub(super) fn all(&self, arch: Arch) -> Vec<Column> {
         let column = |name: &str| {
@@ -119,5 +134,22 @@ mod tests {
         let found = all.iter().find(|column| column.run).unwrap();
         assert_eq!(format!("{found:?}"), format!("{column:?}"));
         assert!(kept.all(Arch::Arm).iter().all(|column| !column.run));
+    }
+
+    #[test]
+    fn some_scenarios_take_the_place_of_what_they_gave_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::at(folder.path().to_owned());
+        let scenario = |name: &str, verdict| Scenario { name: name.to_owned(), verdict };
+        let column = |results| Column { results, run: true, ..Column::not_run("6.1") };
+        let some = || column(vec![scenario("b/ipv4", Verdict::Passed), scenario("c/ipv4", Verdict::Passed)]);
+        kept.put_some(Arch::X86, some()).unwrap_err();
+        let failed = scenario("b/ipv4", Verdict::Failed("why".to_owned()));
+        kept.put(Arch::X86, &column(vec![scenario("a/ipv4", Verdict::Passed), failed])).unwrap();
+        kept.put_some(Arch::X86, some()).unwrap();
+        let all = kept.all(Arch::X86);
+        let results = &all.iter().find(|column| column.run).unwrap().results;
+        let passed = ["a/ipv4", "b/ipv4", "c/ipv4"].map(|name| scenario(name, Verdict::Passed));
+        assert_eq!(format!("{results:?}"), format!("{passed:?}"));
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
     };
     let docs = Mutex::new(());
     let ended = |job: &Job, outcome: &Outcome| match &docs.lock() {
-        Ok(_alone) if of_lab && arguments.write_docs => write_down(arguments.arch, &listed, &column(job, outcome)),
+        Ok(_alone) if of_lab && arguments.write_docs => write_down(arguments, &listed, column(job, outcome)),
         _ => Ok(()),
     };
     let outcomes = run_all(&jobs, arguments.jobs, arguments.keep_going || arguments.write_docs, &line, &ended)?;
@@ -132,9 +132,13 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
 
 /// Keeps what a kernel gave, and writes the table of all that is kept into the docs: a run that is cut short has been
 /// of use.
-fn write_down(arch: Arch, listed: &[String], column: &Column) -> Result<()> {
-    let kept = Kept::at(kept::folder(&workspace::target()));
-    kept.put(arch, column)?;
+fn write_down(arguments: &Arguments, listed: &[String], column: Column) -> Result<()> {
+    let (arch, kept) = (arguments.arch, Kept::at(kept::folder(&workspace::target())));
+    if arguments.scenarios.is_empty() && arguments.family.is_none() {
+        kept.put(arch, &column)?;
+    } else {
+        kept.put_some(arch, column)?;
+    }
     let table = table::markdown(&kept.all(arch), listed);
     table::write_into(&workspace::root().join("docs/kernels.md"), arch.name(), &table)
 }

@@ -79,8 +79,8 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(super) fetch: bool,
     /// Write the table into docs/kernels.md, of these kernels and those of earlier such runs (implies
-    /// --keep-going)
-    #[arg(long, conflicts_with_all = ["scenarios", "family", "ci", "command"])]
+    /// --keep-going); with --scenario, these in the place of what they gave in the last run of all
+    #[arg(long, conflicts_with_all = ["ci", "command"])]
     pub(super) write_docs: bool,
     /// A file or folder for the guest's working directory (repeatable)
     #[arg(long, value_name = "PATH")]
