@@ -39,7 +39,7 @@ use loading::{lift_memlock_limit, load_best, rule_finder};
 /// While records come, what the programs have lost is looked at so often.
 const LOSSES_EVERY: Duration = Duration::from_millis(50);
 
-/// How long after it was woken the reader looks into the ring again: records within [`WAKE_EVERY_NS`] do not wake it.
+/// How long after it found records the reader looks into the ring again: those within [`WAKE_EVERY_NS`] do not wake it.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_nanos(WAKE_EVERY_NS).saturating_add(Duration::from_millis(2));
 
 /// Most kernel records taken from the ring before the stream gets its turn.
@@ -215,10 +215,7 @@ impl Session {
             }
         };
         tokio::select! {
-            guard = self.ring.readable() => {
-                guard?.clear_ready();
-                self.look_again = Some(Instant::now() + LOOK_AGAIN_AFTER);
-            }
+            guard = self.ring.readable() => guard?.clear_ready(),
             () = look_again => self.look_again = None,
             event = module_event => event?,
         }
@@ -234,9 +231,10 @@ impl Session {
         if now >= self.losses_told.after(LOSSES_EVERY) {
             self.tell_losses(now, stream);
         }
-        let more = self.take_from_ring(stream);
-        if more {
-            self.look_again = Some(Instant::now());
+        let taken = self.take_from_ring(stream);
+        let more = taken == DRAIN_AT_MOST;
+        if taken > 0 {
+            self.look_again = Some(Instant::now() + if more { Duration::ZERO } else { LOOK_AGAIN_AFTER });
         }
         self.lookups.take_rules(stream);
         self.follow_servers();
@@ -253,9 +251,10 @@ impl Session {
         }
     }
 
-    fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> bool {
-        for _ in 0..DRAIN_AT_MOST {
-            let Some(item) = self.ring.get_mut().next() else { return false };
+    /// How many there were, up to [`DRAIN_AT_MOST`].
+    fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> usize {
+        for taken in 0..DRAIN_AT_MOST {
+            let Some(item) = self.ring.get_mut().next() else { return taken };
             if let Some((exchange, flow)) = with_heads(&item, self.client_header.as_ref()) {
                 drop(item);
                 self.pass_flow(exchange, flow, stream);
@@ -275,7 +274,7 @@ impl Session {
                 }
             }
         }
-        true
+        DRAIN_AT_MOST
     }
 
     /// Says who checks health, and what else the host receives.
