@@ -64,7 +64,7 @@ pub mod flow_flag {
     pub const TASK_EXITING: u32 = 1 << 13;
     /// The port is not watched: the process serves one that is.
     pub const CHAINED: u32 = 1 << 14;
-    /// Unread data was thrown away when this end closed.
+    /// When this end closed, unread data was thrown away; of an initiator that waits: it has not read all that came.
     pub const UNREAD_DATA: u32 = 1 << 15;
     /// Request or response announced the connection's end (`Connection: close`, HTTP/1.0).
     pub const CLOSE_ANNOUNCED: u32 = 1 << 16;

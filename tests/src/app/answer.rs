@@ -1,7 +1,7 @@
 //! What the app answers, by the request's path.
 
 use std::io::{BufRead as _, BufReader, ErrorKind, Result, Write as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -111,6 +111,12 @@ fn respond(reader: &mut BufReader<TcpStream>, request: &Request, client: &Client
             write(reader, request, client, 413, &[b'-'; 3])?;
             request::skip(reader, request.body)?;
             return Ok(Then::Next);
+        }
+        "early-shut" => {
+            write(reader, request, client, 413, &[b'-'; 3])?;
+            reader.get_ref().shutdown(Shutdown::Write)?;
+            request::skip(reader, request.body)?;
+            return Ok(Then::Fin);
         }
         // closed with more to read than the reader holds, which makes it a RST
         "reset-unread" => {

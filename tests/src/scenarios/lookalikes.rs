@@ -18,6 +18,7 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
         bodies,
         requests_in_pieces,
         endings,
+        answered_too_early,
         half_closed,
         health_checks,
         stream_left,
@@ -124,6 +125,22 @@ fn endings(family: Family) -> Scenario {
             &[Get("/close-idle/100"), Status(200), Ended, Abort],
         ],
         &[(200, 5)],
+    )
+}
+
+/// The app answers before the request is whole, shuts its side down, and reads on: what comes then is no new request.
+fn answered_too_early(family: Family) -> Scenario {
+    fine(
+        "benign-answered-too-early",
+        family,
+        &[&[
+            Send(b"POST /early-shut HTTP/1.1\r\nHost: lab\r\nContent-Length: 60000\r\n\r\n"),
+            Body(20000),
+            Status(413),
+            Body(40000),
+            Ended,
+        ]],
+        &[(413, 1)],
     )
 }
 

@@ -23,6 +23,8 @@ pub(super) mod told {
     pub(crate) const UNANSWERED: u32 = 1 << 2;
     /// `LATE_DATA` was sent.
     pub(crate) const LATE_DATA: u32 = 1 << 3;
+    /// A `RESET_RECEIVED` was sent behind the end.
+    pub(crate) const RESET_AFTER_END: u32 = 1 << 4;
 }
 
 /// Bits of [`Flow::seen`].
@@ -171,11 +173,13 @@ impl Flow {
         }
     }
 
-    /// Whether this end closes a connection that was kept alive and had nothing to do.
+    /// Whether this end closes a connection that was kept alive and had nothing to do. A request that was answered
+    /// before it was whole is still coming.
     #[inline(always)]
     pub(super) fn closed_while_idle(&self) -> bool {
         self.http.answered != 0
             && self.http.outstanding() == 0
+            && self.http.ended == self.http.begun
             && self.all_flags() & (flow_flag::CLOSE_ANNOUNCED | flow_flag::UPGRADED) == 0
     }
 

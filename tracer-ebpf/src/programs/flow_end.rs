@@ -157,12 +157,16 @@ fn end_of(flow: &Flow, sock: Sock, old: u8) -> Option<Event> {
     if !aborted || !(error == 0 || error == ABORTED) || flow.seen & seen::RESET != 0 {
         return Some(Event { event: flow_event::CLOSED, state: old, flags: 0, number });
     }
-    let mut flags = if task_is_exiting() { flow_flag::TASK_EXITING } else { 0 };
+    let exiting = if task_is_exiting() { flow_flag::TASK_EXITING } else { 0 };
+    Some(Event { event: flow_event::RESET_SENT, state: old, flags: exiting | unread(flow, sock), number })
+}
+
+/// `UNREAD_DATA` if the process has not read all that came.
+#[inline(always)]
+fn unread(flow: &Flow, sock: Sock) -> u32 {
     let fin = u32::from(flow.flags & flow_flag::FIN_RECEIVED != 0);
-    if sock.receive_next().wrapping_sub(fin).wrapping_sub(sock.copied()) as i32 > 0 {
-        flags |= flow_flag::UNREAD_DATA;
-    }
-    Some(Event { event: flow_event::RESET_SENT, state: old, flags, number })
+    let left = sock.receive_next().wrapping_sub(fin).wrapping_sub(sock.copied()) as i32;
+    if left > 0 { flow_flag::UNREAD_DATA } else { 0 }
 }
 
 /// TCP takes a RST, or acts as if one had come.
@@ -171,11 +175,14 @@ pub(super) fn reset_received(sock: Sock) {
     let Some(flow) = FLOWS_MAP.get_ptr_mut(sock.0.0) else { return };
     // SAFETY: the socket is locked
     let flow = unsafe { &mut *flow };
-    if flow.seen & seen::RESET == 0 || flow.told & told::END != 0 {
+    if flow.seen & seen::RESET == 0 || !(flow.is_open() || flow.told & told::FIN_RECEIVED != 0) {
         return;
     }
-    if flow.is_open() || flow.told & told::FIN_RECEIVED != 0 {
-        flow.told |= told::END;
+    let ended = flow.told & told::END != 0;
+    // both ends have closed, the peer first: its RST says that the request came after that
+    let after_fin = flow.flags & flow_flag::INBOUND == 0 && flow.told & told::FIN_RECEIVED != 0;
+    if !ended || (after_fin && flow.told & told::RESET_AFTER_END == 0) {
+        flow.told |= told::END | if ended { told::RESET_AFTER_END } else { 0 };
         let event = Event { event: flow_event::RESET_RECEIVED, state: sock.state(), flags: 0, number: flow.number() };
         tell(flow, sock, event);
     }
@@ -212,6 +219,8 @@ pub(crate) fn tell_waiting(ctx: RawTracePointContext) -> i32 {
     if flow.text != (ctx.arg::<u64>(1) as u32).wrapping_add(1) || !flow.is_open() {
         return 0;
     }
-    tell(flow, sock, Event { event: flow_event::WAITING, state: sock.state(), flags: 0, number: flow.number() });
+    // a response that goes on as this end reads it
+    let flags = if flow.flags & flow_flag::INBOUND == 0 { unread(flow, sock) } else { 0 };
+    tell(flow, sock, Event { event: flow_event::WAITING, state: sock.state(), flags, number: flow.number() });
     1
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::bpf_get_current_task;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use tracer_ebpf::http::RESPONSE_AT;
+use tracer_ebpf::http::{RESPONSE_AT, phase};
 use tracer_ebpf::{
     FlowRecord, FlowWithHeads, PROXY_HEADER_BYTES, REQUEST_HEAD_BYTES, RESPONSE_HEAD_BYTES, flow_event, flow_flag,
     kind, stage,
@@ -50,7 +50,7 @@ pub(super) fn tell(flow: &Flow, sock: Sock, event: Event) {
 #[inline(always)]
 fn copy_text(record: &mut FlowWithHeads, flow: &Flow, text: *mut Text, number: u32) {
     record.request_len = u32::from(flow.http.text[0]);
-    record.response_len = u32::from(flow.http.text[1]);
+    record.response_len = if record.flow.response_start_ns == 0 { 0 } else { u32::from(flow.http.text[1]) };
     // SAFETY: both sides are as long as the lengths say
     unsafe {
         let from = text.cast::<u8>();
@@ -80,18 +80,24 @@ fn fill(record: &mut FlowRecord, flow: &Flow, sock: Sock, event: Event) {
     record.inode = sock.inode();
     record.request_start_ns = http.request_start_ns;
     record.request_end_ns = http.request_end_ns;
-    record.response_start_ns = http.response_start_ns;
-    record.response_end_ns = if http.response_start_ns == 0 { 0 } else { http.response_end_ns };
+    // of a pipelined request whose response has not begun, the one before it would be told
+    let answer_is_due = event.number != 0
+        && event.number == http.answered.wrapping_add(1)
+        && event.event != flow_event::RESPONSE
+        && flow.directions[1].phase <= phase::HEAD_DUE;
+    let of_answer = if answer_is_due { 0 } else { u64::MAX };
+    record.response_start_ns = http.response_start_ns & of_answer;
+    record.response_end_ns = if record.response_start_ns == 0 { 0 } else { http.response_end_ns };
     record.idle_since_ns = if event.number == 0 { http.last_payload_ns() } else { http.idle_since_ns };
-    record.body_expected = http.body_expected;
-    record.body_seen = http.body_seen;
+    record.body_expected = http.body_expected & of_answer;
+    record.body_seen = http.body_seen & of_answer;
     record.pid = flow.pid;
     // SAFETY: 16 bytes on both sides; a copy by bytes would be a loop
     unsafe { bpf_probe_read_kernel((&raw mut record.comm).cast(), 16, (&raw const flow.comm).cast()) };
     record.exchange = event.number;
     record.outstanding = http.outstanding().wrapping_sub(u32::from(event.flags & flow_flag::RESPONSE_COMPLETE != 0));
     record.error = sock.error();
-    record.status = http.status;
+    record.status = http.status & of_answer as u16;
     record.event = event.event;
     record.tcp_state = event.state;
     record.retransmits = flow.retransmits;

@@ -3,7 +3,7 @@
 use super::{inbound, seen, serve, served};
 use crate::lab::Family;
 use crate::scenario::{Exchanges, Expect, Grade, Scenario, Step, View, Want, meanwhile, scenario, talk};
-use crate::talk::Move::{self, Abort, Get, Mark, Over, Pause, Status};
+use crate::talk::Move::{self, Abort, Get, Mark, Over, Pause, Send, Status};
 
 /// A client that patiently waits, and a recorder that does not.
 const SLOW: &[&str] = &["--slow", "1s"];
@@ -34,6 +34,19 @@ pub(super) fn scenarios(family: Family) -> Vec<Scenario> {
             unread("not-accepted"),
             "/ok",
             &[Get("/ok"), Pause(1300)],
+        ),
+        // what the first was answered is not the second one's
+        waiting(
+            "app-timeout-pipelined",
+            &[],
+            waited("processing", "/hang"),
+            "/hang",
+            &[
+                Send(b"GET /ok HTTP/1.1\r\nHost: lab\r\n\r\nGET /hang HTTP/1.1\r\nHost: lab\r\n\r\n"),
+                Status(200),
+                Pause(1300),
+                Abort,
+            ],
         ),
         // nobody gives up
         scenario(
