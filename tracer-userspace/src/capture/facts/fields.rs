@@ -103,23 +103,19 @@ pub const TASK_FIELDS: &[FieldPath] = &[
     field("signal_struct.group_exit_code", 4),
 ];
 
-/// Members that only the hook on connect(2) needs, by architecture.
-#[cfg(target_arch = "x86_64")]
-pub const CALL_FIELDS: &[FieldPath] = &[
-    field("pt_regs.orig_ax", 8),
-    field("pt_regs.si", 8),
-    field("pt_regs.dx", 8),
-    field("task_struct.nsproxy", 8),
-    field("nsproxy.net_ns", 8),
-];
-/// Members that only the hook on connect(2) needs, by architecture.
-#[cfg(not(target_arch = "x86_64"))]
-pub const CALL_FIELDS: &[FieldPath] = &[
-    field("pt_regs.syscallno", 4),
-    field("pt_regs.regs", 0),
-    field("task_struct.nsproxy", 8),
-    field("nsproxy.net_ns", 8),
-];
+/// Members that only the hook on connect(2) needs, on every architecture.
+pub const CALL_FIELDS: &[FieldPath] = &[field("task_struct.nsproxy", 8), field("nsproxy.net_ns", 8)];
+
+/// Where a system call's number and arguments are on x86-64; other architectures have no such members.
+pub const X86_REGISTERS: &[FieldPath] = &[field("pt_regs.orig_ax", 8), field("pt_regs.si", 8), field("pt_regs.dx", 8)];
+
+/// Where they are on arm64.
+pub const ARM_REGISTERS: &[FieldPath] = &[field("pt_regs.syscallno", 4), field("pt_regs.regs", 0)];
+
+/// Every member that is looked up. What of these an architecture lacks is not found.
+pub(super) fn every_field() -> impl Iterator<Item = &'static FieldPath> {
+    [FIELDS, OPTIONAL_FIELDS, TASK_FIELDS, FLOW_FIELDS, CALL_FIELDS, X86_REGISTERS, ARM_REGISTERS].into_iter().flatten()
+}
 
 /// Raw tracepoints whose presence and prototypes are looked up.
 pub const TRACEPOINTS: &[&str] = &[

@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use btf::{BtfError, Field, Unsound};
 pub use cgroup::{CgroupError, CgroupFacts, Via};
 pub use fields::{
-    CALL_FIELDS, FIELDS, FLOW_FIELDS, FUNCTIONS, FieldPath, Function, NFT_FUNCTION, OPTIONAL_FIELDS, PRECISE_VERIFIER,
-    TASK_FIELDS, TRACEPOINTS,
+    ARM_REGISTERS, CALL_FIELDS, FIELDS, FLOW_FIELDS, FUNCTIONS, FieldPath, Function, NFT_FUNCTION, OPTIONAL_FIELDS,
+    PRECISE_VERIFIER, TASK_FIELDS, TRACEPOINTS, X86_REGISTERS,
 };
 pub use probe::Support;
 use symbols::KernelSymbols;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::btf::{BtfError, Field, Types, Unsound};
-use super::fields::{CALL_FIELDS, FIELDS, FLOW_FIELDS, FUNCTIONS, OPTIONAL_FIELDS, TASK_FIELDS, TRACEPOINTS};
+use super::fields::{FUNCTIONS, TRACEPOINTS, every_field};
 
 /// Struct members, prototypes and enums of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl TypeFacts {
             reset_reasons: kernel.enumeration("sk_rst_reason", "SK_RST_REASON_"),
             ..Self::default()
         };
-        for wanted in FIELDS.iter().chain(OPTIONAL_FIELDS).chain(TASK_FIELDS).chain(FLOW_FIELDS).chain(CALL_FIELDS) {
+        for wanted in every_field() {
             let (structure, path) = wanted.split();
             if let Some(found) = kernel.field(structure, &path) {
                 facts.fields.insert(wanted.name.to_owned(), found);

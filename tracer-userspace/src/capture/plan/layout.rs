@@ -3,7 +3,8 @@
 use tracer_ebpf::{ABSENT, Layout};
 
 use super::super::facts::{
-    CALL_FIELDS, FIELDS, FLOW_FIELDS, Field, FieldPath, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts,
+    ARM_REGISTERS, CALL_FIELDS, FIELDS, FLOW_FIELDS, Field, FieldPath, OPTIONAL_FIELDS, TASK_FIELDS, TypeFacts,
+    X86_REGISTERS,
 };
 
 /// BTF lacks what the programs cannot do without.
@@ -110,26 +111,51 @@ fn tasks(types: &TypeFacts, layout: &mut Layout) {
     layout.victim_is_task = u32::from(has_reason(types, "mark_victim", 0, "struct task_struct *"));
 }
 
+/// Where a system call's number and arguments are in `struct pt_regs`, and the number of connect(2). Told by the
+/// members that are there, not by what this program was built for: facts may be another machine's.
+fn call_registers(types: &TypeFacts) -> Option<CallRegisters> {
+    let at = |name| types.fields.get(name).map_or(ABSENT, |found| found.offset);
+    // numbers of system calls are user-space ABI, each architecture's own
+    if are_as_read(types, X86_REGISTERS) {
+        let (second, third) = (at("pt_regs.si"), at("pt_regs.dx"));
+        return Some(CallRegisters { call: at("pt_regs.orig_ax"), connect: 42, second, third });
+    }
+    let first = at("pt_regs.regs");
+    are_as_read(types, ARM_REGISTERS).then(|| CallRegisters {
+        call: at("pt_regs.syscallno"),
+        connect: 203,
+        second: first.saturating_add(8),
+        third: first.saturating_add(16),
+    })
+}
+
+/// What [`call_registers`] finds: offsets in bytes.
+struct CallRegisters {
+    call: u32,
+    connect: u32,
+    second: u32,
+    third: u32,
+}
+
+/// Whether all of these are there, as wide as they are read; 0: of any size.
+fn are_as_read(types: &TypeFacts, wanted: &[FieldPath]) -> bool {
+    wanted
+        .iter()
+        .all(|wanted| types.fields.get(wanted.name).is_some_and(|found| wanted.size == 0 || found.size == wanted.size))
+}
+
 /// Whether BTF tells what the hook on connect(2) needs.
 pub(super) fn knows_calls(types: &TypeFacts) -> bool {
-    let as_read = |wanted: &FieldPath| {
-        types.fields.get(wanted.name).is_some_and(|found| wanted.size == 0 || found.size == wanted.size)
-    };
-    CALL_FIELDS.iter().all(as_read)
+    are_as_read(types, CALL_FIELDS) && call_registers(types).is_some()
 }
 
 fn calls(types: &TypeFacts, layout: &mut Layout) {
-    let known = knows_calls(types);
-    let at = offsets(types, known);
-    // numbers of system calls are user-space ABI, each architecture's own
-    if cfg!(target_arch = "x86_64") {
-        (layout.regs_call, layout.call_connect) = (at("pt_regs.orig_ax"), 42);
-        (layout.regs_second, layout.regs_third) = (at("pt_regs.si"), at("pt_regs.dx"));
-    } else {
-        (layout.regs_call, layout.call_connect) = (at("pt_regs.syscallno"), 203);
-        let first = at("pt_regs.regs");
-        (layout.regs_second, layout.regs_third) = (first.saturating_add(8), first.saturating_add(16));
-    }
+    let at = offsets(types, knows_calls(types));
+    let registers = call_registers(types).filter(|_| knows_calls(types));
+    let CallRegisters { call, connect, second, third } =
+        registers.unwrap_or(CallRegisters { call: ABSENT, connect: 0, second: ABSENT, third: ABSENT });
+    (layout.regs_call, layout.call_connect) = (call, connect);
+    (layout.regs_second, layout.regs_third) = (second, third);
     layout.task_nsproxy = at("task_struct.nsproxy");
     layout.nsproxy_net = at("nsproxy.net_ns");
 }

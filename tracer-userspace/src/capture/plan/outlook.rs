@@ -94,6 +94,10 @@ const fn certain(why: &'static str) -> Judgement {
     Judgement { sight: Sight::Certain, why, change: "" }
 }
 
+const fn certain_but(why: &'static str, change: &'static str) -> Judgement {
+    Judgement { sight: Sight::Certain, why, change }
+}
+
 const fn inferred(why: &'static str, change: &'static str) -> Judgement {
     Judgement { sight: Sight::Inferred, why, change }
 }
@@ -134,8 +138,12 @@ const ROWS: &[Row] = &[
             blind(NO_CGROUP, GIVE_CGROUP)
         }
     }),
-    (Slug::InboundSilence, Role::Inbound, |_| {
-        inferred("the port's health checkers stop, and no other SYN comes; it may be meant", "")
+    (Slug::InboundSilence, Role::Inbound, |senses| {
+        if senses.heads {
+            inferred("the port's health checkers stop, and no other SYN comes; it may be meant", "")
+        } else {
+            blind("connections are not followed, so who checks the port's health is not known", GIVE_HTTP)
+        }
     }),
     (Slug::ReturnPathDrop, Role::Inbound, syn_acks),
     (Slug::HandshakeAbandoned, Role::Inbound, syn_acks),
@@ -152,9 +160,19 @@ const ROWS: &[Row] = &[
     (Slug::KernelDrop, Role::Outbound, |senses| match (dropped_otherwise(senses), senses.refusals) {
         (judgement, true) => judgement,
         (judgement, false) if judgement.sight == Sight::Blind => judgement,
-        (_, false) => certain("but a connect() that a cgroup program refuses is not told: that needs Linux 5.18"),
+        (_, false) if senses.drops == Drops::Reason => {
+            certain_but("not if a cgroup program refuses the connect()", "Linux 5.18 and newer")
+        }
+        (_, false) => certain_but(
+            "by the kernel's function that dropped the packet; not bad checksums or signatures, nor a connect() that a \
+             cgroup program refuses",
+            "Linux 5.18 and newer",
+        ),
     }),
-    (Slug::Hairpin, Role::Outbound, dropped_otherwise),
+    (Slug::Hairpin, Role::Outbound, |senses| match senses.drops {
+        Drops::Place => certain("by the kernel's function that dropped the packet"),
+        _ => dropped_otherwise(senses),
+    }),
     (Slug::PortExhausted, Role::Outbound, |_| certain("")),
     (Slug::UpstreamSocketMissing, Role::Outbound, |senses| {
         if senses.calls {
@@ -244,7 +262,10 @@ fn dropped(senses: &Senses) -> Judgement {
 fn dropped_otherwise(senses: &Senses) -> Judgement {
     match senses.drops {
         Drops::Reason => certain(""),
-        Drops::Place => certain("by the kernel's function that dropped the packet; bad checksums and signatures apart"),
+        Drops::Place => certain_but(
+            "by the kernel's function that dropped the packet; not bad checksums or signatures",
+            "Linux 5.17 and newer",
+        ),
         Drops::Unknown => blind(UNNAMED_DROPS, NAME_DROPS),
     }
 }

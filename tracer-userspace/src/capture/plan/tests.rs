@@ -71,7 +71,8 @@ const NO_PROCESSES: &str = "how processes end: unseen\n";
 const NO_EXCHANGES: &str = "exchanges: blind\n";
 
 /// What needs HTTP heads, or to know that a request is unanswered.
-const ON_EXCHANGES: [Slug; 13] = [
+const ON_EXCHANGES: [Slug; 14] = [
+    Slug::InboundSilence,
     Slug::ProcessCrashed,
     Slug::AppReset,
     Slug::PrematureClose,
@@ -405,8 +406,8 @@ exchanges: blind
     );
     let mut facts = recorded("debian-6.1.0-56-x86_64");
     facts.cgroup = None;
-    let blind = [&[Slug::SecurityGroupDrop, Slug::AcceptQueueFull][..], &ON_EXCHANGES].concat();
-    assert_eq!(plan(&facts).blind(), blind);
+    let blind = [&[Slug::SecurityGroupDrop, Slug::InboundSilence, Slug::AcceptQueueFull][..], &ON_EXCHANGES[1..]];
+    assert_eq!(plan(&facts).blind(), blind.concat());
 }
 
 #[test]
@@ -509,4 +510,42 @@ fn this_kernel_s_facts_survive_a_file() {
     let text = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&text).unwrap(), facts);
     assert!(!facts.kernel.is_empty() && !facts.machine.is_empty());
+}
+
+#[test]
+fn system_calls_are_found_where_the_facts_machine_has_them() {
+    let asked = Asked { unix_upstreams: true };
+    let mut facts = recorded("debian-6.12.117-x86_64");
+    let numbers = |facts: &Facts| {
+        let layout = plan_for(facts, asked).ready().unwrap();
+        (layout.call_connect, layout.regs_call, layout.regs_second, layout.regs_third)
+    };
+    let offset = |facts: &Facts, name: &str| facts.types.as_ref().unwrap().fields[name].offset;
+    let [call, second, third] = ["orig_ax", "si", "dx"].map(|name| offset(&facts, &format!("pt_regs.{name}")));
+    assert_eq!(numbers(&facts), (42, call, second, third));
+    let fields = |facts: &mut Facts, name: &str, offset, size| {
+        let field = Field { offset, size, ..Field::default() };
+        facts.types.as_mut().unwrap().fields.insert(name.to_owned(), field);
+    };
+    facts.types.as_mut().unwrap().fields.retain(|name, _| !name.starts_with("pt_regs."));
+    assert!(plan_for(&facts, asked).blind().contains(&Slug::UpstreamSocketMissing));
+    // as on arm64 (arch/arm64/include/asm/ptrace.h), whatever this test was built for
+    fields(&mut facts, "pt_regs.syscallno", 280, 4);
+    fields(&mut facts, "pt_regs.regs", 0, 248);
+    assert_eq!(numbers(&facts), (203, 280, 8, 16));
+}
+
+#[test]
+fn what_an_old_kernel_drops_unseen_is_said() {
+    let said = |name: &str, role| {
+        let outlook = plan(&recorded(name)).outlook;
+        let found = outlook.into_iter().find(|outlook| (outlook.slug, outlook.role) == (Slug::KernelDrop, role));
+        let found = found.unwrap();
+        (found.why.unwrap_or_default(), found.change)
+    };
+    for (role, gap) in [(Role::Inbound, "not bad checksums"), (Role::Outbound, "nor a connect()")] {
+        let (why, change) = said("debian-5.10.262-x86_64", role);
+        assert!(why.contains(gap) && change.is_some(), "{role:?}: {why}, {change:?}");
+        assert_eq!(said("debian-6.1.0-56-x86_64", role), ("", None));
+    }
 }

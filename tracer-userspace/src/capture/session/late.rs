@@ -7,6 +7,13 @@ use crate::capture::modules::{ModuleEvents, is_loaded};
 use crate::capture::plan::{HookKind, HookPlan, HookState, RESET_FALLBACK};
 use crate::capture::polled::readable;
 
+const NO_ARGUMENTS: &str = "its module has no BTF, so its arguments are not known";
+
+/// Whether a kprobe would find the packet among its function's arguments: else it would run and see nothing.
+fn finds_packet(hook: &HookPlan, types: Option<&TypeFacts>) -> bool {
+    types.is_some_and(|types| types.parameter(hook.target, "struct sk_buff *").is_some())
+}
+
 impl Session {
     /// Hooks that wait for a module.
     pub(super) fn late_hooks(&self) -> impl Iterator<Item = &HookPlan> {
@@ -39,18 +46,23 @@ impl Session {
             .cloned()
             .collect();
         // where the kprobe finds its packet is in the BTF of the module
-        if due.iter().any(|hook| hook.kind == HookKind::Kprobe)
-            && let Ok(types) = TypeFacts::gather()
-            && let Err(error) = self.maps.set_netfilter_reset_packet(Some(&types))
+        let types = due.iter().any(|hook| hook.kind == HookKind::Kprobe).then(TypeFacts::gather).and_then(Result::ok);
+        if let Some(types) = &types
+            && let Err(error) = self.maps.set_netfilter_reset_packet(Some(types))
         {
             log::warn!("{error}");
         }
         for hook in due {
-            match self.loaded.attach(&hook) {
-                Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
-                Err(error) => log::warn!("{error}"),
-            }
             self.attached_late += 1;
+            if hook.kind == HookKind::Kprobe && !finds_packet(&hook, types.as_ref()) {
+                log::info!("{} is not attached: {NO_ARGUMENTS}", hook.label());
+                self.loaded.refused.insert(hook.program, NO_ARGUMENTS.to_owned());
+            } else {
+                match self.loaded.attach(&hook) {
+                    Ok(()) => log::info!("{}: its module is loaded now", hook.label()),
+                    Err(error) => log::warn!("{error}"),
+                }
+            }
             if is_refused_kprobe(&hook, &self.loaded) {
                 self.attach_reset_fallback();
             }
@@ -65,5 +77,32 @@ impl Session {
         {
             log::warn!("{error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::facts::Facts;
+    use crate::capture::plan::plan;
+
+    fn facts(text: &str) -> Facts {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_kprobe_whose_module_has_no_btf_would_see_nothing() {
+        let mut facts = facts(include_str!("../../../../tests/facts/debian-6.1.0-56-x86_64.json"));
+        facts.module_btf = None;
+        let plan = plan(&facts);
+        let hook = plan.hook("nf_send_reset").unwrap();
+        assert!(matches!(hook.state, HookState::WhenLoaded(_)));
+        assert!(!finds_packet(hook, None) && !finds_packet(hook, facts.types.as_ref()));
+        let loaded = facts_of_loaded();
+        assert!(finds_packet(hook, loaded.types.as_ref()));
+    }
+
+    fn facts_of_loaded() -> Facts {
+        facts(include_str!("../../../../tests/facts/debian-6.1.0-56-x86_64-reject-loaded.json"))
     }
 }
