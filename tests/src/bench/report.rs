@@ -2,12 +2,19 @@
 
 use std::fmt::Write as _;
 
-use super::rounds::{Measured, Size};
+use super::rounds::{Hooks, Measured, Size};
 use super::statistics::{median, median_bounds};
 use super::watcher::Watcher;
 
-const WATCHERS: [Watcher; 6] =
-    [Watcher::Nobody, Watcher::NobodyAgain, Watcher::Wherefore, Watcher::Tcpdump, Watcher::Tcpstates, Watcher::Tcplife];
+const WATCHERS: [Watcher; 7] = [
+    Watcher::Nobody,
+    Watcher::NobodyAgain,
+    Watcher::Wherefore,
+    Watcher::WhereforeElsewhere,
+    Watcher::Tcpdump,
+    Watcher::Tcpstates,
+    Watcher::Tcplife,
+];
 
 /// Throughput: one table for each load.
 pub fn throughput(measured: &[Measured], size: Size) -> String {
@@ -47,22 +54,29 @@ pub fn cost(measured: &[Measured]) -> String {
         | own memory without maps |\n|---|---:|---:|---:|---:|---:|---:|\n"
         .to_owned();
     for one in measured {
-        let of = |pick: fn(&super::rounds::Hooks) -> f64| {
-            median(&one.hooks.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default()
-        };
-        let share = of(|hooks| hooks.ns / hooks.cpu_ns) * 100.0;
+        let hooks = hooks_row(&one.hooks);
         let own = median(&one.own.iter().map(|own| own.cpu * 100.0).collect::<Vec<_>>()).unwrap_or_default();
         let resident = one.own.iter().map(|own| own.resident_mib).fold(0.0, f64::max);
         let _infallible = writeln!(
             text,
-            "| {} | {:.1} | {:.0} ns | {:.1} µs | {share:.2}% | {own:.1}% | {resident:.0} MiB |",
+            "| {} | {hooks} | {own:.1}% | {resident:.0} MiB |\n| {}, another port watched | {} | | |",
             one.load.label(),
-            of(|hooks| hooks.runs),
-            of(|hooks| hooks.ns),
-            of(|hooks| hooks.cpu_ns) / 1000.0,
+            one.load.label(),
+            hooks_row(&one.hooks_elsewhere),
         );
     }
     text
+}
+
+fn hooks_row(rounds: &[Hooks]) -> String {
+    let of = |pick: fn(&Hooks) -> f64| median(&rounds.iter().map(pick).collect::<Vec<_>>()).unwrap_or_default();
+    format!(
+        "{:.1} | {:.0} ns | {:.1} µs | {:.2}%",
+        of(|hooks| hooks.runs),
+        of(|hooks| hooks.ns),
+        of(|hooks| hooks.cpu_ns) / 1000.0,
+        of(|hooks| hooks.ns / hooks.cpu_ns) * 100.0,
+    )
 }
 
 /// Fewer rounds say nothing about a ratio.
@@ -93,7 +107,7 @@ pub fn verdict(one: &Measured, at_least: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::load::Load;
-    use super::super::rounds::{Hooks, Own, Throughput};
+    use super::super::rounds::{Own, Throughput};
     use super::*;
 
     fn measured(with: f64, hook_ns: f64) -> Measured {
@@ -110,6 +124,7 @@ mod tests {
             throughput: throughput.collect(),
             own: vec![Own { cpu: 0.01, resident_mib: 2.0 }],
             hooks: vec![Hooks { runs: 4.0, ns: hook_ns, cpu_ns: 30_000.0 }],
+            hooks_elsewhere: vec![Hooks { runs: 4.0, ns: 150.0, cpu_ns: 30_000.0 }],
         }
     }
 
@@ -129,6 +144,8 @@ mod tests {
         let text = throughput(&[measured(990.0, 1.0)], size);
         assert!(text.contains("| `wherefore record` | 990 | 30 | 0.9900 | 0.9900 to 0.9900 |"), "{text}");
         assert!(!text.contains("tcplife"), "{text}");
-        assert!(cost(&[measured(990.0, 300.0)]).contains("| 4.0 | 300 ns | 30.0 µs | 1.00% | 1.0% | 2 MiB |"));
+        let text = cost(&[measured(990.0, 300.0)]);
+        assert!(text.contains("| 4.0 | 300 ns | 30.0 µs | 1.00% | 1.0% | 2 MiB |"), "{text}");
+        assert!(text.contains("another port watched | 4.0 | 150 ns | 30.0 µs | 0.50% | | |"), "{text}");
     }
 }

@@ -18,7 +18,7 @@ const TICKS: f64 = 100.0;
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Size {
-    /// Rounds with nothing, nothing again and `wherefore`.
+    /// Rounds with nothing, nothing again, `wherefore`, and `wherefore` on another port.
     pub pairs: u32,
     /// Of these, how many also have the other tools.
     pub others: u32,
@@ -70,6 +70,8 @@ pub struct Measured {
     pub own: Vec<Own>,
     /// Every timed round.
     pub hooks: Vec<Hooks>,
+    /// The same with another port watched: the programs' runs, and hardly any work of theirs.
+    pub hooks_elsewhere: Vec<Hooks>,
 }
 
 impl Measured {
@@ -99,11 +101,12 @@ pub fn measure(
     size: Size,
     progress: &mut impl FnMut(&str),
 ) -> Result<Measured> {
-    let mut measured = Measured { load, throughput: Vec::new(), own: Vec::new(), hooks: Vec::new() };
+    let mut measured =
+        Measured { load, throughput: Vec::new(), own: Vec::new(), hooks: Vec::new(), hooks_elsewhere: Vec::new() };
     let mut numbers = Numbers(0x0bad_cafe);
     stage.run(load, 1).context("the first, unmeasured round")?;
     for round in 0..size.pairs {
-        let mut watchers = vec![Watcher::Nobody, Watcher::NobodyAgain, Watcher::Wherefore];
+        let mut watchers = vec![Watcher::Nobody, Watcher::NobodyAgain, Watcher::Wherefore, Watcher::WhereforeElsewhere];
         if round < size.others {
             let others = [Watcher::Tcpdump, Watcher::Tcpstates, Watcher::Tcplife];
             watchers.extend(others.into_iter().filter(|other| other.missing().is_none()));
@@ -116,7 +119,8 @@ pub fn measure(
     }
     for round in 0..size.timed {
         progress(&format!("{}: timed round {} of {}", load.label(), round + 1, size.timed));
-        measured.hooks.push(timed_round(tools, stage, load, size.seconds)?);
+        measured.hooks.push(timed_round(tools, stage, Watcher::Wherefore, load, size.seconds)?);
+        measured.hooks_elsewhere.push(timed_round(tools, stage, Watcher::WhereforeElsewhere, load, size.seconds)?);
     }
     Ok(measured)
 }
@@ -144,9 +148,9 @@ fn one_round(
 }
 
 /// A round in which the kernel takes the time of each run of each program.
-fn timed_round(tools: &Tools, stage: &Stage, load: Load, seconds: u32) -> Result<Hooks> {
+fn timed_round(tools: &Tools, stage: &Stage, watcher: Watcher, load: Load, seconds: u32) -> Result<Hooks> {
     let statistics = Statistics::on()?;
-    let watching = Watcher::Wherefore.start(tools, &stage.namespace)?.context("nobody watches")?;
+    let watching = watcher.start(tools, &stage.namespace)?.context("nobody watches")?;
     let sums = |list: Vec<(String, u64, u64)>| {
         list.iter().fold((0_u64, 0_u64), |(ns, runs), one| (ns.saturating_add(one.1), runs.saturating_add(one.2)))
     };

@@ -15,6 +15,9 @@ use crate::scratch;
 use crate::tools::Tools;
 use crate::wait::{Deadline, PATIENCE, wait_until};
 
+/// A port that nobody uses in the bench's namespace.
+const UNUSED_PORT: u16 = PORT + 1;
+
 /// Who watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Watcher {
@@ -24,6 +27,8 @@ pub enum Watcher {
     NobodyAgain,
     /// `wherefore record --out DIR --quiet`.
     Wherefore,
+    /// The same for a port that nobody uses: its programs in the kernel run as often, and leave at once.
+    WhereforeElsewhere,
     /// tcpdump with a port filter, to a file.
     Tcpdump,
     /// bcc's tcpstates.
@@ -39,16 +44,22 @@ impl Watcher {
             Self::Nobody => "nothing",
             Self::NobodyAgain => "nothing, again (A/A)",
             Self::Wherefore => "`wherefore record`",
+            Self::WhereforeElsewhere => "`wherefore record` on another port",
             Self::Tcpdump => "`tcpdump -w FILE tcp port 8080`",
             Self::Tcpstates => "`tcpstates`",
             Self::Tcplife => "`tcplife`",
         }
     }
 
+    /// Whether it is this program.
+    const fn is_own(self) -> bool {
+        matches!(self, Self::Wherefore | Self::WhereforeElsewhere)
+    }
+
     /// Whether it is there to be measured.
     pub fn missing(self) -> Option<String> {
         let (program, package) = match self {
-            Self::Nobody | Self::NobodyAgain | Self::Wherefore => return None,
+            Self::Nobody | Self::NobodyAgain | Self::Wherefore | Self::WhereforeElsewhere => return None,
             Self::Tcpdump => ("tcpdump", "tcpdump"),
             Self::Tcpstates => ("tcpstates", "libbpf-tools"),
             Self::Tcplife => ("tcplife", "libbpf-tools"),
@@ -63,10 +74,10 @@ impl Watcher {
     /// When it does not start; with its own words.
     pub fn start(self, tools: &Tools, namespace: &Namespace) -> Result<Option<Watching>> {
         let directory = scratch::directory()?;
-        let port = PORT.to_string();
+        let port = if self == Self::WhereforeElsewhere { UNUSED_PORT } else { PORT }.to_string();
         let mut command = match self {
             Self::Nobody | Self::NobodyAgain => return Ok(None),
-            Self::Wherefore => {
+            Self::Wherefore | Self::WhereforeElsewhere => {
                 let mut command = Command::new(&tools.wherefore);
                 command.args(["record", "--quiet", "--port", &port, "--out"]);
                 command.arg(directory.path());
@@ -81,7 +92,7 @@ impl Watcher {
             Self::Tcpstates => with_tracefs("tcpstates"),
             Self::Tcplife => with_tracefs("tcplife"),
         };
-        let running = if self == Self::Wherefore {
+        let running = if self.is_own() {
             Running::start(&mut command)?
         } else {
             namespace.within(|| Running::start(&mut command))??
@@ -120,7 +131,7 @@ impl Watching {
             self.running.stderr.wait(Deadline::after(PATIENCE), there)
         };
         let ready = match self.watcher {
-            Watcher::Wherefore => says("ready:"),
+            Watcher::Wherefore | Watcher::WhereforeElsewhere => says("ready:"),
             Watcher::Tcpdump => says("listening on"),
             // they say nothing: the last thing that they open before they read is their buffer's poll
             _ => wait_until(Deadline::after(PATIENCE), "its programs in the kernel", || {
@@ -140,8 +151,7 @@ impl Watching {
     /// When it does not end, or ends as it should not.
     pub fn end(mut self) -> Result<()> {
         let status = self.running.stop(Signal::INT)?;
-        let expected = self.watcher == Watcher::Wherefore;
-        if expected && !status.success() {
+        if self.watcher.is_own() && !status.success() {
             bail!("`wherefore record` ended with {status}: {}", self.running.stderr.so_far().join(" | "));
         }
         Ok(())
