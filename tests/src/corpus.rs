@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 
 use crate::parallel::each;
 use crate::recorder::{replay, verdict_lines};
-use crate::scratch;
 use crate::tools::Tools;
 use crate::trim::trim;
+use crate::{scenarios, scratch};
 
 /// What must be said.
 const EXPECTED: &str = "verdicts.txt";
@@ -130,26 +130,83 @@ pub fn bless(tools: &Tools, collection: &Path, kind: Kind) -> Result<Vec<String>
     Ok(differences(&before, &told))
 }
 
-/// Takes trace files (`*.VANTAGE.wft`) into a collection, which is made if need be.
+/// A larger trace is not kept.
+const LARGEST: usize = 64 << 10;
+
+/// Takes the traces of the lab's scenarios from a folder into a collection, which is made if need be: of each scenario
+/// the one that tells its verdicts ([`crate::expect::Expect::telling`]), and those of more vantages. Returns how many,
+/// and the names of those that are too large.
 ///
 /// # Errors
 /// When there are none, or one cannot be read or written.
-pub fn take(from: &Path, vantages: &[String], collection: &Path) -> Result<usize> {
+pub fn take(from: &Path, more: &[String], collection: &Path) -> Result<(usize, Vec<String>)> {
     fs::create_dir_all(collection).with_context(|| format!("making {}", collection.display()))?;
-    let mut taken = 0;
-    for file in fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
-        let file = file?.path();
-        let Some(name) = file.file_name().and_then(|name| name.to_str()?.strip_suffix(".wft")) else { continue };
-        if vantages.iter().any(|vantage| name.strip_suffix(vantage.as_str()).is_some_and(|rest| rest.ends_with('.'))) {
+    let (mut taken, mut too_large) = (0, Vec::new());
+    for scenario in scenarios::all() {
+        let telling = scenario.expect.telling();
+        let vantages = scenario.expect.views().into_iter().map(|(vantage, _)| vantage);
+        let wanted = vantages.filter(|vantage| *vantage == telling || more.iter().any(|name| name == vantage.name()));
+        for name in wanted.map(|vantage| scenario.trace_name(vantage)) {
+            let file = from.join(format!("{name}.wft"));
+            if !file.is_file() {
+                continue;
+            }
             let packed = zstd::encode_all(trimmed(&file)?.as_slice(), LEVEL)?;
+            if packed.len() > LARGEST {
+                too_large.push(name);
+                continue;
+            }
             fs::write(collection.join(format!("{name}{ENDING}")), packed)?;
             taken += 1;
         }
     }
     if taken == 0 {
-        bail!("no trace {} in {}", vantages.join(" or "), from.display());
+        bail!("no trace of a scenario in {}", from.display());
     }
-    Ok(taken)
+    Ok((taken, too_large))
+}
+
+/// Kernels that there is a collection of.
+pub const KERNELS: [&str; 6] = ["host", "5.10", "6.1", "6.12", "6.18", "7.x"];
+
+/// Where a scenario has no trace.
+enum Lacks {
+    /// On no kernel is there one.
+    Everywhere,
+    /// In virtual machines.
+    Guests,
+    /// On this kernel.
+    On(&'static str),
+}
+
+/// Scenarios without a trace, and why.
+const WITHOUT_TRACE: &[(&str, Lacks)] = &[
+    // too many records
+    ("flood-refused", Lacks::Everywhere),
+    ("full-ring", Lacks::Everywhere),
+    // programs that are not there
+    ("app-gunicorn", Lacks::Guests),
+    ("app-node-keep-alive", Lacks::Guests),
+    ("app-node-throws", Lacks::Guests),
+    // the kernel cannot do it, or does not tell
+    ("kernel-drop-checksum", Lacks::On("5.10")),
+    ("kernel-drop-unsigned", Lacks::On("5.10")),
+    ("kernel-drop-refused-connect", Lacks::On("5.10")),
+    ("benign-multipath", Lacks::On("5.10")),
+];
+
+/// The traces that a kernel's collection must have and does not.
+pub fn missing(kernel: &str, told: &Told) -> Vec<String> {
+    let lacks = |name: &str| {
+        WITHOUT_TRACE.iter().filter(|(without, _)| *without == name).any(|(_, lacks)| match lacks {
+            Lacks::Everywhere => true,
+            Lacks::Guests => kernel != "host",
+            Lacks::On(one) => *one == kernel,
+        })
+    };
+    let wanted = scenarios::all().into_iter().filter(|scenario| !lacks(&scenario.name));
+    let names = wanted.map(|scenario| scenario.trace_name(scenario.expect.telling()));
+    names.filter(|name| !told.contains_key(name)).collect()
 }
 
 fn trimmed(file: &Path) -> Result<Vec<u8>> {
@@ -230,6 +287,7 @@ fn parse(text: &str) -> Result<Told> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Vantage;
     use crate::trim::tests::trace;
 
     fn told(traces: &[(&str, &[&str])]) -> Told {
@@ -273,23 +331,38 @@ mod tests {
     }
 
     #[test]
-    fn only_asked_vantages_are_taken_and_nothing_is_an_error() {
+    fn only_telling_and_asked_vantages_are_taken_and_nothing_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::create_dir(&from).unwrap();
         let trace = trace(&[]);
-        for name in ["a.ipv4.both.wft", "a.ipv4.client.wft", "note.txt"] {
-            fs::write(from.join(name), &trace).unwrap();
+        let scenario = scenarios::all().into_iter().find(|one| one.expect.telling() == Vantage::Both).unwrap();
+        let [both, client, server] = [Vantage::Both, Vantage::Client, Vantage::Server].map(|v| scenario.trace_name(v));
+        for name in [&both, &client, &server, "unknown.ipv4.both"] {
+            fs::write(from.join(format!("{name}.wft")), &trace).unwrap();
         }
-        assert_eq!(take(&from, &["both".to_owned()], &to).unwrap(), 1);
+        assert_eq!(take(&from, &[], &to).unwrap(), (1, Vec::new()));
+        assert_eq!(take(&from, &["client".to_owned()], &to).unwrap(), (2, Vec::new()));
         let found = traces(&to).unwrap();
-        assert_eq!(found.keys().collect::<Vec<_>>(), ["a.ipv4.both"]);
+        assert_eq!(found.keys().collect::<Vec<_>>(), [&both, &client]);
         let unpacked = folder.path().join("unpacked");
-        unpack(&found["a.ipv4.both"], &unpacked).unwrap();
-        assert_eq!(fs::read(unpacked.join("a.ipv4.both.wft")).unwrap(), trace);
+        unpack(&found[&both], &unpacked).unwrap();
+        assert_eq!(fs::read(unpacked.join(format!("{both}.wft"))).unwrap(), trace);
         let unpacked = folder.path().join("recording");
         unpack(&to, &unpacked).unwrap();
         assert_eq!(fs::read_dir(unpacked).unwrap().count(), 1);
-        assert!(take(&from, &["all".to_owned()], &to).unwrap_err().to_string().contains("no trace all"));
+        assert!(take(folder.path(), &[], &to).unwrap_err().to_string().contains("no trace"));
+    }
+
+    #[test]
+    fn a_trace_that_is_not_there_is_missed() {
+        let all = missing("host", &Told::new());
+        assert!(all.len() > 400, "{}", all.len());
+        assert!(missing("5.10", &Told::new()).len() < all.len());
+        let but_one = all.iter().skip(1).map(|name| (name.clone(), Vec::new())).collect();
+        assert_eq!(missing("host", &but_one), all[..1]);
+        for (without, _) in WITHOUT_TRACE {
+            assert!(scenarios::all().iter().any(|scenario| scenario.name == *without), "{without}");
+        }
     }
 }

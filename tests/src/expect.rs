@@ -31,6 +31,19 @@ impl Expect {
         views
     }
 
+    /// Whether numbers are expected that a recorder counts for all that it watches together.
+    pub fn counts(&self) -> bool {
+        self.views().iter().any(|(_, view)| view.exchanges == Exchanges::AsCounted)
+    }
+
+    /// From where the verdicts are seen that its recorded trace must always give: where both ends tell nothing, from
+    /// one of them, if that does.
+    pub fn telling(&self) -> Vantage {
+        let mut tell =
+            [Vantage::Both, Vantage::Server, Vantage::Client].into_iter().zip([&self.both, &self.server, &self.client]);
+        tell.find(|(_, view)| !view.verdicts.is_empty()).map_or(Vantage::Both, |(vantage, _)| vantage)
+    }
+
     /// What is said where everything is watched.
     pub fn widest(&self) -> &View {
         self.all.as_ref().unwrap_or(&self.both)

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use socket2::Socket;
 
 use crate::bpf::{self, Attached};
+use crate::btf;
 use crate::client::{self, Ended};
 use crate::conntrack;
 use crate::flood;
@@ -97,11 +98,15 @@ impl Deed {
                 output(Command::new("tc").arg("-V")).err().map(|error| format!("tc is needed: {error}"))
             }
             Self::Signed => signed::missing().or_else(|| Self::BadChecksum.missing()),
-            // earlier ones do not tell other programs
-            Self::RefuseConnect => Group::missing().or_else(|| Self::BadChecksum.missing()),
+            Self::RefuseConnect => Group::missing().or_else(|| {
+                let told = btf::names("BPF_FUNC_get_retval");
+                (!told).then(|| "this kernel does not tell a program that another refuses a connect()".to_owned())
+            }),
             Self::FillTracking(..) => conntrack::missing(),
             // before the kernel gave reasons, this drop looks like others that mean nothing
-            Self::BadChecksum => kernel_before(6).then(|| "this kernel does not tell why it drops".to_owned()),
+            Self::BadChecksum => {
+                (!btf::names("skb_drop_reason")).then(|| "this kernel does not tell why it drops".to_owned())
+            }
             _ => None,
         }
     }
@@ -257,12 +262,6 @@ fn dropping_filter(family: Family) -> String {
     // code, jump if true, jump if false, operand; 2: TC_ACT_SHOT, all ones: TC_ACT_UNSPEC
     let (protocol, port) = if family == Family::V4 { (23, 36) } else { (20, 56) };
     format!("6,48 0 0 {protocol},21 0 3 6,40 0 0 {port},21 0 1 {WATCHED},6 0 0 2,6 0 0 4294967295,")
-}
-
-/// Whether the kernel's version is below this one.
-fn kernel_before(major: u32) -> bool {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
-    release.split('.').next().and_then(|number| number.parse().ok()).is_some_and(|number: u32| number < major)
 }
 
 /// `TcpExt.ListenOverflows` of the server.

@@ -62,7 +62,7 @@ impl Item {
     /// When it fails.
     pub fn run(&self, tools: &Tools) -> Result<()> {
         match self {
-            Self::Scenario(scenario) => run::run(tools, scenario),
+            Self::Scenario(scenario) => run::run(tools, scenario, None),
             Self::Check((_name, check)) => check(tools),
         }
     }

@@ -8,6 +8,7 @@
 pub mod app;
 pub mod bench;
 pub mod bpf;
+pub mod btf;
 pub mod check;
 pub mod client;
 pub mod conntrack;

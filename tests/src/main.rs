@@ -160,13 +160,13 @@ enum CorpusCommand {
         #[arg(required = true)]
         collections: Vec<PathBuf>,
     },
-    /// Take traces that `run --keep` has left into a collection
+    /// Take traces that `run --keep` has left into a collection: of each scenario the one that tells its verdicts
     Take {
         /// The directory that has them
         #[arg(long)]
         from: PathBuf,
-        /// Only of this vantage: server, client, both or all (repeatable)
-        #[arg(long, required = true)]
+        /// Those of this vantage as well: server, client, both or all (repeatable)
+        #[arg(long)]
         vantage: Vec<String>,
         /// The directory that gets them
         collection: PathBuf,
@@ -266,8 +266,9 @@ fn obey_corpus(command: &CorpusCommand) -> Result<ExitCode> {
             }
         }
         CorpusCommand::Take { from, vantage, collection } => {
-            let taken = corpus::take(from, vantage, collection)?;
+            let (taken, too_large) = corpus::take(from, vantage, collection)?;
             writeln!(out, "{}: {taken} traces", collection.display())?;
+            too_large.iter().try_for_each(|name| writeln!(out, "too large, left out: {name}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)

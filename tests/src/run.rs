@@ -1,6 +1,8 @@
 //! The one function that runs a scenario.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
@@ -43,11 +45,12 @@ pub fn missing(scenario: &Scenario) -> Option<String> {
     })
 }
 
-/// Runs a scenario from its first step to the replay of every trace.
+/// Runs a scenario from its first step to the replay of every trace. If it passes, its traces are left in the folder
+/// `keep`, as [`Scenario::trace_name`] calls them.
 ///
 /// # Errors
 /// When something was said that is not expected, or not said that is; or a step fails.
-pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
+pub fn run(tools: &Tools, scenario: &Scenario, keep: Option<&Path>) -> Result<()> {
     let mut stage = Stage::new(scenario)?;
     for step in &scenario.steps {
         stage.walk(tools, scenario, step).with_context(|| format!("step {step:?}"))?;
@@ -63,6 +66,7 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
         recorder.interrupt()?;
     }
     let mut wrong = Vec::new();
+    let mut recordings = Vec::new();
     for ((vantage, view), recorder) in scenario.expect.views().into_iter().zip(std::mem::take(&mut stage.recorders)) {
         let recording = recorder.finish()?;
         let verdicts = recording.verdicts.iter().map(|line| serde_json::from_str(line));
@@ -75,9 +79,23 @@ pub fn run(tools: &Tools, scenario: &Scenario) -> Result<()> {
             scratch::leave_failed(&recording.trace, &scenario.trace_name(vantage))?;
             report(&recording, &found, &mut wrong);
         }
+        recordings.push(recording);
     }
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
+    }
+    let traces = recordings.iter().map(|recording| (scenario.trace_name(recording.vantage), &recording.trace));
+    keep.map_or(Ok(()), |folder| keep_traces(folder, traces))
+}
+
+/// Leaves copies of traces in a folder, by name.
+///
+/// # Errors
+/// When one cannot be copied.
+pub(crate) fn keep_traces<P: AsRef<Path>>(folder: &Path, traces: impl Iterator<Item = (String, P)>) -> Result<()> {
+    for (name, trace) in traces {
+        let trace = trace.as_ref();
+        fs::copy(trace, folder.join(format!("{name}.wft"))).with_context(|| format!("keeping {}", trace.display()))?;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! One `wherefore record` watches the namespaces of all of them. What each vantage of each scenario
 //! would have recorded is cut out of its trace ([`crate::cut`]) and judged by the real program's
-//! replay, with the same expectations as ever. Only the connections are counted for all together.
+//! replay, with the same expectations as ever; what the recorder itself printed is compared with a replay of the
+//! whole trace. Only the connections are counted for all together.
 //! A scenario that fails here is run again alone: what runs at the same time may have disturbed it,
 //! and a slow machine's clocks may have.
 
@@ -19,7 +20,7 @@ use crate::cut::cut;
 use crate::lab::Place;
 use crate::parallel::each;
 use crate::recorder::{Recorder, Recording, replay, verdict_lines};
-use crate::run::{Stage, run};
+use crate::run::{Stage, keep_traces, run};
 use crate::scenario::{Exchanges, Scenario, Step, Vantage, View};
 use crate::scratch;
 use crate::tools::Tools;
@@ -48,10 +49,16 @@ pub fn run_together(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing<'_>
         let seconds = begin.elapsed().as_secs();
         (sharing.progress)(&format!("{} and {} more: {what} after {seconds} s", first.title(), scenarios.len() - 1));
     };
-    let attempted = attempt(tools, scenarios, sharing, &stage)
-        .unwrap_or_else(|error| scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect());
+    let (attempted, replay_fault) = attempt(tools, scenarios, sharing, &stage)
+        .unwrap_or_else(|error| (scenarios.iter().map(|_| Err(anyhow!("{error:#}"))).collect(), None));
     stage("judged");
-    let failed = scenarios.iter().zip(attempted).filter_map(|(scenario, result)| failed(scenario, result, sharing));
+    let mut results = scenarios.iter().zip(attempted);
+    // whose verdicts these are does not matter; that it goes well alone would say nothing
+    if let Some((fault, (first, _))) = replay_fault.and_then(|fault| Some((fault, results.next()?))) {
+        let others = scenarios.len() - 1;
+        (sharing.outcome)(first, Err(anyhow!("a recorder that was shared with {others} others: {fault}")));
+    }
+    let failed = results.filter_map(|(scenario, result)| failed(scenario, result, sharing));
     again_alone(tools, failed.collect(), sharing);
 }
 
@@ -63,7 +70,7 @@ pub fn run_side_by_side(tools: &Tools, scenarios: &[Scenario], sharing: &Sharing
         if scratch::is_interrupted() {
             return None;
         }
-        failed(scenario, run(tools, scenario), sharing)
+        failed(scenario, run(tools, scenario, sharing.keep.as_deref()), sharing)
     });
     again_alone(tools, results.into_iter().flatten().collect(), sharing);
 }
@@ -86,7 +93,7 @@ fn again_alone(tools: &Tools, failed: Vec<(&Scenario, Error)>, sharing: &Sharing
             return;
         }
         (sharing.progress)(&format!("{}, again alone: {error:#}", scenario.title()));
-        (sharing.outcome)(scenario, run(tools, scenario));
+        (sharing.outcome)(scenario, run(tools, scenario, sharing.keep.as_deref()));
     }
 }
 
@@ -101,7 +108,7 @@ fn attempt(
     scenarios: &[Scenario],
     sharing: &Sharing<'_>,
     stage: &impl Fn(&str),
-) -> Result<Vec<Result<()>>> {
+) -> Result<(Vec<Result<()>>, Option<String>)> {
     let (before, after): (Vec<&[Step]>, Vec<&[Step]>) = scenarios.iter().map(parts).unzip();
     let mut actors: Vec<Actor<'_>> = each(sharing.jobs, scenarios.iter().zip(before), |(scenario, steps)| {
         let prepared = Stage::new(scenario).and_then(|stage| act(tools, scenario, stage, steps));
@@ -124,14 +131,17 @@ fn attempt(
     std::thread::sleep(AFTERWARDS);
     recorder.interrupt()?;
     let recording = recorder.finish()?;
+    // what each scenario's part says is looked at below: here that all that was printed is what the trace says
+    let replay_fault = recording.check_replay(tools).err().map(|error| format!("{error:#}"));
     let uncounted = connections_fault(&recording, &actors);
-    Ok(each(sharing.jobs, actors.into_iter(), |Actor { scenario, stage }| {
+    let results = each(sharing.jobs, actors.into_iter(), |Actor { scenario, stage }| {
         let counts = scenario.expect.widest().connections.is_some();
         match &uncounted {
             Some(fault) if counts => bail!("{fault}"),
             _ => judge(tools, &recording, scenario, &stage?, sharing.keep.as_deref()),
         }
-    }))
+    });
+    Ok((results, replay_fault))
 }
 
 /// The steps before the recorders start, and those after.
@@ -183,17 +193,12 @@ fn judge(tools: &Tools, recording: &Recording, scenario: &Scenario, stage: &Stag
             scratch::leave_failed(&trace, &name)?;
         }
         wrong.extend(found.iter().map(|fault| format!("{}, cut out: {fault}", vantage.label())));
-        traces.push(trace);
+        traces.push((name, trace));
     }
     if !wrong.is_empty() {
         bail!("{}", wrong.join("\n"));
     }
-    for (trace, folder) in traces.iter().zip(std::iter::repeat(keep)) {
-        if let Some((folder, name)) = folder.zip(trace.file_name()) {
-            fs::copy(trace, folder.join(name)).with_context(|| format!("keeping {}", trace.display()))?;
-        }
-    }
-    Ok(())
+    keep.map_or(Ok(()), |folder| keep_traces(folder, traces.into_iter()))
 }
 
 #[cfg(test)]

@@ -19,15 +19,19 @@ fn main() -> ExitCode {
         Ok(collections) => collections,
         Err(error) => vec![(format!("the corpus cannot be read: {error:#}"), PathBuf::new(), Kind::Exact)],
     };
-    let trials = collections.into_iter().map(|(name, collection, kind)| {
+    let replayed = collections.into_iter().map(|(name, collection, kind)| {
         Trial::test(name, move || check(&collection, kind).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    let whole = corpus::KERNELS.into_iter().map(|kernel| {
+        let failed = |error| Failed::from(format!("{error:#}"));
+        Trial::test(format!("kernels/{kernel} has every scenario"), move || is_whole(kernel).map_err(failed))
+    });
+    libtest_mimic::run(&arguments, replayed.chain(whole).collect()).exit_code()
 }
 
 /// A collection of each kernel, and one of each version that a trace was kept of.
 fn collections() -> Result<Vec<(String, PathBuf, Kind)>> {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let corpus = folder();
     let mut collections = Vec::new();
     for (folder, kind) in [("kernels", Kind::Exact), ("compatibility", Kind::Lasting)] {
         let before = collections.len();
@@ -45,6 +49,23 @@ fn collections() -> Result<Vec<(String, PathBuf, Kind)>> {
     }
     collections.sort_by(|one, other| one.0.cmp(&other.0));
     Ok(collections)
+}
+
+/// Whether what must be said is written down of a trace of each scenario.
+fn is_whole(kernel: &str) -> Result<()> {
+    let collection = folder().join("kernels").join(kernel);
+    let missing = corpus::missing(kernel, &corpus::expected(&collection)?);
+    if !missing.is_empty() {
+        bail!(
+            "no trace, which `cargo xtask corpus --kernel {kernel} --scenario NAME` records, of {}",
+            missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
 fn check(collection: &Path, kind: Kind) -> Result<()> {

@@ -1,5 +1,5 @@
-//! One scenario of each verdict as a test of its own, with recorders of its own: live output is compared with
-//! its replay. All others run many to a recorder (`wherefore-lab run --share N`), as `cargo xtask test` does:
+//! One scenario of each verdict as a test of its own, and those that expect what was counted of a load: each with
+//! recorders of its own, which count nothing else. All others run many to a recorder (`wherefore-lab run --share N`), as `cargo xtask test` does:
 //! to start three recorders for each of 400 would take too long for every change. `wherefore-lab run` does.
 
 use std::path::Path;
@@ -19,16 +19,17 @@ fn main() -> ExitCode {
         drop(scratch::sweep());
         scratch::clean_up_when_interrupted();
     }
-    let trials = scenarios::all().into_iter().filter(|scenario| scenario.ci).map(|scenario| {
-        Trial::ignorable_test(scenario.title(), move || {
-            if let Some(reason) = tools::missing().or_else(|| run::missing(&scenario)) {
-                return Ok(Completion::ignored_with(reason));
-            }
-            let app = Path::new(env!("CARGO_BIN_EXE_wherefore-lab"));
-            let tools = Tools::find(None, app).map_err(|error| Failed::from(format!("{error:#}")))?;
-            run::run(&tools, &scenario).map_err(|error| Failed::from(format!("{error:#}")))?;
-            Ok(Completion::Completed)
-        })
-    });
+    let trials =
+        scenarios::all().into_iter().filter(|scenario| scenario.ci || scenario.expect.counts()).map(|scenario| {
+            Trial::ignorable_test(scenario.title(), move || {
+                if let Some(reason) = tools::missing().or_else(|| run::missing(&scenario)) {
+                    return Ok(Completion::ignored_with(reason));
+                }
+                let app = Path::new(env!("CARGO_BIN_EXE_wherefore-lab"));
+                let tools = Tools::find(None, app).map_err(|error| Failed::from(format!("{error:#}")))?;
+                run::run(&tools, &scenario, None).map_err(|error| Failed::from(format!("{error:#}")))?;
+                Ok(Completion::Completed)
+            })
+        });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

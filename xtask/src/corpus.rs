@@ -84,14 +84,25 @@ fn record(kernel: &str, arguments: &Arguments) -> Result<()> {
         (_, take) => in_vm(kernel, &arguments.scenarios, take)?,
     };
     if arguments.scenarios.is_empty() && collection(kernel).exists() {
-        fs::remove_dir_all(collection(kernel))?;
+        remove_traces(&collection(kernel))?;
     }
     // What both ends' kernels told is in one trace. Judging by the client's end alone is the engine's
     // own work, the same on every kernel: one collection of it is enough.
-    let vantages: &[&str] = if kernel == HOST { &["both", "client"] } else { &["both"] };
+    let vantages: &[&str] = if kernel == HOST { &["client"] } else { &[] };
     let mut take = lab();
     take.args(["corpus", "take", "--from"]).arg(traces);
     process::run(take.args(vantages.iter().flat_map(|vantage| ["--vantage", vantage])).arg(collection(kernel)))
+}
+
+/// What was said of them before stays, to be compared with.
+fn remove_traces(collection: &Path) -> Result<()> {
+    for entry in fs::read_dir(collection).with_context(|| format!("cannot read {}", collection.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "zst") {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn on_host(scenarios: &[String]) -> Result<PathBuf> {
@@ -126,6 +137,17 @@ fn newest(folder: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_of_removed_traces_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.ipv4.both.wft.zst", "verdicts.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_traces(folder.path()).unwrap();
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["verdicts.txt"]);
+    }
 
     #[test]
     fn the_last_boot_s_traces_are_taken() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::arch::Arch;
 use super::catalogue;
@@ -26,7 +26,7 @@ impl Kept {
     }
 
     fn file(&self, kernel: &str, arch: Arch) -> PathBuf {
-        self.folder.join(format!("{kernel}-{}", arch.debian()))
+        self.folder.join(format!("{kernel}-{}.txt", arch.debian()))
     }
 
     /// Keeps what a run of the whole lab gave.
@@ -36,12 +36,35 @@ impl Kept {
         fs::write(&file, text(column)).with_context(|| format!("cannot write {}", file.display()))
     }
 
+    /// What a kernel's last run of the whole lab gave.
+    ///
+    /// # Errors
+    /// If there was none.
+    pub(super) fn whole(&self, kernel: &str, arch: Arch) -> Result<Column> {
+        let file = self.file(kernel, arch);
+        let text = fs::read_to_string(&file).with_context(|| format!("{kernel} has not been run as a whole yet"))?;
+        parse(kernel, &text).with_context(|| format!("cannot read {}", file.display()))
+    }
+
     /// Keeps what a run of some scenarios gave in the place of what the kernel's last run gave of these; the rest stays.
+    ///
+    /// # Errors
+    /// If there was no whole run, or one of another release; or if the run of these did not end as it should: it is not
+    /// known then which of them it would have told of.
     pub(super) fn put_some(&self, arch: Arch, some: Column) -> Result<()> {
-        let file = self.file(&some.kernel, arch);
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("{} has not been run as a whole yet", some.kernel))?;
-        let mut all = parse(&some.kernel, &text).with_context(|| format!("cannot read {}", file.display()))?;
+        let mut all = self.whole(&some.kernel, arch)?;
+        if let Some(trouble) = &some.trouble {
+            bail!("{}: nothing is written down of a run that did not end well: {trouble}", some.kernel);
+        }
+        if some.release != all.release {
+            bail!(
+                "{} was {} when all scenarios ran, and is {} now: run them all",
+                some.kernel,
+                all.release,
+                some.release
+            );
+        }
+        all.broke += some.broke;
         for result in some.results {
             match all.results.iter_mut().find(|known| known.name == result.name) {
                 Some(known) => *known = result,
@@ -100,9 +123,9 @@ fn parse(kernel: &str, text: &str) -> Option<Column> {
     })
 }
 
-/// The place of what is kept, below cargo's folder.
-pub(super) fn folder(target: &Path) -> PathBuf {
-    target.join("kernels/results")
+/// The place of what is kept, in the repository: the table in the documents is made of it.
+pub(super) fn folder(root: &Path) -> PathBuf {
+    root.join("tests/kernels")
 }
 
 #[cfg(test)]
@@ -151,5 +174,25 @@ mod tests {
         let results = &all.iter().find(|column| column.run).unwrap().results;
         let passed = ["a/ipv4", "b/ipv4", "c/ipv4"].map(|name| scenario(name, Verdict::Passed));
         assert_eq!(format!("{results:?}"), format!("{passed:?}"));
+        // what hung would keep its old result, and what another kernel gave stands beside this one's
+        for other in
+            [Column { trouble: Some("hung".to_owned()), ..some() }, Column { release: "6.1.9".to_owned(), ..some() }]
+        {
+            kept.put_some(Arch::X86, other).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn the_repository_has_a_whole_run_of_each_kernel() {
+        let kept = Kept::at(folder(&crate::workspace::root()));
+        for kernel in catalogue::all(Arch::X86) {
+            let column = kept.whole(kernel.name, Arch::X86).unwrap();
+            assert!(column.results.len() > 400 && column.trouble.is_none(), "{}", kernel.name);
+            assert!(!column.failed(), "{}", kernel.name);
+        }
+        let document = fs::read_to_string(crate::workspace::root().join("docs/kernels.md")).unwrap();
+        for column in kept.all(Arch::X86) {
+            assert!(document.contains(&column.release), "{} is not in the table", column.release);
+        }
     }
 }

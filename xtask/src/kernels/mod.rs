@@ -59,6 +59,10 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         // the newest takes longest, and shall not be what is waited for in the end
         kernels.reverse();
     }
+    if arguments.write_docs && !arguments.is_whole_lab() {
+        let kept = Kept::at(kept::folder(&workspace::root()));
+        kernels.iter().try_for_each(|kernel| kept.whole(kernel.name, arguments.arch).map(drop))?;
+    }
     let (task, listed) = task::of(arguments)?;
     let stopwatch = Stopwatch::start();
     let machines = prepare(arguments, &kernels)?;
@@ -133,8 +137,8 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
 /// Keeps what a kernel gave, and writes the table of all that is kept into the docs: a run that is cut short has been
 /// of use.
 fn write_down(arguments: &Arguments, listed: &[String], column: Column) -> Result<()> {
-    let (arch, kept) = (arguments.arch, Kept::at(kept::folder(&workspace::target())));
-    if arguments.scenarios.is_empty() && arguments.family.is_none() {
+    let (arch, kept) = (arguments.arch, Kept::at(kept::folder(&workspace::root())));
+    if arguments.is_whole_lab() {
         kept.put(arch, &column)?;
     } else {
         kept.put_some(arch, column)?;

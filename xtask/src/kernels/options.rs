@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::arch::Arch;
 
@@ -53,21 +54,21 @@ pub(crate) struct Arguments {
     /// VMs at once
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(super) jobs: usize,
-    /// How long a VM may run
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
-    pub(super) deadline: u64,
+    /// How long a VM may run [default: 5400 for all scenarios, else 1800]
+    #[arg(long, value_name = "SECONDS")]
+    deadline: Option<u64>,
     /// Scenarios in a VM that share one recorder; 0: each starts recorders of its own, which is slow in an
-    /// emulated CPU
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    pub(super) share: u32,
-    /// Scenarios that act at once in a VM
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    pub(super) lab_jobs: usize,
+    /// emulated CPU [default: 40 of all scenarios, else 24]
+    #[arg(long, value_name = "N")]
+    share: Option<u32>,
+    /// Scenarios that act at once in a VM [default: 8 of all scenarios, else 6]
+    #[arg(long, value_name = "N")]
+    lab_jobs: Option<usize>,
     /// Bring back the traces of scenarios that passed, to target/kernels/KERNEL/boot-N/out/traces
     #[arg(long)]
     pub(super) traces: bool,
     /// Memory of a VM
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(super) memory: u32,
     /// CPUs of a VM
     #[arg(long, value_name = "N", default_value_t = 2)]
@@ -94,4 +95,31 @@ pub(crate) struct Arguments {
     /// A shell command to run instead of the lab
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
+}
+
+impl Arguments {
+    /// Whether every scenario runs, over both protocols.
+    pub(super) fn is_whole_lab(&self) -> bool {
+        self.are_all_scenarios() && self.family.is_none()
+    }
+
+    fn are_all_scenarios(&self) -> bool {
+        !self.ci && self.scenarios.is_empty() && self.command.is_empty()
+    }
+
+    /// How long a VM may run.
+    pub(super) fn deadline(&self) -> Duration {
+        // 7.x takes most of an hour on two cores, the small set ten minutes
+        Duration::from_secs(self.deadline.unwrap_or(if self.are_all_scenarios() { 5400 } else { 1800 }))
+    }
+
+    /// Scenarios that share one recorder; 0: none.
+    pub(super) fn share(&self) -> u32 {
+        self.share.unwrap_or(if self.are_all_scenarios() { 40 } else { 24 })
+    }
+
+    /// Scenarios that act at once.
+    pub(super) fn lab_jobs(&self) -> usize {
+        self.lab_jobs.unwrap_or(if self.are_all_scenarios() { 8 } else { 6 })
+    }
 }

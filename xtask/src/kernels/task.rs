@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -20,7 +19,7 @@ const TRACES: &str = "/run/out/traces";
 /// The task for all guests, and the lab's scenarios in its order, if it can be asked here; builds the
 /// programs if it needs them.
 pub(super) fn of(arguments: &Arguments) -> Result<(Task, Vec<String>)> {
-    let deadline = Duration::from_secs(arguments.deadline);
+    let deadline = arguments.deadline();
     let mut files = arguments.copy.clone();
     if !arguments.command.is_empty() || arguments.fetch {
         files.extend([&arguments.wherefore, &arguments.lab].into_iter().flatten().cloned());
@@ -85,9 +84,10 @@ fn name(path: &Path) -> Result<String> {
 }
 
 fn lab_command([lab, wherefore]: &[String; 2], arguments: &Arguments) -> String {
-    let mut command = format!("./{lab} run --wherefore ./{wherefore} --jobs {}", arguments.lab_jobs);
-    if arguments.share > 0 {
-        command.extend([" --share ", &arguments.share.to_string()]);
+    let mut command = format!("./{lab} run --wherefore ./{wherefore} --jobs {}", arguments.lab_jobs());
+    let share = arguments.share();
+    if share > 0 {
+        command.extend([" --share ", &share.to_string()]);
         if arguments.traces {
             command.extend([" --keep ", TRACES]);
         }
@@ -134,12 +134,20 @@ mod tests {
             let programs = ["lab", "w"].map(str::to_owned);
             assert_eq!(lab_command(&programs, &arguments), format!("./lab run --wherefore ./w {expected}"), "{line}");
         };
-        check("", "--jobs 6 --share 24");
+        check("", "--jobs 8 --share 40");
         check("--share 0 --lab-jobs 1", "--jobs 1");
-        check("--share 0 --traces", "--jobs 6");
+        check("--share 0 --traces", "--jobs 8");
         check("--ci --traces", "--jobs 6 --share 24 --keep /run/out/traces --ci");
         check("--family 6 --scenario a/ipv6 --scenario b~", "--jobs 6 --share 24 --family 6 a/ipv6 'b~'");
         check("--ci --scenario a", "--jobs 6 --share 24 a");
+    }
+
+    #[test]
+    fn all_scenarios_have_more_time() {
+        let seconds = |line: &str| parsed(line).deadline().as_secs();
+        assert_eq!((seconds(""), seconds("--write-docs --kernel 7.x")), (5400, 5400));
+        assert_eq!((seconds("--ci"), seconds("--scenario benign"), seconds("-- true")), (1800, 1800, 1800));
+        assert_eq!(seconds("--deadline 60"), 60);
     }
 
     #[test]
