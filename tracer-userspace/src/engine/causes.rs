@@ -125,7 +125,9 @@ impl Failure {
     /// What it was answered with.
     fn status(&self) -> Option<u16> {
         match self {
-            Self::Exchange(verdict) if verdict.slug == Slug::AppStatus => verdict.http.status,
+            Self::Exchange(verdict) if matches!(verdict.slug, Slug::AppStatus | Slug::HealthCheckFailed) => {
+                verdict.http.status
+            }
             _ => None,
         }
     }
@@ -294,13 +296,17 @@ impl Causes {
         process.requests.push(Request { id, span, text, status, by_proxy, forwards, explained: false });
     }
 
-    /// Whether a process has answered a server's error for a request of its own that took this time.
+    /// Whether a process has answered a server's error for the request that it made this of: of those that fit,
+    /// the one that ended with it.
     pub(super) fn answered_for(&self, pid: u32, span: Span, text: &Text) -> bool {
         let Some(process) = self.processes.get(&pid) else { return false };
-        process.requests.queue.iter().any(|request| {
-            let failed = request.status.is_some_and(|status| status >= 500);
-            failed && request.span.contains(span, CAUSE_SLACK) && request.text.fits(text)
-        })
+        let fits = |request: &&Request| request.span.contains(span, CAUSE_SLACK) && request.text.fits(text);
+        let apart = |request: &Request| request.span.to.since(span.to).max(span.to.since(request.span.to));
+        let failed = |request: &Request| request.status.is_some_and(|status| status >= 500);
+        let all = process.requests.queue.iter().filter(fits);
+        // of two at one moment it is not known which it was
+        let nearest = all.min_by_key(|request| (apart(request), failed(request)));
+        nearest.is_some_and(failed)
     }
 
     /// Whether anything fits a request that a gateway answered for; true of other requests.

@@ -133,6 +133,68 @@ fn a_relayed_answer_is_the_upstreams() {
 }
 
 #[test]
+fn a_health_check_that_is_passed_on() {
+    let check_of = |s: Script, end: u64, status: u16| {
+        let s = s.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::HEALTH_CHECK);
+        s.get("/health").at(end).answers(status)
+    };
+    let asked = || passed_on(script(), 50, 12, "/health").flags(flag::HEALTH_CHECK);
+    let failed = "health-check-failed inbound certain 503 health-check";
+    for status in [503, 404, 301] {
+        let relayed = asked().at(13).answers(status);
+        let cause = "app-status outbound certain 0 health-check";
+        check(check_of(relayed, 14, status), &[&format!("{failed} by upstream <- {cause}")]);
+    }
+    let late = check_of(asked().at(6000).answers(200), 6001, 200);
+    check(late, &[&format!("{failed} by upstream <- app-status outbound certain 0 health-check")]);
+    // both ends
+    let (server, client) = both_ends(script(), 50, 12, "/health");
+    let (server, client) = (server.flags(flag::HEALTH_CHECK), client.flags(flag::HEALTH_CHECK));
+    let mut s = server.at(13).answers(503);
+    s.records.extend(client.at(13).answers(503).records);
+    check(check_of(s, 14, 503), &[failed, &format!("{failed} by upstream <- {failed}")]);
+    // by itself, of what it was answered otherwise, and of nothing
+    let forwards = flag::FORWARDS | flag::HEALTH_CHECK;
+    let own = script().at(10).inbound(1).owned_by(NGINX, "nginx").flags(forwards).get("/health");
+    check(own.at(14).answers(404), &[&format!("{failed} by proxy")]);
+    check(check_of(asked().at(13).answers(404), 14, 503), &[&format!("{failed} by proxy")]);
+    // a request that is no health check, and nobody's
+    check(passed_on(script(), 50, 12, "/health").at(13).answers(404), &[]);
+    check(asked().at(13).answers(404), &[]);
+}
+
+#[test]
+fn what_waits_at_the_same_moment_is_the_cause() {
+    let front = || script().usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").at(60_012);
+    let upstream = |s: Script| passed_on(s, 50, 12, "/a").at(60_012).tells(event::WAITING);
+    let timeout = "app-timeout inbound certain 504 processing";
+    let cause = "app-timeout outbound certain 504";
+    check(upstream(front().tells(event::WAITING)), &[&format!("{timeout} <- {cause}")]);
+    check(
+        upstream(front().flags(flag::FORWARDS).owned_by(NGINX, "node").tells(event::WAITING)),
+        &[&format!("{timeout} <- {cause}")],
+    );
+    // nobody was asked, or for something else
+    check(front().tells(event::WAITING), &[timeout]);
+    let other = passed_on(front().tells(event::WAITING), 50, 12, "/b").at(60_012).tells(event::WAITING);
+    check(other, &[timeout]);
+}
+
+#[test]
+fn another_requests_error_answers_for_nothing() {
+    // the same path is answered 504 all the time; of one request the client leaves, and the proxy with it
+    let (server, client) = both_ends(script(), 50, 112, "/a");
+    let mut s = server.at(5000).tells(event::FIN_RECEIVED).at(5300).tells(event::FIN_SENT);
+    s.records.extend(client.at(5000).tells(event::FIN_SENT).records);
+    let s = s.usual_ends().at(110).inbound(2).owned_by(NGINX, "nginx").get("/a").at(5000);
+    let s = s.tells(event::FIN_RECEIVED).tells(event::FIN_SENT);
+    let mut said = vec!["client-abort inbound likely 460 or app-timeout"; 2];
+    check(s.clone(), &said);
+    said.push("app-status inbound certain 504 by proxy");
+    check(asked(s, 1, 50, 5200, "/a", 504), &said);
+}
+
+#[test]
 fn its_own_answers_have_no_cause() {
     // nobody was asked
     check(asked(script(), 1, 10, 14, "/a", 403), &["app-status inbound certain 403"]);

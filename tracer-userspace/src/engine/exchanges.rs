@@ -11,7 +11,7 @@ use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, has, is_inbound, is_open, is_unanswered, moment, port_of,
     stalled, time, waited,
 };
 use super::fold::Brief;
@@ -83,6 +83,8 @@ impl Engine {
                     _ => settled,
                 }
             }
+            // what the process had asked for may be found to wait at the same moment
+            flow_event::WAITING if inbound && (has(record, flow_flag::FORWARDS) || is_proxy(record)) => CAUSE_WAIT,
             _ => ANSWER_WAIT,
         };
         Some(time(record).after(wait))
@@ -137,7 +139,7 @@ impl Engine {
     pub(super) fn decide_all_exchanges(&mut self, out: &mut Vec<Output>) {
         for id in self.flows.all_pending() {
             self.decide_exchange(id, out);
-            let held = self.flows.pending(id).is_some_and(|(_, exchange)| is_held(exchange));
+            let held = self.flows.pending(id).is_some_and(|(_, exchange)| exchange.ends().any(is_held));
             if held {
                 self.totals.undecided = self.totals.undecided.saturating_add(1);
             }
@@ -164,6 +166,12 @@ impl Engine {
         if found.is_none() && !over {
             return;
         }
+        // this end closed, and the other, which has heard of it, has still to answer: that decides
+        let goes_on = exchange.inbound.as_ref().is_some_and(|end| !is_over(end) && is_held(end));
+        if goes_on && found.as_ref().is_none_or(|finding| finding.only_as_cause) {
+            self.note_cause(id, found, out);
+            return;
+        }
         // one failure, one verdict: the attempt's, where it did not come to a connection for both ends
         let of_attempt = exchange.inbound.is_none() && self.attempts.has_failed(connection.isn, &connection.flow);
         let found = found.filter(|_| !of_attempt);
@@ -171,6 +179,15 @@ impl Engine {
         if let Some(finding) = found {
             self.say_exchange(id, &exchange, finding, out);
         }
+    }
+
+    /// Keeps what is only a cause, of an exchange that is still to be decided.
+    fn note_cause(&mut self, id: ExchangeId, found: Option<Finding>, out: &mut Vec<Output>) {
+        let Some(finding) = found else { return };
+        let Some((_, exchange)) = self.flows.pending(id).filter(|(_, exchange)| !exchange.is_cause) else { return };
+        let exchange = exchange.clone();
+        self.flows.note_cause(id);
+        self.say_exchange(id, &exchange, finding, out);
     }
 
     /// Says a verdict, and keeps it as what may be the cause of another.
@@ -209,6 +226,9 @@ impl Engine {
         let verdict = verdict(&case, &finding, answer);
         if is_said {
             self.fold.add(key, brief, || verdict.clone(), out);
+        }
+        if exchange.is_cause {
+            return;
         }
         let text = Text::of(exchange.heads.as_deref());
         let given_up = is_given_up(exchange);
@@ -346,9 +366,8 @@ fn held_until(exchange: &Exchange) -> Option<BootTime> {
 }
 
 /// Whether it waits for what follows the peer's FIN, or retransmissions that nothing answered.
-fn is_held(exchange: &Exchange) -> bool {
-    let held = [flow_event::FIN_RECEIVED, flow_event::UNANSWERED];
-    exchange.ends().any(|end| end.first_of(&held).is_some_and(is_open))
+fn is_held(end: &End) -> bool {
+    end.first_of(&[flow_event::FIN_RECEIVED, flow_event::UNANSWERED]).is_some_and(is_open)
 }
 
 /// Whether this end has told the connection's end.

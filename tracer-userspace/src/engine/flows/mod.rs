@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(in crate::engine) use drops::{Drops, PacketDrop};
 pub(in crate::engine) use exchange::{
     CLOSES, End, Exchange, body, has, idle, is_cut, is_http, is_inbound, is_open, is_unanswered, latency, moment,
-    stalled, time, waited, was_delivered,
+    stalled, time, waited, was_delivered, went_on,
 };
 
 use parts::Parts;
@@ -205,6 +205,13 @@ impl Flows {
         match connection.exchanges.get(id.part)? {
             State::Pending(exchange, _) => Some((connection, exchange)),
             State::Decided { .. } => None,
+        }
+    }
+
+    /// Notes that it was kept as a cause.
+    pub(in crate::engine) fn note_cause(&mut self, id: ExchangeId) {
+        if let Some(State::Pending(exchange, _)) = self.state(id) {
+            exchange.is_cause = true;
         }
     }
 
