@@ -194,6 +194,51 @@ fn another_requests_error_answers_for_nothing() {
     check(asked(s, 1, 50, 5200, "/a", 504), &said);
 }
 
+/// An app whose connect this host's own firewall drops, for a second.
+fn dropped(s: Script, n: u16, begin: u64) -> Script {
+    let s = s.at(begin).connects(n, APP, UPSTREAM).to("10.9.3.3:9090").unsent_syns().own_netfilter();
+    s.at(begin + 1000).retransmit().own_netfilter().at(begin + 1001).closed(0).usual_ends()
+}
+
+#[test]
+fn an_attempt_that_is_decided_later_is_waited_for() {
+    let app =
+        |s: Script, begin: u64| s.usual_ends().at(begin).inbound(1).get("/a").at(1014).answers(500).at(9000).tick();
+    let drop = "firewall-drop outbound certain 504";
+    check(app(dropped(script(), 50, 12), 10), &[&format!("app-status inbound certain 500 <- {drop}")]);
+    // not of the request: it had begun before
+    check(app(dropped(script(), 50, 12), 13), &["app-status inbound certain 500"]);
+    // whoever passes that on waits as well
+    let (server, client) = both_ends(dropped(script(), 50, 12), 51, 11, "/a");
+    let mut s = server.at(1014).answers(500);
+    s.records.extend(client.at(1014).answers(500).records);
+    let chain = asked(s, 1, 10, 1015, "/a", 500).at(9000).tick();
+    let cause = format!("app-status inbound certain 500 <- {drop}");
+    check(chain, &[&cause, &format!("app-status inbound certain 500 by upstream <- {cause}")]);
+}
+
+#[test]
+fn an_answer_to_another_path_may_have_been_relayed() {
+    let said = |s: Script, expected: &[&str]| {
+        let out = check(s, expected);
+        verdicts(&out)[0].http.origin.clone()
+    };
+    let upstream = |status| passed_on(script(), 50, 12, "/orders").at(13).answers(status);
+    // location /api/ { proxy_pass http://app/; }: nothing is known of the two but the status
+    let rewritten = said(asked(upstream(503), 1, 10, 14, "/api/orders", 503), &["app-status inbound certain 503"]);
+    assert_eq!(rewritten, None);
+    // another status, or another time
+    let proxy = "app-status inbound certain 503 by proxy";
+    said(asked(upstream(500), 1, 10, 14, "/api/orders", 503), &[proxy]);
+    let earlier = passed_on(script(), 50, 5, "/orders").at(8).answers(503);
+    let forwards = earlier.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::FORWARDS);
+    said(forwards.get("/api/orders").at(14).answers(503), &[proxy]);
+    // somebody else's
+    let others = asked(upstream(503), 2, 11, 15, "/orders", 503);
+    let relayed = "app-status inbound certain 503 by upstream <- app-status outbound certain 503";
+    said(asked(others, 1, 10, 14, "/api/orders", 503), &[proxy, relayed]);
+}
+
 #[test]
 fn its_own_answers_have_no_cause() {
     // nobody was asked
@@ -210,7 +255,7 @@ fn its_own_answers_have_no_cause() {
     let others = script().at(12).connects(50, APP, UPSTREAM).at(13).reset_received().closed(111);
     check(asked(others, 1, 10, 14, "/a", 502), &["app-status inbound certain 502"]);
     // another request's, by path and by time
-    let other = passed_on(script(), 50, 12, "/b").at(13).answers(503);
+    let other = passed_on(script(), 50, 12, "/b").at(13).answers(500);
     check(asked(other, 1, 10, 14, "/a", 503), &["app-status inbound certain 503 by proxy"]);
     let before = refused(script(), 50, 5, 6);
     check(asked(before, 1, 10, 14, "/a", 502), &["app-status inbound certain 502 by proxy"]);

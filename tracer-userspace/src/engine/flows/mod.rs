@@ -225,6 +225,14 @@ impl Flows {
         sooner
     }
 
+    /// When it is to be looked at, if it is not decided.
+    pub(in crate::engine) fn due(&self, id: ExchangeId) -> Option<BootTime> {
+        match self.connections.get(&id.connection)?.exchanges.get(id.part)? {
+            State::Pending(_, timer) => *timer,
+            State::Decided { .. } => None,
+        }
+    }
+
     /// Takes the timer out; false if it was out of date.
     pub(in crate::engine) fn take_timer(&mut self, time: BootTime, id: ExchangeId) -> bool {
         let Some(State::Pending(_, timer)) = self.state(id) else { return false };
