@@ -13,7 +13,7 @@ use std::time::Duration;
 use foldhash::quality::FixedState;
 
 use super::attempt::Attempt;
-use super::attempts::HashMap;
+use super::attempts::{HashMap, Id};
 use super::flows::ExchangeId;
 use super::rules;
 use super::timing::{CAUSE_KEPT, CAUSE_SLACK};
@@ -42,6 +42,11 @@ impl Text {
             line: heads.path.as_deref().map(|path| fingerprint(&(heads.method.as_deref(), path))),
             trace_id: heads.trace_id.as_deref().map(fingerprint),
         })
+    }
+
+    /// Whether their trace ids tell that they have nothing to do with each other.
+    fn is_of_another(&self, other: &Self) -> bool {
+        self.trace_id.is_some_and(|id| other.trace_id.is_some_and(|other| other != id))
     }
 
     /// Whether one may have been made of the other.
@@ -125,7 +130,9 @@ impl Failure {
     /// What it was answered with.
     fn status(&self) -> Option<u16> {
         match self {
-            Self::Exchange(verdict) if verdict.slug == Slug::AppStatus => verdict.http.status,
+            Self::Exchange(verdict) if matches!(verdict.slug, Slug::AppStatus | Slug::HealthCheckFailed) => {
+                verdict.http.status
+            }
             _ => None,
         }
     }
@@ -212,6 +219,10 @@ impl Requests {
 struct Process {
     failed: VecDeque<Failed>,
     requests: Requests,
+    /// Attempts to connect that ended, and may not be decided.
+    attempts: VecDeque<(Id, Span)>,
+    /// Requests of its own that may not be decided, and when they began.
+    exchanges: VecDeque<(ExchangeId, Text, BootTime)>,
     /// When it connected somewhere, having failed to before.
     connected: VecDeque<BootTime>,
     /// What ended by then may have been thrown out.
@@ -233,6 +244,20 @@ pub(super) struct Asked {
     pub(super) forwards: bool,
 }
 
+/// Whether a process had passed a request on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PassedOn {
+    /// Nothing says so.
+    #[default]
+    No,
+    /// It was answered the same to another request, which is nobody's, meanwhile.
+    Perhaps,
+    /// It had, and answered otherwise than it was answered.
+    Yes,
+    /// What it answered was answered to it.
+    Relayed,
+}
+
 /// What was found of a request.
 #[derive(Debug, Default)]
 pub(super) struct Found<'a> {
@@ -241,10 +266,7 @@ pub(super) struct Found<'a> {
     pub(super) equals: usize,
     /// What all of those were, if they were all the same.
     pub(super) alike: Option<(Slug, Option<std::net::SocketAddr>)>,
-    /// The process had passed the request on.
-    pub(super) passed_on: bool,
-    /// And what it answered was answered to it.
-    pub(super) relayed: bool,
+    pub(super) passed_on: PassedOn,
     /// The process asks others, for whatever requests.
     pub(super) asks_others: bool,
 }
@@ -268,13 +290,52 @@ impl Causes {
         process.failed.push_back(Failed { span, slack, text, failure, claimed: false });
     }
 
+    /// A process's attempt to connect came to nothing.
+    pub(super) fn gave_up(&mut self, pid: u32, id: Id, span: Span) {
+        keep(&mut self.process(pid, span.to).attempts, (id, span));
+    }
+
+    /// Something is known of a request that a process made.
+    pub(super) fn asks(&mut self, pid: u32, id: ExchangeId, text: Text, span: Span) {
+        let exchanges = &mut self.process(pid, span.to).exchanges;
+        match exchanges.iter_mut().rev().find(|(known, ..)| *known == id) {
+            Some(known) => *known = (id, text, span.from),
+            None => keep(exchanges, (id, text, span.from)),
+        }
+    }
+
+    /// The process's attempts to connect that came to nothing while it worked on this request.
+    pub(super) fn attempts_during(&self, pid: u32, id: ExchangeId) -> impl Iterator<Item = Id> {
+        let request = self.request(pid, id).filter(|(_, request)| request.may_come_of_attempt());
+        request.into_iter().flat_map(|(process, request)| {
+            let during = process.attempts.iter().filter(|(_, span)| request.span.contains(*span, CAUSE_SLACK));
+            during.map(|(id, _)| *id)
+        })
+    }
+
+    /// The process's own requests that it may have made for this one; they began later.
+    pub(super) fn exchanges_during(&self, pid: u32, id: ExchangeId) -> impl Iterator<Item = ExchangeId> {
+        self.request(pid, id).into_iter().flat_map(|(process, request)| {
+            let Span { from, to } = request.span;
+            let during = process.exchanges.iter().filter(move |(_, _, began)| *began > from && *began <= to);
+            during.filter(|(_, text, _)| text.fits(&request.text)).map(|(id, ..)| *id)
+        })
+    }
+
+    /// From when to when a process worked on a request.
+    pub(super) fn took(&self, pid: u32, id: ExchangeId) -> Option<Span> {
+        self.request(pid, id).map(|(_, request)| request.span)
+    }
+
+    fn request(&self, pid: u32, id: ExchangeId) -> Option<(&Process, &Request)> {
+        let process = self.processes.get(&pid)?;
+        Some((process, process.requests.get(id)?))
+    }
+
     /// A process that had failed to connect did.
     pub(super) fn connected(&mut self, pid: u32, time: BootTime) {
         let process = self.process(pid, time);
-        if process.connected.len() >= KEPT_OF_EACH {
-            process.connected.pop_front();
-        }
-        process.connected.push_back(time);
+        keep(&mut process.connected, time);
     }
 
     /// A process answered a request with what is worth telling, or not at all.
@@ -294,20 +355,22 @@ impl Causes {
         process.requests.push(Request { id, span, text, status, by_proxy, forwards, explained: false });
     }
 
-    /// Whether a process has answered a server's error for a request of its own that took this time.
+    /// Whether a process has answered a server's error for the request that it made this of: of those that fit,
+    /// the one that ended with it.
     pub(super) fn answered_for(&self, pid: u32, span: Span, text: &Text) -> bool {
         let Some(process) = self.processes.get(&pid) else { return false };
-        process.requests.queue.iter().any(|request| {
-            let failed = request.status.is_some_and(|status| status >= 500);
-            failed && request.span.contains(span, CAUSE_SLACK) && request.text.fits(text)
-        })
+        let fits = |request: &&Request| request.span.contains(span, CAUSE_SLACK) && request.text.fits(text);
+        let apart = |request: &Request| request.span.to.since(span.to).max(span.to.since(request.span.to));
+        let failed = |request: &Request| request.status.is_some_and(|status| status >= 500);
+        let all = process.requests.queue.iter().filter(fits);
+        // of two at one moment it is not known which it was
+        let nearest = all.min_by_key(|request| (apart(request), failed(request)));
+        nearest.is_some_and(failed)
     }
 
     /// Whether anything fits a request that a gateway answered for; true of other requests.
     pub(super) fn may_explain(&self, pid: u32, id: ExchangeId) -> bool {
-        let process = self.processes.get(&pid);
-        let request = process.and_then(|process| process.requests.get(id));
-        let Some((process, request)) = process.zip(request) else { return true };
+        let Some((process, request)) = self.request(pid, id) else { return true };
         !request.is_gateway_error() || !process.pool(request).is_empty()
     }
 
@@ -319,9 +382,7 @@ impl Causes {
             return found;
         };
         let pool = process.pool(&request);
-        found.passed_on = pool.iter().any(|at| process.failed.get(*at).is_some_and(|failed| failed.text.is_some()));
-        let relayed = |at: &usize| process.relays(&request, *at);
-        found.relayed = !pool.is_empty() && pool.iter().all(relayed);
+        found.passed_on = process.passed_on(&request, &pool);
         let chosen = process.choose(&request, &pool);
         let Some(chosen) = chosen else {
             found.equals = pool.len();
@@ -359,6 +420,14 @@ impl Causes {
         }
         process
     }
+}
+
+/// Keeps the newest.
+fn keep<T>(queue: &mut VecDeque<T>, value: T) {
+    if queue.len() >= KEPT_OF_EACH {
+        queue.pop_front();
+    }
+    queue.push_back(value);
 }
 
 impl Process {
@@ -405,6 +474,31 @@ impl Process {
         let Some(failed) = self.failed.get(at) else { return false };
         let same = failed.text.as_ref().is_some_and(|text| text.fits(&request.text));
         same && request.status.is_some() && failed.failure.status() == request.status
+    }
+
+    fn passed_on(&self, request: &Request, pool: &[usize]) -> PassedOn {
+        let was_request = |at: &usize| self.failed.get(*at).is_some_and(|failed| failed.text.is_some());
+        match pool {
+            [] if self.may_relay(request) => PassedOn::Perhaps,
+            [] => PassedOn::No,
+            _ if pool.iter().all(|at| self.relays(request, *at)) => PassedOn::Relayed,
+            _ if pool.iter().any(was_request) => PassedOn::Yes,
+            _ => PassedOn::No,
+        }
+    }
+
+    /// Whether something was answered the same meanwhile that is no other request's: a proxy may ask for other
+    /// paths than it is asked for.
+    fn may_relay(&self, request: &Request) -> bool {
+        let all = self.failed.iter().filter(|failed| !failed.claimed && failed.is_part_of(request));
+        let mut same =
+            all.filter(|failed| failed.failure.status().is_some_and(|status| request.status == Some(status)));
+        same.any(|failed| {
+            let Some(text) = &failed.text else { return false };
+            let others = || self.requests.queue.iter().filter(|other| other.id != request.id);
+            let is_others = || others().any(|other| other.text.fits(text) && failed.is_part_of(other));
+            !text.is_of_another(&request.text) && !is_others()
+        })
     }
 
     /// The one that it was, if that is certain.

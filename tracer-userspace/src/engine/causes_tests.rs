@@ -133,6 +133,113 @@ fn a_relayed_answer_is_the_upstreams() {
 }
 
 #[test]
+fn a_health_check_that_is_passed_on() {
+    let check_of = |s: Script, end: u64, status: u16| {
+        let s = s.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::HEALTH_CHECK);
+        s.get("/health").at(end).answers(status)
+    };
+    let asked = || passed_on(script(), 50, 12, "/health").flags(flag::HEALTH_CHECK);
+    let failed = "health-check-failed inbound certain 503 health-check";
+    for status in [503, 404, 301] {
+        let relayed = asked().at(13).answers(status);
+        let cause = "app-status outbound certain 0 health-check";
+        check(check_of(relayed, 14, status), &[&format!("{failed} by upstream <- {cause}")]);
+    }
+    let late = check_of(asked().at(6000).answers(200), 6001, 200);
+    check(late, &[&format!("{failed} by upstream <- app-status outbound certain 0 health-check")]);
+    // both ends
+    let (server, client) = both_ends(script(), 50, 12, "/health");
+    let (server, client) = (server.flags(flag::HEALTH_CHECK), client.flags(flag::HEALTH_CHECK));
+    let mut s = server.at(13).answers(503);
+    s.records.extend(client.at(13).answers(503).records);
+    check(check_of(s, 14, 503), &[failed, &format!("{failed} by upstream <- {failed}")]);
+    // by itself, of what it was answered otherwise, and of nothing
+    let forwards = flag::FORWARDS | flag::HEALTH_CHECK;
+    let own = script().at(10).inbound(1).owned_by(NGINX, "nginx").flags(forwards).get("/health");
+    check(own.at(14).answers(404), &[&format!("{failed} by proxy")]);
+    check(check_of(asked().at(13).answers(404), 14, 503), &[&format!("{failed} by proxy")]);
+    // a request that is no health check, and nobody's
+    check(passed_on(script(), 50, 12, "/health").at(13).answers(404), &[]);
+    check(asked().at(13).answers(404), &[]);
+}
+
+#[test]
+fn what_waits_at_the_same_moment_is_the_cause() {
+    let front = || script().usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").get("/a").at(60_012);
+    let upstream = |s: Script| passed_on(s, 50, 12, "/a").at(60_012).tells(event::WAITING);
+    let timeout = "app-timeout inbound certain 504 processing";
+    let cause = "app-timeout outbound certain 504";
+    check(upstream(front().tells(event::WAITING)), &[&format!("{timeout} <- {cause}")]);
+    check(
+        upstream(front().flags(flag::FORWARDS).owned_by(NGINX, "node").tells(event::WAITING)),
+        &[&format!("{timeout} <- {cause}")],
+    );
+    // nobody was asked, or for something else
+    check(front().tells(event::WAITING), &[timeout]);
+    let other = passed_on(front().tells(event::WAITING), 50, 12, "/b").at(60_012).tells(event::WAITING);
+    check(other, &[timeout]);
+}
+
+#[test]
+fn another_requests_error_answers_for_nothing() {
+    // the same path is answered 504 all the time; of one request the client leaves, and the proxy with it
+    let (server, client) = both_ends(script(), 50, 112, "/a");
+    let mut s = server.at(5000).tells(event::FIN_RECEIVED).at(5300).tells(event::FIN_SENT);
+    s.records.extend(client.at(5000).tells(event::FIN_SENT).records);
+    let s = s.usual_ends().at(110).inbound(2).owned_by(NGINX, "nginx").get("/a").at(5000);
+    let s = s.tells(event::FIN_RECEIVED).tells(event::FIN_SENT);
+    let mut said = vec!["client-abort inbound likely 460 or app-timeout"; 2];
+    check(s.clone(), &said);
+    said.push("app-status inbound certain 504 by proxy");
+    check(asked(s, 1, 50, 5200, "/a", 504), &said);
+}
+
+/// An app whose connect this host's own firewall drops, for a second.
+fn dropped(s: Script, n: u16, begin: u64) -> Script {
+    let s = s.at(begin).connects(n, APP, UPSTREAM).to("10.9.3.3:9090").unsent_syns().own_netfilter();
+    s.at(begin + 1000).retransmit().own_netfilter().at(begin + 1001).closed(0).usual_ends()
+}
+
+#[test]
+fn an_attempt_that_is_decided_later_is_waited_for() {
+    let app =
+        |s: Script, begin: u64| s.usual_ends().at(begin).inbound(1).get("/a").at(1014).answers(500).at(9000).tick();
+    let drop = "firewall-drop outbound certain 504";
+    check(app(dropped(script(), 50, 12), 10), &[&format!("app-status inbound certain 500 <- {drop}")]);
+    // not of the request: it had begun before
+    check(app(dropped(script(), 50, 12), 13), &["app-status inbound certain 500"]);
+    // whoever passes that on waits as well
+    let (server, client) = both_ends(dropped(script(), 50, 12), 51, 11, "/a");
+    let mut s = server.at(1014).answers(500);
+    s.records.extend(client.at(1014).answers(500).records);
+    let chain = asked(s, 1, 10, 1015, "/a", 500).at(9000).tick();
+    let cause = format!("app-status inbound certain 500 <- {drop}");
+    check(chain, &[&cause, &format!("app-status inbound certain 500 by upstream <- {cause}")]);
+}
+
+#[test]
+fn an_answer_to_another_path_may_have_been_relayed() {
+    let said = |s: Script, expected: &[&str]| {
+        let out = check(s, expected);
+        verdicts(&out)[0].http.origin.clone()
+    };
+    let upstream = |status| passed_on(script(), 50, 12, "/orders").at(13).answers(status);
+    // location /api/ { proxy_pass http://app/; }: nothing is known of the two but the status
+    let rewritten = said(asked(upstream(503), 1, 10, 14, "/api/orders", 503), &["app-status inbound certain 503"]);
+    assert_eq!(rewritten, None);
+    // another status, or another time
+    let proxy = "app-status inbound certain 503 by proxy";
+    said(asked(upstream(500), 1, 10, 14, "/api/orders", 503), &[proxy]);
+    let earlier = passed_on(script(), 50, 5, "/orders").at(8).answers(503);
+    let forwards = earlier.usual_ends().at(10).inbound(1).owned_by(NGINX, "nginx").flags(flag::FORWARDS);
+    said(forwards.get("/api/orders").at(14).answers(503), &[proxy]);
+    // somebody else's
+    let others = asked(upstream(503), 2, 11, 15, "/orders", 503);
+    let relayed = "app-status inbound certain 503 by upstream <- app-status outbound certain 503";
+    said(asked(others, 1, 10, 14, "/api/orders", 503), &[proxy, relayed]);
+}
+
+#[test]
 fn its_own_answers_have_no_cause() {
     // nobody was asked
     check(asked(script(), 1, 10, 14, "/a", 403), &["app-status inbound certain 403"]);
@@ -148,7 +255,7 @@ fn its_own_answers_have_no_cause() {
     let others = script().at(12).connects(50, APP, UPSTREAM).at(13).reset_received().closed(111);
     check(asked(others, 1, 10, 14, "/a", 502), &["app-status inbound certain 502"]);
     // another request's, by path and by time
-    let other = passed_on(script(), 50, 12, "/b").at(13).answers(503);
+    let other = passed_on(script(), 50, 12, "/b").at(13).answers(500);
     check(asked(other, 1, 10, 14, "/a", 503), &["app-status inbound certain 503 by proxy"]);
     let before = refused(script(), 50, 5, 6);
     check(asked(before, 1, 10, 14, "/a", 502), &["app-status inbound certain 502 by proxy"]);

@@ -5,20 +5,20 @@
 use std::net::SocketAddr;
 
 use super::Engine;
-use super::causes::{Asked, Failure, Found, Span, Text};
+use super::causes::{Asked, Failure, Found, PassedOn, Span, Text};
 use super::decide::{self, with_losses};
 use super::evidence::{DropClass, Endpoint};
 use super::exchange_rules::{self, Case, Finding};
 use super::flow_text;
 use super::flows::{
-    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, is_inbound, is_open, is_unanswered, moment, port_of,
+    CLOSES, End, Exchange, ExchangeId, PacketDrop, flow_of, has, is_inbound, is_open, is_unanswered, moment, port_of,
     stalled, time, waited,
 };
 use super::fold::Brief;
 use super::output::Output;
 use super::rules::{self, Words};
 use super::summary::EXCHANGES_EVICTED;
-use super::timing::{ANSWER_WAIT, CAUSE_WAIT, EXIT_WAIT, UNSENT_CAUSE_WAIT};
+use super::timing::{ANSWER_WAIT, CAUSE_WAIT, EXIT_WAIT};
 use super::top::Failed;
 use crate::record::{BootTime, FlowRecord, PacketRecord, flow_event, flow_flag, packet_flag};
 use crate::verdict::{Confidence, Event, Evidence, Role, Slug, Verdict};
@@ -37,6 +37,12 @@ impl Engine {
         }
         if let Some(id) = id.filter(|_| is_inbound(record)) {
             self.note_request(id, record);
+        }
+        if let Some(id) = id.filter(|_| !is_inbound(record) && record.pid != 0)
+            && let Some((_, exchange)) = self.flows.pending(id)
+        {
+            let known = Span { from: exchange.started(), to: time(record) };
+            self.causes.asks(record.pid, id, Text::of(exchange.heads.as_deref()), known);
         }
         let due = id.and_then(|id| Some((id, self.due_of(record)?)));
         if let Some((id, due)) = due
@@ -83,6 +89,8 @@ impl Engine {
                     _ => settled,
                 }
             }
+            // what the process had asked for may be found to wait at the same moment
+            flow_event::WAITING if inbound && (has(record, flow_flag::FORWARDS) || is_proxy(record)) => CAUSE_WAIT,
             _ => ANSWER_WAIT,
         };
         Some(time(record).after(wait))
@@ -113,8 +121,7 @@ impl Engine {
             return;
         }
         let Some((_, exchange)) = self.flows.pending(id) else { return };
-        let hold = held_until(exchange).map(|hold| hold.max(self.unexplained_until(id, exchange).unwrap_or(hold)));
-        if let Some(hold) = hold.filter(|hold| *hold > self.now) {
+        if let Some(hold) = self.held_until(id, exchange).filter(|hold| *hold > self.now) {
             if self.flows.schedule(id, hold) {
                 self.exchange_timers.insert(hold, id);
             }
@@ -125,19 +132,11 @@ impl Engine {
         self.exchange_timers.compact(flows.pending_count(), |time, id| flows.is_current(time, id));
     }
 
-    /// Until when a gateway's own error, of which nothing fits as the cause, is held.
-    fn unexplained_until(&self, id: ExchangeId, exchange: &Exchange) -> Option<BootTime> {
-        let response = exchange.inbound.as_ref()?.of(flow_event::RESPONSE)?;
-        let forwards = response.flags & flow_flag::FORWARDS != 0 || is_proxy(response);
-        let open = forwards && !self.causes.may_explain(self.flows.owner(id, response), id);
-        open.then(|| time(response).after(UNSENT_CAUSE_WAIT))
-    }
-
     /// The stream ended: what has happened decides, what is held for what would follow is undecided.
     pub(super) fn decide_all_exchanges(&mut self, out: &mut Vec<Output>) {
         for id in self.flows.all_pending() {
             self.decide_exchange(id, out);
-            let held = self.flows.pending(id).is_some_and(|(_, exchange)| is_held(exchange));
+            let held = self.flows.pending(id).is_some_and(|(_, exchange)| exchange.ends().any(is_held));
             if held {
                 self.totals.undecided = self.totals.undecided.saturating_add(1);
             }
@@ -164,6 +163,12 @@ impl Engine {
         if found.is_none() && !over {
             return;
         }
+        // this end closed, and the other, which has heard of it, has still to answer: that decides
+        let goes_on = exchange.inbound.as_ref().is_some_and(|end| !is_over(end) && is_held(end));
+        if goes_on && found.as_ref().is_none_or(|finding| finding.only_as_cause) {
+            self.note_cause(id, found, out);
+            return;
+        }
         // one failure, one verdict: the attempt's, where it did not come to a connection for both ends
         let of_attempt = exchange.inbound.is_none() && self.attempts.has_failed(connection.isn, &connection.flow);
         let found = found.filter(|_| !of_attempt);
@@ -171,6 +176,15 @@ impl Engine {
         if let Some(finding) = found {
             self.say_exchange(id, &exchange, finding, out);
         }
+    }
+
+    /// Keeps what is only a cause, of an exchange that is still to be decided.
+    fn note_cause(&mut self, id: ExchangeId, found: Option<Finding>, out: &mut Vec<Output>) {
+        let Some(finding) = found else { return };
+        let Some((_, exchange)) = self.flows.pending(id).filter(|(_, exchange)| !exchange.is_cause) else { return };
+        let exchange = exchange.clone();
+        self.flows.note_cause(id);
+        self.say_exchange(id, &exchange, finding, out);
     }
 
     /// Says a verdict, and keeps it as what may be the cause of another.
@@ -209,6 +223,9 @@ impl Engine {
         let verdict = verdict(&case, &finding, answer);
         if is_said {
             self.fold.add(key, brief, || verdict.clone(), out);
+        }
+        if exchange.is_cause {
+            return;
         }
         let text = Text::of(exchange.heads.as_deref());
         let given_up = is_given_up(exchange);
@@ -301,7 +318,7 @@ const PROXIES: [&[u8]; 12] = [
 ];
 
 /// Whether the record's process is of such a program.
-fn is_proxy(record: &FlowRecord) -> bool {
+pub(super) fn is_proxy(record: &FlowRecord) -> bool {
     PROXIES.contains(&record.comm.split(|byte| *byte == 0).next().unwrap_or_default())
 }
 
@@ -313,22 +330,24 @@ fn origin(finding: &Finding, found: &Found<'_>) -> Option<&'static str> {
     }
     let forwards = found.asks_others || record.flags & flow_flag::FORWARDS != 0;
     let gateway = matches!(record.status, 502 | 504);
-    Some(match found {
-        Found { relayed: true, .. } => "upstream",
-        Found { passed_on: true, .. } => "proxy",
+    Some(match found.passed_on {
+        PassedOn::Relayed => "upstream",
+        PassedOn::Yes => "proxy",
+        // it may have asked for it under another path
+        PassedOn::Perhaps if forwards && is_proxy(record) => return None,
         _ if forwards && (gateway || is_proxy(record)) => "proxy",
         _ => "app",
     })
 }
 
 /// Whether the process that asked ended it, not its peer.
-fn is_given_up(exchange: &Exchange) -> bool {
+pub(super) fn is_given_up(exchange: &Exchange) -> bool {
     let ends = [flow_event::RESPONSE, flow_event::FIN_RECEIVED, flow_event::RESET_RECEIVED, flow_event::TIMED_OUT];
     exchange.outbound.as_ref().is_none_or(|end| end.first_of(&ends).is_none())
 }
 
 /// From when to when it was worked on.
-fn span(exchange: &Exchange) -> Span {
+pub(super) fn span(exchange: &Exchange) -> Span {
     let last = exchange.ends().flat_map(End::records).map(|record| {
         let response = moment(record.response_start_ns).filter(|_| record.event == flow_event::RESPONSE);
         response.unwrap_or_else(|| time(record))
@@ -336,19 +355,9 @@ fn span(exchange: &Exchange) -> Span {
     Span { from: exchange.started(), to: last.min().unwrap_or_default().max(exchange.started()) }
 }
 
-/// Until when an exchange with a response is held, whatever else happens: what made the process answer
-/// so is known by then.
-fn held_until(exchange: &Exchange) -> Option<BootTime> {
-    let end = exchange.leading()?;
-    let response = end.of(flow_event::RESPONSE)?;
-    let wait = if is_inbound(response) { CAUSE_WAIT } else { ANSWER_WAIT };
-    Some(time(response).after(wait))
-}
-
 /// Whether it waits for what follows the peer's FIN, or retransmissions that nothing answered.
-fn is_held(exchange: &Exchange) -> bool {
-    let held = [flow_event::FIN_RECEIVED, flow_event::UNANSWERED];
-    exchange.ends().any(|end| end.first_of(&held).is_some_and(is_open))
+fn is_held(end: &End) -> bool {
+    end.first_of(&[flow_event::FIN_RECEIVED, flow_event::UNANSWERED]).is_some_and(is_open)
 }
 
 /// Whether this end has told the connection's end.

@@ -110,6 +110,12 @@ impl Script {
         self
     }
 
+    /// More of the request passes.
+    pub(super) fn goes_on(mut self) -> Self {
+        self.flow.request_end_ns = self.now_us * 1000;
+        self
+    }
+
     pub(super) fn trace_id(mut self, id: &str) -> Self {
         self.heads.get_or_insert_default().trace_id = Some(id.to_owned());
         self

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::attempt::errno;
 use super::attempts::{Evicted, Found, Id, Outcome};
+use super::causes::Span;
 use super::evidence::{DropClass, Dropped, Endpoint, Fact, Flow, Full, IcmpError, SynAckAgain, What, is_v4};
 use super::icmp::meaning;
 use super::output::Output;
@@ -144,6 +145,9 @@ impl Engine {
         let id = self.attempt(record.isn, flow, inode, None, time);
         if let Some(Found::UnderWay(attempt)) = self.attempts.visit(id, record.isn, flow, time) {
             attempt.learn(record);
+            if let (What::Closed(_), Some(task)) = (&what, attempt.own.as_ref().and_then(|own| own.task)) {
+                self.causes.gave_up(task.pid, id, Span { from: attempt.started, to: time });
+            }
         }
         self.add(id, record.isn, flow, Fact { time, netns: record.header.netns, what });
     }

@@ -21,6 +21,7 @@ mod exits;
 mod flow_text;
 mod flows;
 mod fold;
+mod holds;
 mod icmp;
 mod intake;
 mod latency;

@@ -107,6 +107,9 @@ pub(super) const LONG_IDLE: Duration = Duration::from_mins(1);
 /// Who leaves after less than this was hardly driven away by slowness.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// A FIN so soon behind a request may be half a close: such a client shuts its side down at once, and waits.
+pub(super) const HALF_CLOSE_WITHIN: Duration = Duration::from_millis(50);
+
 /// A health check has to be answered within this (the default of AWS balancers).
 pub(super) const HEALTH_CHECK_WITHIN: Duration = Duration::from_secs(5);
 

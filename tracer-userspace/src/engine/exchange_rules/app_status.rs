@@ -1,16 +1,21 @@
 //! app-status: the app, or the upstream that was asked, answered a watched status.
 
-use super::{Case, Finding, Words};
+use super::{Case, Finding, Words, health_check_failed};
 use crate::engine::flow_text;
 use crate::record::flow_event;
 use crate::verdict::{Role, Slug};
 
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESPONSE)?;
-    if !case.world.watches_status(record.status) {
+    let is_watched = case.world.watches_status(record.status);
+    // of a health check that is passed on more is a failure
+    let is_passed_on = case.role == Role::Outbound && health_check_failed::fails(record);
+    if !is_watched && !is_passed_on {
         return None;
     }
-    Some(case.finding(Slug::AppStatus, record, record.status, words))
+    let mut finding = case.finding(Slug::AppStatus, record, record.status, words);
+    finding.only_as_cause = !is_watched;
+    Some(finding)
 }
 
 fn words(case: &Case<'_>, finding: &Finding) -> Words {

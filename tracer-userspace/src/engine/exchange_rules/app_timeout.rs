@@ -10,7 +10,12 @@ use crate::verdict::Slug;
 /// The time allowed is over, or the peer lost patience.
 pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
     let gone = [flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_RECEIVED];
-    let record = case.first_of(&gone)?;
+    let mut record = case.first_of(&gone)?;
+    if record.event == flow_event::FIN_RECEIVED && waited(record) < case.slow() && !case.answered_for {
+        // it may have been half a close, and what ends that is a RST
+        let reset = case.of(flow_event::RESET_RECEIVED).filter(|_| case.left().is_none());
+        record = case.of(flow_event::WAITING).or(reset)?;
+    }
     let is_request = case.is_http() || case.is_encrypted() || record.stage == stage::NOT_ACCEPTED;
     let delivered = was_delivered(record) || case.is_encrypted();
     if !is_unanswered(record) || !is_request || !delivered || has(record, flow_flag::UPGRADED) {

@@ -6,11 +6,13 @@ use super::{Finding, Words};
 use crate::engine::evidence::Flow;
 use crate::engine::exits::Exit;
 use crate::engine::flow_text;
-use crate::engine::flows::{Connection, Drops, End, Exchange, PacketDrop, flow_of, has, is_http, time};
+use crate::engine::flows::{
+    Connection, Drops, End, Exchange, PacketDrop, flow_of, has, is_http, time, waited, was_delivered, went_on,
+};
 use crate::engine::text;
-use crate::engine::timing::EXIT_WAIT;
+use crate::engine::timing::{EXIT_WAIT, HALF_CLOSE_WITHIN};
 use crate::engine::world::World;
-use crate::record::{BootTime, FlowRecord, flow_flag};
+use crate::record::{BootTime, FlowRecord, flow_event, flow_flag};
 use crate::verdict::{Confidence, Process, Role, Slug};
 
 /// An exchange, one of its ends, and all else that is known when it is decided.
@@ -61,6 +63,19 @@ impl<'a> Case<'a> {
             only_as_cause: false,
             words,
         }
+    }
+
+    /// The peer's FIN, if it left with that. A FIN right behind a whole request may be half a close, whose sender
+    /// waits.
+    pub(super) fn left(&self) -> Option<&'a FlowRecord> {
+        let fin = self.of(flow_event::FIN_RECEIVED)?;
+        (!was_delivered(fin) || waited(fin) >= HALF_CLOSE_WITHIN).then_some(fin)
+    }
+
+    /// Whether what this end had sent was unacknowledged when this happened.
+    pub(super) fn is_silent(&self, end: &FlowRecord) -> bool {
+        let unanswered = self.of(flow_event::UNANSWERED).is_some_and(|silent| !went_on(end, silent));
+        unanswered || self.of(flow_event::TIMED_OUT).is_some()
     }
 
     /// Whether the connection carries HTTP/1.

@@ -2,17 +2,26 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{has, is_cut, is_open, is_unanswered, stalled, time, waited, was_delivered};
+use crate::engine::flows::{has, is_cut, is_open, is_unanswered, stalled, time, waited, was_delivered, went_on};
 use crate::engine::text;
 use crate::engine::timing::PATIENCE;
 use crate::record::{BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, flow_event, flow_flag};
 use crate::verdict::{Confidence, Slug};
 
+/// What tells after a FIN whether its sender had left.
+const AFTER_FIN: [u8; 5] =
+    [flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_SENT, flow_event::RESET_SENT, flow_event::CLOSED];
+
 /// Its FIN came first. That may be half a close: what follows tells.
 pub(super) fn left_first(case: &Case<'_>) -> Option<Finding> {
     let fin = case.of(flow_event::FIN_RECEIVED)?;
-    let after = [flow_event::RESET_RECEIVED, flow_event::FIN_SENT, flow_event::RESET_SENT, flow_event::CLOSED];
-    let end = case.first_of(&after).filter(|end| time(end) >= time(fin))?;
+    let end = case.first_of(&AFTER_FIN).filter(|end| time(end) >= time(fin))?;
+    // whoever closed only half of it waits, and takes what is sent; a RST that answers nothing ends that
+    let waited_on = case.left().is_none() && is_unanswered(end);
+    let takes = end.event == flow_event::WAITING && went_on(end, fin);
+    if takes || waited_on && matches!(end.event, flow_event::WAITING | flow_event::RESET_RECEIVED) {
+        return None;
+    }
     let unheard = end.event == flow_event::RESET_RECEIVED && is_unanswered(fin);
     if !is_open(end) && !unheard {
         return None;
@@ -60,7 +69,10 @@ fn words(case: &Case<'_>, finding: &Finding) -> Words {
     } else {
         format!("{peer} {how} the connection in the middle of {request}.")
     };
-    let next = if finding.alternatives.is_empty() {
+    let next = if let Some(waiting) = case.of(flow_event::WAITING).filter(|waiting| is_unanswered(waiting)) {
+        let still = text::duration(waited(waiting));
+        format!("{name} had not answered {still} after the request either: see what it was doing.")
+    } else if finding.alternatives.is_empty() {
         "Nothing to do here, unless many clients leave: then compare their time-outs with the slowest paths.".to_owned()
     } else {
         format!("Compare the time-outs of the clients with how long {name} takes for that path.")

@@ -4,18 +4,20 @@ use super::{Case, Finding, Words};
 use crate::engine::flow_text;
 use crate::engine::flows::{flow_of, has, latency};
 use crate::engine::timing::HEALTH_CHECK_WITHIN;
-use crate::record::{flow_event, flow_flag};
+use crate::record::{FlowRecord, flow_event, flow_flag};
 use crate::shell;
 use crate::verdict::Slug;
 
 pub(super) fn answered(case: &Case<'_>) -> Option<Finding> {
     let record = case.of(flow_event::RESPONSE)?;
-    if !has(record, flow_flag::HEALTH_CHECK) || record.status == 0 {
-        return None;
-    }
-    let late = latency(record).is_some_and(|latency| latency > HEALTH_CHECK_WITHIN);
-    let bad = !(200..300).contains(&record.status);
-    (late || bad).then(|| case.finding(Slug::HealthCheckFailed, record, 503, words))
+    fails(record).then(|| case.finding(Slug::HealthCheckFailed, record, 503, words))
+}
+
+/// Whether this response fails a health check.
+pub(super) fn fails(response: &FlowRecord) -> bool {
+    let is_check = has(response, flow_flag::HEALTH_CHECK) && response.status != 0;
+    let late = latency(response).is_some_and(|latency| latency > HEALTH_CHECK_WITHIN);
+    is_check && (late || !(200..300).contains(&response.status))
 }
 
 fn words(case: &Case<'_>, finding: &Finding) -> Words {

@@ -2,7 +2,7 @@
 
 use super::case::after_peers_fin;
 use super::{Case, Finding, Words};
-use crate::engine::flows::{CLOSES, has, idle, is_open, latency, time};
+use crate::engine::flows::{CLOSES, has, idle, is_open, latency, time, went_on};
 use crate::engine::text;
 use crate::engine::timing::LONG_IDLE;
 use crate::record::{FlowRecord, flow_event, flow_flag};
@@ -42,7 +42,7 @@ pub(super) fn silence<'a>(case: &Case<'a>) -> Option<&'a FlowRecord> {
         return Some(record);
     }
     let silent = case.of(flow_event::UNANSWERED)?;
-    case.first_of(&CLOSES).filter(|end| time(end) >= time(silent))
+    case.first_of(&CLOSES).filter(|end| time(end) >= time(silent) && !went_on(end, silent))
 }
 
 fn words(case: &Case<'_>, finding: &Finding) -> Words {

@@ -3,7 +3,7 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{CLOSES, body, has, is_cut, is_open, stalled};
+use crate::engine::flows::{CLOSES, body, has, is_cut, is_open, stalled, went_on};
 use crate::engine::text;
 use crate::engine::timing::PATIENCE;
 use crate::record::{BODY_CHUNKED, BODY_UNKNOWN, FlowRecord, flow_event, flow_flag};
@@ -11,10 +11,15 @@ use crate::verdict::{Confidence, Role, Slug};
 
 /// The peer lost patience.
 pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
-    let record = case.first_of(&[flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_RECEIVED])?;
+    let ends = [flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_RECEIVED];
+    let record = first_to_give_up(case, &ends)?;
     if record.event == flow_event::FIN_RECEIVED && stalled(record) < case.slow() {
         // it may have been half a close
-        let end = case.first_of(&[flow_event::RESET_RECEIVED]).or_else(|| case.first_of(&CLOSES));
+        let waiting = case.of(flow_event::WAITING).filter(|waiting| has_waited(case, waiting));
+        if let Some(waiting) = waiting.filter(|waiting| went_on(waiting, record)) {
+            return found(case, waiting);
+        }
+        let end = case.of(flow_event::RESET_RECEIVED).or(waiting).or_else(|| case.first_of(&CLOSES));
         end.filter(|end| is_open(end))?;
     }
     found(case, record)
@@ -23,8 +28,22 @@ pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
 /// This end lost patience.
 pub(super) fn outbound(case: &Case<'_>) -> Option<Finding> {
     let ends = [flow_event::WAITING, flow_event::FIN_SENT, flow_event::RESET_SENT, flow_event::CLOSED];
-    let record = case.first_of(&ends).filter(|record| !has(record, flow_flag::FIN_RECEIVED))?;
-    found(case, record)
+    let record = first_to_give_up(case, &ends)?;
+    // what lies there unread the peer has sent; and it would send more, if this end took it
+    let reader_is_slow = has(record, flow_flag::UNREAD_DATA)
+        || case.exchange.inbound.as_ref().is_some_and(|peer| peer.has(flow_flag::UNSENT_DATA));
+    (!reader_is_slow && !has(record, flow_flag::FIN_RECEIVED)).then(|| found(case, record)).flatten()
+}
+
+/// The first that says so; a response that is still coming when it is looked at has time.
+fn first_to_give_up<'a>(case: &Case<'a>, ends: &[u8]) -> Option<&'a FlowRecord> {
+    let records = case.end?.records().iter().filter(|record| ends.contains(&record.event));
+    records.into_iter().find(|record| record.event != flow_event::WAITING || has_waited(case, record))
+}
+
+/// Whether nothing came for as long as makes waiting a failure, though nobody has given up.
+fn has_waited(case: &Case<'_>, waiting: &FlowRecord) -> bool {
+    stalled(waiting) >= case.slow().max(PATIENCE) && !has(waiting, flow_flag::UNREAD_DATA)
 }
 
 fn found(case: &Case<'_>, record: &FlowRecord) -> Option<Finding> {

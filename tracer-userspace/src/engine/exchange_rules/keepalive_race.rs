@@ -3,7 +3,7 @@
 use super::case::after_peers_fin;
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{CLOSES, has, idle, is_unanswered, time};
+use crate::engine::flows::{CLOSES, has, idle, is_unanswered, time, went_on};
 use crate::engine::text;
 use crate::record::{FlowRecord, flow_event, flow_flag};
 use crate::verdict::Slug;
@@ -21,10 +21,20 @@ pub(super) fn reset_received(case: &Case<'_>) -> Option<Finding> {
     let fin = case.of(flow_event::FIN_RECEIVED).is_some_and(|fin| time(fin) <= time(record));
     let kept_alive = record.exchange > 1 || has(record, flow_flag::MID_STREAM);
     let raced = (fin && kept_alive) || came_after_fin(case, record);
-    if !case.is_http() || !raced || has(record, flow_flag::FIN_SENT) || !is_unanswered(record) {
+    let left = has(record, flow_flag::FIN_SENT) && !followed(case, record);
+    if !case.is_http() || !raced || left || !is_unanswered(record) {
         return None;
     }
     Some(case.finding(Slug::KeepaliveRace, record, 502, words_outbound))
+}
+
+/// Whether this end closed because the peer's FIN had come: with all of the request sent before, which the RST
+/// then answers. To a request that was read the peer's kernel has no more to say than an ACK.
+fn followed(case: &Case<'_>, reset: &FlowRecord) -> bool {
+    let fin = case.of(flow_event::FIN_RECEIVED).filter(|fin| has(fin, flow_flag::REQUEST_COMPLETE));
+    let end = case.of(flow_event::FIN_SENT).filter(|end| time(end) <= time(reset));
+    let in_order = fin.zip(end).is_some_and(|(fin, end)| time(fin) <= time(end) && !went_on(reset, fin));
+    in_order && !has(reset, flow_flag::UNREAD_DATA)
 }
 
 /// The peer had closed, and this end closed as well once it had read that, before a RST came for the request.

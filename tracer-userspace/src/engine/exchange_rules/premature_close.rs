@@ -12,9 +12,8 @@ use crate::verdict::{Confidence, Slug};
 /// The app closed.
 pub(super) fn sent(case: &Case<'_>) -> Option<Finding> {
     let record = case.first_of(&CLOSES).filter(|record| record.event != flow_event::RESET_SENT)?;
-    let silent = case.first_of(&[flow_event::UNANSWERED, flow_event::TIMED_OUT]).is_some();
     let given_up = case.first_of(&[flow_event::FIN_RECEIVED, flow_event::RESET_RECEIVED]).is_some();
-    if silent || given_up || after_peers_fin(record) || !is_open(record) {
+    if case.is_silent(record) || given_up || after_peers_fin(record) || !is_open(record) {
         return None;
     }
     if !case.is_http() {

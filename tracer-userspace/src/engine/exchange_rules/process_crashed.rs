@@ -3,18 +3,23 @@
 
 use super::{Case, Finding, Words};
 use crate::engine::flow_text;
-use crate::engine::flows::{CLOSES, has, is_cut, is_open, is_unanswered, time};
+use crate::engine::flows::{CLOSES, has, is_cut, is_open, is_unanswered, stalled, time, went_on};
 use crate::record::{flow_event, flow_flag, stage};
 use crate::verdict::Slug;
 
 pub(super) fn died(case: &Case<'_>) -> Option<Finding> {
     let record = case.first_of(&CLOSES)?;
-    let gone = case.of(flow_event::RESET_RECEIVED).is_some_and(|reset| time(reset) < time(record));
-    let silent = case.first_of(&[flow_event::UNANSWERED, flow_event::TIMED_OUT, flow_event::WAITING]).is_some();
-    if gone || silent || !is_open(record) {
+    let exit = case.exit_at(record);
+    // a process may be long in dying, with a core to write, and its peers give up meanwhile
+    let was_dying = |fin| exit.is_some_and(|exit| exit.core_dumped || exit.time <= time(fin));
+    let left = case.left().filter(|fin| !was_dying(fin) && !went_on(record, fin));
+    let gone = left.into_iter().chain(case.of(flow_event::RESET_RECEIVED)).any(|left| time(left) < time(record));
+    let failed_before = case.of(flow_event::WAITING).is_some_and(|waiting| {
+        (is_unanswered(waiting) || stalled(waiting) >= case.slow()) && !went_on(record, waiting)
+    });
+    if gone || failed_before || case.is_silent(record) || !is_open(record) {
         return None;
     }
-    let exit = case.exit_at(record);
     let dying = has(record, flow_flag::TASK_EXITING);
     let crashed = exit.is_some_and(crate::engine::exits::Exit::is_abnormal);
     // what is no HTTP may have been answered by all that it asked for

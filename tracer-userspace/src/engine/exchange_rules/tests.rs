@@ -203,6 +203,50 @@ fn process_crashed_near_misses() {
 }
 
 #[test]
+fn process_crashed_when_the_client_had_left() {
+    let left = |at| request().at(at).tells(event::FIN_RECEIVED).flags(flag::TASK_EXITING).at(9000);
+    let crashed = "process-crashed inbound certain 502 processing";
+    check(left(510).tells(event::FIN_SENT).killed(APP, 15), &["client-abort inbound certain 460"]);
+    check(left(510).tells(event::RESET_SENT), &["client-abort inbound certain 460"]);
+    check(left(5010).tells(event::FIN_SENT), &["client-abort inbound likely 460 or app-timeout"]);
+    // half a close, right behind the request: it waits
+    check(left(12).tells(event::FIN_SENT).killed(APP, 9), &[crashed]);
+    let takes = request().at(510).tells(event::FIN_RECEIVED).at(6000).responds(200, 10).flags(flag::TASK_EXITING);
+    check(takes.at(9000).tells(event::FIN_SENT), &["process-crashed inbound certain 502"]);
+    // it left since the process was dying
+    let dying = request().at(5000).killed(APP, 9).at(5510).tells(event::FIN_RECEIVED).flags(flag::TASK_EXITING);
+    check(dying.at(6000).tells(event::FIN_SENT), &[crashed]);
+    // in the middle of a request
+    let half = request().without(flag::REQUEST_COMPLETE).at(12).tells(event::FIN_RECEIVED).flags(flag::TASK_EXITING);
+    check(half.at(9000).tells(event::FIN_SENT), &["client-abort inbound certain 460"]);
+}
+
+#[test]
+fn a_silence_that_was_overcome_says_nothing() {
+    // the response went on
+    let went_on = || {
+        let silent = request().at(22).responds(200, 500).at(1500).tells(event::UNANSWERED);
+        silent.at(9000).responds(200, 100)
+    };
+    let dying = went_on().flags(flag::TASK_EXITING).at(9010).tells(event::FIN_SENT);
+    check(dying, &["process-crashed inbound certain 502"]);
+    check(went_on().at(9010).tells(event::RESET_SENT), &["app-reset inbound certain 502"]);
+    check(went_on().at(9010).tells(event::FIN_SENT), &["premature-close inbound certain 502"]);
+    // and stopped again
+    let vanished = "peer-vanished inbound certain 504";
+    check(went_on().at(12_000).tells(event::UNANSWERED).at(20_000).tells(event::FIN_SENT), &[vanished]);
+    check(went_on().at(90_000).tells(event::TIMED_OUT), &[vanished]);
+    // it never did
+    let silent = request().at(22).responds(200, 500).at(1500).tells(event::UNANSWERED).flags(flag::TASK_EXITING);
+    check(silent.at(9010).tells(event::FIN_SENT), &[vanished]);
+    // an upload got through in the end; then the upstream hung
+    let upload = || our_request().at(1500).tells(event::UNANSWERED);
+    let through = upload().at(3000).goes_on();
+    check(through.at(20_000).tells(event::FIN_SENT), &["app-timeout outbound certain 504"]);
+    check(upload().at(20_000).tells(event::FIN_SENT), &["peer-vanished outbound certain 504"]);
+}
+
+#[test]
 fn client_abort() {
     let abort = "client-abort inbound certain 460";
     check(request().at(500).tells(event::RESET_RECEIVED), &[abort]);
@@ -280,6 +324,47 @@ fn app_timeout() {
 }
 
 #[test]
+fn a_client_that_left_by_a_fin_and_an_app_that_hangs() {
+    let left = |at| request().at(at).tells(event::FIN_RECEIVED).at(60_010).tells(event::WAITING);
+    let late = "client-abort inbound likely 460 or app-timeout";
+    let out = check(left(5010), &[late]);
+    assert_eq!(
+        verdicts(&out)[0].next,
+        "gunicorn (pid 812) had not answered 60.0 s after the request either: see what it was doing."
+    );
+    check(left(510), &["client-abort inbound certain 460"]);
+    // it closed half of the connection, and waits
+    let timeout = "app-timeout inbound certain 504 processing";
+    check(left(12), &[timeout]);
+    // until it loses patience
+    check(request().at(12).tells(event::FIN_RECEIVED).at(11_000).tells(event::RESET_RECEIVED), &[timeout]);
+    // a health checker
+    let checker = request().flags(flag::HEALTH_CHECK).at(5010).tells(event::FIN_RECEIVED).at(60_010);
+    check(checker.tells(event::WAITING), &["client-abort inbound likely 0 health-check or app-timeout"]);
+    // not as long as it takes what comes
+    let takes = request().at(510).tells(event::FIN_RECEIVED).at(59_500).responds(200, 10).at(60_010);
+    check(takes.tells(event::WAITING), &["undecided 1"]);
+    // TLS that nobody answered
+    let hello = script().inbound(1).without(flag::HTTP).flags(flag::TLS).at(10).get("/").at(5010);
+    check(hello.tells(event::FIN_RECEIVED).at(60_010).tells(event::WAITING), &[timeout]);
+}
+
+#[test]
+fn a_proxy_that_left_by_a_fin_and_a_busy_app_that_sees_it_later() {
+    let both = |seen: fn(Script) -> Script| {
+        let ours = our_request().at(2000).tells(event::FIN_SENT);
+        seen(ours.inbound(1).at(10).get("/orders/7").at(2000).tells(event::FIN_RECEIVED))
+    };
+    let late = "client-abort inbound likely 460 or app-timeout";
+    check(both(|s| s.at(7000).tells(event::FIN_SENT)), &[late]);
+    check(both(|s| s.at(60_010).tells(event::WAITING)), &[late]);
+    check(both(|s| s.flags(flag::TASK_EXITING).at(7000).tells(event::FIN_SENT)), &[late]);
+    check(both(|s| s.at(9000).tick()), &["undecided 1"]);
+    // it was no failure after all
+    check(both(|s| s.at(7000).responds(200, 0).tells(event::FIN_SENT)), &[]);
+}
+
+#[test]
 fn app_timeout_near_misses() {
     // the client was still sending
     let sending = request().without(flag::REQUEST_COMPLETE).at(11_000).tells(event::RESET_RECEIVED);
@@ -305,8 +390,42 @@ fn incomplete_response() {
     // events that stop for a while, and a response of no length
     check(stuck().chunked().at(5000).tells(event::RESET_RECEIVED), &[]);
     check(stuck().until_close().at(15_000).tells(event::RESET_RECEIVED), &[]);
+    // the reader left by a FIN, which the app never saw
+    check(stuck().at(5000).tells(event::FIN_RECEIVED).at(60_000).tells(event::WAITING), &[incomplete]);
+    // or closed half of the connection before that
+    let half = || request().at(12).tells(event::FIN_RECEIVED).at(22).responds(200, 10);
+    check(half().at(60_000).tells(event::WAITING), &[incomplete]);
+    check(half().at(60_000).responds(200, 5).at(60_500).tells(event::WAITING), &["undecided 1"]);
     // the whole response came in the end
     check(stuck().at(5000).tells(event::FIN_RECEIVED).at(5100).responds(200, 0).tells(event::FIN_SENT), &[]);
+}
+
+#[test]
+fn a_response_that_takes_its_time_is_not_incomplete() {
+    let slow = |script: Script| script.at(22).responds(200, 500).at(58_500).responds(200, 100).at(60_010);
+    // a pause over the moment at which waiting is told
+    check(slow(request()).tells(event::WAITING), &[]);
+    check(slow(our_request()).tells(event::WAITING), &[]);
+    let whole = slow(request()).tells(event::WAITING).at(90_000).responds(200, 0);
+    check(whole.tells(event::FIN_SENT), &[]);
+    // what comes of it later decides
+    let later = || slow(request()).tells(event::WAITING).at(80_000);
+    check(later().tells(event::RESET_RECEIVED), &["incomplete-response inbound certain 504"]);
+    check(later().responds(200, 50).at(80_100).tells(event::RESET_RECEIVED), &["client-abort inbound certain 460"]);
+    check(later().flags(flag::TASK_EXITING).tells(event::FIN_SENT), &["process-crashed inbound certain 502"]);
+    // this end does not read
+    let unread = || our_request().at(22).responds(200, 500).flags(flag::UNREAD_DATA).at(60_010);
+    check(unread().tells(event::WAITING), &[]);
+    check(unread().tells(event::RESET_SENT), &[]);
+    let read = unread().tells(event::WAITING).without(flag::UNREAD_DATA).at(80_000);
+    check(read.tells(event::FIN_SENT), &["incomplete-response outbound certain 504"]);
+    // as the other end sees as well
+    let both = |flags| {
+        let ours = our_request().at(22).responds(200, 500).at(60_010).tells(event::WAITING);
+        ours.inbound(1).at(10).get("/").at(22).responds(200, 500).flags(flags).at(60_010).tells(event::WAITING)
+    };
+    check(both(flag::UNSENT_DATA), &[]);
+    check(both(0), &["incomplete-response inbound certain 504"]);
 }
 
 #[test]
@@ -333,6 +452,9 @@ fn keepalive_race() {
     check(our_request().flags(flag::FIN_RECEIVED).at(21).tells(event::RESET_RECEIVED), &[out_race]);
     let old = our_request().flags(flag::MID_STREAM | flag::FIN_RECEIVED).at(11).tells(event::RESET_RECEIVED);
     check(old, &[out_race]);
+    // the FIN was on its way when the request was sent
+    let closes = || ours().at(5021).tells(event::FIN_RECEIVED).tells(event::FIN_SENT).at(5041);
+    check(closes().tells(event::RESET_RECEIVED), &[out_race]);
     let both = ours().at(5021).tells(event::FIN_RECEIVED).at(5022).tells(event::RESET_RECEIVED);
     let both = both.inbound(1).at(5020).get("/").at(5021).tells(event::LATE_DATA);
     check(both, &[race]);
@@ -350,8 +472,15 @@ fn keepalive_race_near_misses() {
     check(gave_up(), &[]);
     check(gave_up().at(5031).tells(event::RESET_RECEIVED), &[]);
     // a FIN without a RST: the request was read
-    let read = our_request().at(20).responds(200, 0).at(5020).get("/").at(5030).tells(event::FIN_RECEIVED);
-    check(read, &["premature-close outbound certain 502"]);
+    let read = || our_request().at(20).responds(200, 0).at(5020).get("/").at(5030).tells(event::FIN_RECEIVED);
+    let early = "premature-close outbound certain 502";
+    check(read(), &[early]);
+    check(read().tells(event::FIN_SENT), &[early]);
+    // the RST answers what was sent after the FIN, or a request on a new connection
+    let went_on = read().at(5031).goes_on().at(5032);
+    check(went_on.tells(event::FIN_SENT).at(5041).tells(event::RESET_RECEIVED), &[early]);
+    let first = our_request().at(21).tells(event::FIN_RECEIVED).tells(event::FIN_SENT).at(41);
+    check(first.tells(event::RESET_RECEIVED), &[early]);
     // a RST without a FIN
     let reset = our_request().at(20).responds(200, 0).at(5020).get("/").at(5030).tells(event::RESET_RECEIVED);
     check(reset, &["app-reset outbound likely 502 or idle-flow-expired process-crashed"]);

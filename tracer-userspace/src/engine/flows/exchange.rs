@@ -13,10 +13,14 @@ pub(in crate::engine) struct End {
 }
 
 impl End {
-    /// Takes a record over; false if that event was told before.
+    /// Takes a record over; false if that event was told before. A silence that was overcome makes room for
+    /// the next.
     fn add(&mut self, record: &FlowRecord) -> bool {
-        if self.of(record.event).is_some() {
-            return false;
+        if let Some(known) = self.of(record.event) {
+            if record.event != flow_event::UNANSWERED || !went_on(record, known) {
+                return false;
+            }
+            self.records.retain(|known| known.event != record.event);
         }
         let time = record.header.time_ns;
         let place = self.records.iter().take_while(|known| known.header.time_ns <= time).count();
@@ -102,6 +106,12 @@ pub(in crate::engine) fn stalled(record: &FlowRecord) -> Duration {
     moment(last).map_or(Duration::ZERO, |last| time(record).since(last))
 }
 
+/// Whether more of what this end sends passed after this: what was sent before had come through.
+pub(in crate::engine) fn went_on(record: &FlowRecord, since: &FlowRecord) -> bool {
+    let own = if is_inbound(record) { record.response_end_ns } else { record.request_end_ns };
+    moment(own).is_some_and(|last| last > time(since))
+}
+
 /// How long nothing had passed before the request began, or before this event where there is none.
 pub(in crate::engine) fn idle(record: &FlowRecord) -> Duration {
     let until = moment(record.request_start_ns).unwrap_or_else(|| time(record));
@@ -143,6 +153,8 @@ pub(in crate::engine) struct Exchange {
     /// What the connecting end told.
     pub(in crate::engine) outbound: Option<End>,
     pub(in crate::engine) heads: Option<Box<Heads>>,
+    /// What the connecting end did was kept as what may be the cause of another failure.
+    pub(in crate::engine) is_cause: bool,
 }
 
 impl Exchange {

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(in crate::engine) use drops::{Drops, PacketDrop};
 pub(in crate::engine) use exchange::{
     CLOSES, End, Exchange, body, has, idle, is_cut, is_http, is_inbound, is_open, is_unanswered, latency, moment,
-    stalled, time, waited, was_delivered,
+    stalled, time, waited, was_delivered, went_on,
 };
 
 use parts::Parts;
@@ -208,6 +208,13 @@ impl Flows {
         }
     }
 
+    /// Notes that it was kept as a cause.
+    pub(in crate::engine) fn note_cause(&mut self, id: ExchangeId) {
+        if let Some(State::Pending(exchange, _)) = self.state(id) {
+            exchange.is_cause = true;
+        }
+    }
+
     /// Notes when it is to be looked at; true if the timers must hear of it.
     pub(in crate::engine) fn schedule(&mut self, id: ExchangeId, due: BootTime) -> bool {
         let Some(State::Pending(_, timer)) = self.state(id) else { return false };
@@ -216,6 +223,14 @@ impl Flows {
             *timer = Some(due);
         }
         sooner
+    }
+
+    /// When it is to be looked at, if it is not decided.
+    pub(in crate::engine) fn due(&self, id: ExchangeId) -> Option<BootTime> {
+        match self.connections.get(&id.connection)?.exchanges.get(id.part)? {
+            State::Pending(_, timer) => *timer,
+            State::Decided { .. } => None,
+        }
     }
 
     /// Takes the timer out; false if it was out of date.
