@@ -182,8 +182,10 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     let mut faults = Vec::new();
     let number = |key: &str| summary[key].as_u64();
     let sum = |key: &str| summary[key].as_object().map(|map| map.values().filter_map(Value::as_u64).sum::<u64>());
-    // a module that was loaded meanwhile is told of as a loss, though nothing need be missing
-    let late = summary.pointer("/lost/hook-late").and_then(Value::as_u64).unwrap_or(0);
+    // a module that was loaded meanwhile is told of as a loss, though nothing need be missing; and where many share a
+    // recorder, what the kernel kept from a program may be anybody's
+    let told = ["hook-late", "hook-missed"].map(|cause| summary.pointer(&format!("/lost/{cause}")));
+    let late: u64 = told.into_iter().flatten().filter_map(Value::as_u64).sum();
     let counted = |cause: &str| summary.pointer(&format!("/lost/{cause}")).and_then(Value::as_u64) > Some(0);
     if view.lost.is_empty() && sum("lost") != Some(late) {
         faults.push(format!("records were lost: {}", summary["lost"]));

@@ -22,9 +22,10 @@ fn main() -> ExitCode {
     let replayed = collections.into_iter().map(|(name, collection, kind)| {
         Trial::test(name, move || check(&collection, kind).map_err(|error| Failed::from(format!("{error:#}"))))
     });
-    let whole = corpus::KERNELS.into_iter().map(|kernel| {
+    let whole = corpus::KERNELS.into_iter().map(|(kernel, lacks)| {
         let failed = |error| Failed::from(format!("{error:#}"));
-        Trial::test(format!("kernels/{kernel} has every scenario"), move || is_whole(kernel).map_err(failed))
+        let name = format!("kernels/{kernel} lacks at most {lacks} scenarios");
+        Trial::test(name, move || is_whole(kernel, lacks).map_err(failed))
     });
     libtest_mimic::run(&arguments, replayed.chain(whole).collect()).exit_code()
 }
@@ -51,11 +52,11 @@ fn collections() -> Result<Vec<(String, PathBuf, Kind)>> {
     Ok(collections)
 }
 
-/// Whether what must be said is written down of a trace of each scenario.
-fn is_whole(kernel: &str) -> Result<()> {
+/// Whether what must be said is written down of a trace of each scenario, but for so many.
+fn is_whole(kernel: &str, lacks: usize) -> Result<()> {
     let collection = folder().join("kernels").join(kernel);
     let missing = corpus::missing(kernel, &corpus::expected(&collection)?);
-    if !missing.is_empty() {
+    if missing.len() > lacks {
         bail!(
             "no trace, which `cargo xtask corpus --kernel {kernel} --scenario NAME` records, of {}",
             missing.join(", ")

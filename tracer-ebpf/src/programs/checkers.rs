@@ -6,6 +6,7 @@ use aya_ebpf::maps::{HashMap, ProgramArray};
 use aya_ebpf::programs::RawTracePointContext;
 use tracer_ebpf::{Checker, Endpoints, HEALTH_CHECKERS, flow_flag};
 
+use super::again;
 use super::flow::{FLOWS_MAP, Flow};
 use super::flow_end;
 use super::kernel::Sock;
@@ -20,9 +21,10 @@ static CHECKERS: HashMap<Endpoints, Checker> = HashMap::with_max_entries(HEALTH_
 #[map]
 static HEALTH_CHECKS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// Goes on in the program below; does not return if that is possible.
+/// Goes on in the program below; does not return if that is possible. What comes meanwhile is missed: it is short.
 #[inline(always)]
 pub(super) fn enter(ctx: &RawTracePointContext) {
+    again::runs(false);
     // SAFETY: the array holds a program of this type
     unsafe { HEALTH_CHECKS.tail_call(ctx, 0) };
 }

@@ -1,5 +1,6 @@
 //! Families of hooks, and what they share.
 
+mod again;
 mod attempt;
 mod cgroup;
 mod chained;

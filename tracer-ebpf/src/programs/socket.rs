@@ -6,6 +6,7 @@ use aya_ebpf::programs::RawTracePointContext;
 use aya_log_ebpf::{debug, warn};
 use tracer_ebpf::{SocketRecord, kind, loss, socket_flag, tcp_state};
 
+use super::again;
 use super::attempt::{Attempt, Initiator};
 use super::chained;
 use super::connect::{failed, failed_lately, syn_follows};
@@ -21,12 +22,20 @@ use super::{flow, flow_end};
 #[raw_tracepoint(tracepoint = "inet_sock_set_state")]
 #[inline(always)]
 pub(crate) fn inet_sock_set_state(ctx: RawTracePointContext) -> i32 {
+    again::runs(true);
+    changes(&ctx);
+    again::runs(false);
+    0
+}
+
+/// A socket changes its state. Does not return where a health check's connection is over.
+#[inline(always)]
+pub(super) fn changes(ctx: &RawTracePointContext) {
     if let Some(sock) = Sock::new(ctx.arg::<u64>(0)) {
         let (old, new) = (ctx.arg::<u32>(1) as u8, ctx.arg::<u32>(2) as u8);
-        state_changed(&ctx, sock, old, new);
-        flow_end::state_changed(&ctx, sock, old, new);
+        state_changed(ctx, sock, old, new);
+        flow_end::state_changed(ctx, sock, old, new);
     }
-    0
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ mod kernel_maps;
 pub mod load;
 mod lookups;
 mod made_records;
+mod missed;
 mod modules;
 pub mod object;
 pub mod plan;

@@ -23,6 +23,7 @@ use super::kernel_maps::KernelMaps;
 use super::load::Loaded;
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
+use super::missed::Missed;
 use super::modules::ModuleEvents;
 use super::plan::{HTTP_HEADS, HookState, Plan};
 use super::polled::readable;
@@ -60,6 +61,9 @@ const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// seen of what it did. Counted in hooks.
 const HOOK_LATE: &str = "hook-late";
 
+/// Cause of a [`Loss`]: events that the kernel did not run a program for, as it was running there already.
+const HOOK_MISSED: &str = "hook-missed";
+
 /// How many hooks there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HookCounts {
@@ -92,6 +96,9 @@ pub struct Session {
     next_count: BootTime,
     /// When it was last looked what the programs had lost.
     losses_told: BootTime,
+    missed: Missed,
+    /// When it was last looked what they had missed.
+    missed_told: BootTime,
     client_header: Option<ClientHeader>,
     /// A request that waits for longer counts as unanswered.
     waits_after: Duration,
@@ -118,6 +125,7 @@ impl Session {
         let published = Published::read(&host, &rules, &config.ports);
         let ports = published.with_targets(&config.ports);
         let (mut maps, mut ring) = KernelMaps::take(&mut loaded.ebpf, &ports, &netns, &config.watched_statuses)?;
+        let missed = Missed::take(&mut loaded.ebpf)?;
         maps.set_netfilter_reset_packet(facts.types.as_ref())?;
         maps.set_drop_reasons(facts.types.as_ref())?;
         let lookups = Lookups::new(host, symbols, plan.icmp_sockets, ports, rules);
@@ -140,6 +148,8 @@ impl Session {
             next_forgetting: since,
             next_count: since,
             losses_told: since,
+            missed,
+            missed_told: since,
             client_header: config.client_header.clone(),
             waits_after: config.waits_after(),
         };
@@ -251,6 +261,16 @@ impl Session {
         }
     }
 
+    /// Says what the kernel kept from the programs since the last time.
+    fn tell_missed(&mut self, now: BootTime, stream: &mut Vec<Record>) {
+        let since = std::mem::replace(&mut self.missed_told, now);
+        let count = self.missed.since_last(&self.loaded.ebpf);
+        if count > 0 {
+            let loss = Loss { cause: HOOK_MISSED.to_owned(), count, until_ns: now.as_ns() };
+            stream.push(host_record(since, HostBody::Loss(loss)));
+        }
+    }
+
     /// How many there were, up to [`DRAIN_AT_MOST`].
     fn take_from_ring(&mut self, stream: &mut Vec<Record>) -> usize {
         for taken in 0..DRAIN_AT_MOST {
@@ -323,6 +343,7 @@ impl Session {
         let clock = clock_pair();
         let now = BootTime::from_ns(clock.boot_ns);
         self.tell_losses(now, stream);
+        self.tell_missed(now, stream);
         self.drain_what_is_there(stream);
         for unsent in self.maps.take_unsent(now.before(UNSENT_AFTER)) {
             self.lookups.pass(Record::Socket(unsent_record(&unsent, now)), stream);

@@ -117,6 +117,7 @@ pub const HTTP_QUICK: &str = "program/http_quick";
 pub(super) fn choose(facts: &Facts, asked: Asked) -> (Vec<HookPlan>, IcmpFamilies, bool) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
+    hooks.insert(1, state_changes_again(facts));
     hooks.extend(TASK_TRACEPOINTS.iter().map(|(name, parameters)| task_tracepoint(facts, name, parameters)));
     let cgroup = cgroup_hooks(facts);
     let heads = cgroup.iter().take(2).all(|hook| hook.used() && hook.why.is_empty());
@@ -164,6 +165,12 @@ fn task_tracepoint(facts: &Facts, name: &'static str, wanted: &[&str]) -> HookPl
         return unavailable(hook, "BTF does not tell where a process keeps its exit code");
     }
     hook
+}
+
+/// Takes what the kernel keeps from the program at the same tracepoint. Attached behind that one, and so called
+/// behind it.
+fn state_changes_again(facts: &Facts) -> HookPlan {
+    HookPlan { program: "state_changes_again", ..tracepoint(facts, "inet_sock_set_state", &[SK, "int", "int"], false) }
 }
 
 /// Where connections end, for who checks health: not attached itself, but entered by the program that is.

@@ -38,7 +38,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 19 of 22
+Hooks: 20 of 23
   no         raw_tracepoint/inet_sk_error_report: this kernel has no such tracepoint
   no         kprobe/nf_send_reset: its module has no BTF, so its arguments are not known
   no         kprobe/nf_send_reset6: its module has no BTF, so its arguments are not known
@@ -69,12 +69,12 @@ Verdicts
              (nf_hook_slow)
   certain    conntrack-full, outbound: by the kernel's function that dropped the packet
              (nf_hook_slow)
-  certain    kernel-drop, inbound: by the kernel's function that dropped the packet; bad checksums
-             and signatures apart
-  certain    kernel-drop, outbound: but a connect() that a cgroup program refuses is not told: that
-             needs Linux 5.18
-  certain    hairpin, outbound: by the kernel's function that dropped the packet; bad checksums and
-             signatures apart
+  certain    kernel-drop, inbound: by the kernel's function that dropped the packet; not bad
+             checksums or signatures; what would help: Linux 5.17 and newer
+  certain    kernel-drop, outbound: by the kernel's function that dropped the packet; not bad
+             checksums or signatures, nor a connect() that a cgroup program refuses; what would
+             help: Linux 5.18 and newer
+  certain    hairpin, outbound: by the kernel's function that dropped the packet
   certain    port-exhausted, outbound
   certain    upstream-socket-missing, outbound: with --unix-upstreams
   certain    host-unreachable, outbound
@@ -150,7 +150,7 @@ wherefore 0.1.0 can record on that kernel.
   functions  named by /proc/kallsyms
   lockdown   none
 
-Hooks: 21 of 21
+Hooks: 22 of 22
   later      kprobe/nf_send_reset: attached when module nf_reject_ipv4 is loaded: before that there
              is no such RST
   later      kprobe/nf_send_reset6: attached when module nf_reject_ipv6 is loaded: before that there
