@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(fs::read(unpacked.join(format!("{both}.wft"))).unwrap(), trace);
         let unpacked = folder.path().join("recording");
         unpack(&to, &unpacked).unwrap();
-        assert_eq!(fs::read_dir(unpacked).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(unpacked).unwrap().count(), 2);
         assert!(take(folder.path(), &[], &to).unwrap_err().to_string().contains("no trace"));
     }
 

@@ -1,4 +1,6 @@
 //! What looks like a failed exchange and is none: no verdict, and exact counts.
+//!
+//! long: one table of what looks like a failure and is none
 
 use super::exchanges::serve;
 use crate::client::Goodbye;

@@ -16,6 +16,10 @@ use aya::programs::Program;
 use super::kernel_maps::map;
 use super::load::LoadError;
 
+/// Cause of a [`Loss`](crate::record::Loss): events that the kernel did not run a program for, as it was running there
+/// already.
+pub(super) const HOOK_MISSED: &str = "hook-missed";
+
 /// Programs whose misses lose nothing: one makes up for another, one looks for a reader until it has found it.
 const MISS_NOTHING: [&str; 2] = ["state_changes_again", "tcp_rcv_space_adjust"];
 

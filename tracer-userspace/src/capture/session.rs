@@ -23,7 +23,7 @@ use super::kernel_maps::KernelMaps;
 use super::load::Loaded;
 use super::lookups::Lookups;
 use super::made_records::{hook_records, host_record, start_record, unsent_record};
-use super::missed::Missed;
+use super::missed::{HOOK_MISSED, Missed};
 use super::modules::ModuleEvents;
 use super::plan::{HTTP_HEADS, HookState, Plan};
 use super::polled::readable;
@@ -60,9 +60,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(5);
 /// Cause of a [`Loss`]: a module was loaded, and for the moment until its hook was attached nothing was
 /// seen of what it did. Counted in hooks.
 const HOOK_LATE: &str = "hook-late";
-
-/// Cause of a [`Loss`]: events that the kernel did not run a program for, as it was running there already.
-const HOOK_MISSED: &str = "hook-missed";
 
 /// How many hooks there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,6 @@
 //! Chains: a proxy on this host, and why it answered so.
+//!
+//! long: one script for each way in which a cause is found, or is not
 
 use super::flow_script::APP;
 use super::script::{PORT, Script, check, script, verdicts};

@@ -5,13 +5,14 @@ use crate::engine::flow_text;
 use crate::engine::flows::{has, is_unanswered, waited, was_delivered};
 use crate::engine::text;
 use crate::record::{flow_event, flow_flag, stage};
-use crate::verdict::Slug;
+use crate::verdict::{Confidence, Slug};
 
 /// The time allowed is over, or the peer lost patience.
 pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
     let gone = [flow_event::WAITING, flow_event::RESET_RECEIVED, flow_event::FIN_RECEIVED];
     let mut record = case.first_of(&gone)?;
-    if record.event == flow_event::FIN_RECEIVED && waited(record) < case.slow() && !case.answered_for {
+    let may_have_left = record.event == flow_event::FIN_RECEIVED && waited(record) < case.slow() && !case.answered_for;
+    if may_have_left {
         // it may have been half a close, and what ends that is a RST
         let reset = case.of(flow_event::RESET_RECEIVED).filter(|_| case.left().is_none());
         record = case.of(flow_event::WAITING).or(reset)?;
@@ -27,6 +28,11 @@ pub(super) fn inbound(case: &Case<'_>) -> Option<Finding> {
     }
     let mut finding = case.finding(Slug::AppTimeout, record, 504, words_inbound);
     finding.has_stage = true;
+    // whoever closed only half of it shows that by what it does later: so far it has done nothing
+    if may_have_left && finding.record.event == flow_event::WAITING {
+        finding.confidence = Confidence::Likely;
+        finding.alternatives = &[Slug::ClientAbort];
+    }
     Some(finding)
 }
 
