@@ -190,9 +190,9 @@ fn totals(summary: &Value, view: &View) -> Vec<String> {
     // a module that was loaded meanwhile is told of as a loss, though nothing need be missing; and where many share a
     // recorder, what the kernel kept from a program may be anybody's
     let told = ["hook-late", "hook-missed"].map(|cause| summary.pointer(&format!("/lost/{cause}")));
-    let late: u64 = told.into_iter().flatten().filter_map(Value::as_u64).sum();
+    let allowed: u64 = told.into_iter().flatten().filter_map(Value::as_u64).sum();
     let counted = |cause: &str| summary.pointer(&format!("/lost/{cause}")).and_then(Value::as_u64) > Some(0);
-    if view.lost.is_empty() && sum("lost") != Some(late) {
+    if view.lost.is_empty() && sum("lost") != Some(allowed) {
         faults.push(format!("records were lost: {}", summary["lost"]));
     }
     if !view.lost.iter().all(|cause| counted(cause)) {

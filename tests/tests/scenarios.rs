@@ -1,6 +1,7 @@
 //! One scenario of each verdict as a test of its own, and those that expect what was counted of a load: each with
-//! recorders of its own, which count nothing else. All others run many to a recorder (`wherefore-lab run --share N`), as `cargo xtask test` does:
-//! to start three recorders for each of 400 would take too long for every change. `wherefore-lab run` does.
+//! recorders of its own, which count nothing else. All others run many to a recorder (`wherefore-lab run --share N`), as
+//! `cargo xtask test` does: to start three recorders for each of 400 would take too long for every change.
+//! `wherefore-lab run` does.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,5 +1,5 @@
 //! Changes of state that the kernel kept from `inet_sock_set_state`: while that runs on a CPU, it is not run there a
-//! second time (Linux 6.1 and newer, kernel/trace/bpf_trace.c, `__bpf_trace_run`). An interrupt is enough, and where
+//! second time (Linux 6.x, kernel/trace/bpf_trace.c, `__bpf_trace_run`). An interrupt is enough, and where
 //! tracepoints can be preempted (7.x), another task. A second program at the same tracepoint makes up for it.
 
 use core::sync::atomic::AtomicU64;

@@ -171,7 +171,7 @@ impl KernelMaps {
     /// [`LoadError::Map`] if the kernel refuses.
     pub(super) fn set_netfilter_reset_packet(&mut self, types: Option<&TypeFacts>) -> Result<(), LoadError> {
         for (element, function) in [(0, "nf_send_reset"), (1, "nf_send_reset6")] {
-            let index = types.and_then(|types| types.parameter(function, "struct sk_buff *")).unwrap_or(ABSENT);
+            let index = types.and_then(|types| types.packet_parameter(function)).unwrap_or(ABSENT);
             self.netfilter_reset_packet
                 .set(element, index, 0)
                 .map_err(|source| LoadError::Map { name: "NETFILTER_RESET_PACKET", source })?;

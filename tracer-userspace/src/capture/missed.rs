@@ -2,8 +2,8 @@
 //!
 //! While a program on a tracepoint runs on a CPU, the kernel does not run it there a second time: what happens in an
 //! interrupt meanwhile is missed, and since tracepoints may be preempted (Linux 7.x) also what other tasks do until the
-//! first one goes on. It counts these (kernel/trace/bpf_trace.c, `__bpf_trace_run`; Linux 6.1 and newer, before that
-//! programs could interrupt themselves). A second program takes most changes of state that were missed so.
+//! first one goes on. It counts these (kernel/trace/bpf_trace.c, `__bpf_trace_run`; Linux 6.x, while in 5.10
+//! programs can interrupt themselves). A second program takes most changes of state that were missed so.
 
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};

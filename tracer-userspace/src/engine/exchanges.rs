@@ -90,7 +90,7 @@ impl Engine {
                 }
             }
             // what the process had asked for may be found to wait at the same moment
-            flow_event::WAITING if inbound && (has(record, flow_flag::FORWARDS) || is_proxy(record)) => CAUSE_WAIT,
+            flow_event::WAITING if inbound && may_ask_others(record) => CAUSE_WAIT,
             _ => ANSWER_WAIT,
         };
         Some(time(record).after(wait))
@@ -318,8 +318,13 @@ const PROXIES: [&[u8]; 12] = [
 ];
 
 /// Whether the record's process is of such a program.
-pub(super) fn is_proxy(record: &FlowRecord) -> bool {
+fn is_proxy(record: &FlowRecord) -> bool {
     PROXIES.contains(&record.comm.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+/// Whether the record's process has asked others, or is there for that.
+pub(super) fn may_ask_others(record: &FlowRecord) -> bool {
+    has(record, flow_flag::FORWARDS) || is_proxy(record)
 }
 
 /// Who answered: the upstream, the proxy itself, or an app.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::exchanges::{is_given_up, is_proxy, span};
-use super::flows::{Exchange, ExchangeId, has, is_inbound, time};
+use super::exchanges::{is_given_up, may_ask_others, span};
+use super::flows::{Exchange, ExchangeId, is_inbound, time};
 use super::timing::{self, ANSWER_WAIT, CAUSE_SLACK, CAUSE_WAIT, NANOSECOND, UNSENT_CAUSE_WAIT};
-use crate::record::{BootTime, flow_event, flow_flag};
+use crate::record::{BootTime, flow_event};
 
 impl Engine {
     pub(super) fn held_until(&self, id: ExchangeId, exchange: &Exchange) -> Option<BootTime> {
@@ -22,8 +22,7 @@ impl Engine {
     /// Until when a gateway's own error, of which nothing fits as the cause, is held.
     fn unexplained_until(&self, id: ExchangeId, exchange: &Exchange) -> Option<BootTime> {
         let response = exchange.inbound.as_ref()?.of(flow_event::RESPONSE)?;
-        let forwards = has(response, flow_flag::FORWARDS) || is_proxy(response);
-        let open = forwards && !self.causes.may_explain(self.flows.owner(id, response), id);
+        let open = may_ask_others(response) && !self.causes.may_explain(self.flows.owner(id, response), id);
         open.then(|| time(response).after(UNSENT_CAUSE_WAIT))
     }
 

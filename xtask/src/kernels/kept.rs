@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -10,6 +10,7 @@ use super::arch::Arch;
 use super::catalogue;
 use super::lab::{self, Scenario, Verdict};
 use super::table::Column;
+use crate::workspace;
 
 /// Ends the lines about the run; the lab's own follow.
 const RULE: &str = "--";
@@ -21,8 +22,13 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn at(folder: PathBuf) -> Self {
+    fn at(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// What is in the repository: the table in the documents is made of it.
+    pub(super) fn of_repository() -> Self {
+        Self::at(workspace::root().join("tests/kernels"))
     }
 
     fn file(&self, kernel: &str, arch: Arch) -> PathBuf {
@@ -123,11 +129,6 @@ fn parse(kernel: &str, text: &str) -> Option<Column> {
     })
 }
 
-/// The place of what is kept, in the repository: the table in the documents is made of it.
-pub(super) fn folder(root: &Path) -> PathBuf {
-    root.join("tests/kernels")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,13 +188,13 @@ mod tests {
 
     #[test]
     fn the_repository_has_a_whole_run_of_each_kernel() {
-        let kept = Kept::at(folder(&crate::workspace::root()));
+        let kept = Kept::of_repository();
         for kernel in catalogue::all(Arch::X86).iter().filter(|kernel| !NOT_RUN_AS_A_WHOLE.contains(&kernel.name)) {
             let column = kept.whole(kernel.name, Arch::X86).unwrap();
             assert!(column.results.len() > 400 && column.trouble.is_none(), "{}", kernel.name);
             assert!(!column.failed(), "{}", kernel.name);
         }
-        let document = fs::read_to_string(crate::workspace::root().join("docs/kernels.md")).unwrap();
+        let document = fs::read_to_string(workspace::root().join("docs/kernels.md")).unwrap();
         for column in kept.all(Arch::X86) {
             assert!(document.contains(&column.release), "{} is not in the table", column.release);
         }

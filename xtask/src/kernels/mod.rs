@@ -60,7 +60,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<()> {
         kernels.reverse();
     }
     if arguments.write_docs && !arguments.is_whole_lab() {
-        let kept = Kept::at(kept::folder(&workspace::root()));
+        let kept = Kept::of_repository();
         kernels.iter().try_for_each(|kernel| kept.whole(kernel.name, arguments.arch).map(drop))?;
     }
     let (task, listed) = task::of(arguments)?;
@@ -137,7 +137,7 @@ fn prepare(arguments: &Arguments, kernels: &[Kernel]) -> Result<Vec<Machine>> {
 /// Keeps what a kernel gave, and writes the table of all that is kept into the docs: a run that is cut short has been
 /// of use.
 fn write_down(arguments: &Arguments, listed: &[String], column: Column) -> Result<()> {
-    let (arch, kept) = (arguments.arch, Kept::at(kept::folder(&workspace::root())));
+    let (arch, kept) = (arguments.arch, Kept::of_repository());
     if arguments.is_whole_lab() {
         kept.put(arch, &column)?;
     } else {

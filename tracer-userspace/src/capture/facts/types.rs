@@ -73,9 +73,9 @@ impl TypeFacts {
         self.drop_reasons.iter().find(|(_, known)| known == name).map(|(number, _)| *number)
     }
 
-    /// Index of the first parameter of this type.
-    pub fn parameter(&self, function: &str, kind: &str) -> Option<u32> {
-        let at = self.functions.get(function)?.iter().position(|parameter| parameter == kind)?;
+    /// Index of a function's first parameter that is a packet.
+    pub fn packet_parameter(&self, function: &str) -> Option<u32> {
+        let at = self.functions.get(function)?.iter().position(|parameter| parameter == "struct sk_buff *")?;
         u32::try_from(at).ok()
     }
 }

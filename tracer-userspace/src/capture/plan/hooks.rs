@@ -102,6 +102,9 @@ const TASK_TRACEPOINTS: &[(&str, &[&str])] = &[
 /// Functions that netfilter answers with a RST in, and the module of each.
 const NETFILTER_RESETS: &[(&str, &str)] = &[("nf_send_reset", "nf_reject_ipv4"), ("nf_send_reset6", "nf_reject_ipv6")];
 
+/// Why a kprobe on such a function is not attached: it would run and see nothing.
+pub const MODULE_WITHOUT_BTF: &str = "its module has no BTF, so its arguments are not known";
+
 /// Stands in for the kprobes on the functions that netfilter answers with a RST in.
 pub const RESET_FALLBACK: &str = "net_dev_queue";
 
@@ -117,7 +120,7 @@ pub const HTTP_QUICK: &str = "program/http_quick";
 pub(super) fn choose(facts: &Facts, asked: Asked) -> (Vec<HookPlan>, IcmpFamilies, bool) {
     let mut hooks: Vec<HookPlan> =
         TRACEPOINTS.iter().map(|(name, parameters, required)| tracepoint(facts, name, parameters, *required)).collect();
-    hooks.insert(1, state_changes_again(facts));
+    hooks.push(state_changes_again(facts));
     hooks.extend(TASK_TRACEPOINTS.iter().map(|(name, parameters)| task_tracepoint(facts, name, parameters)));
     let cgroup = cgroup_hooks(facts);
     let heads = cgroup.iter().take(2).all(|hook| hook.used() && hook.why.is_empty());
@@ -263,7 +266,7 @@ fn netfilter_resets(facts: &Facts) -> Vec<HookPlan> {
     let mut modules = Vec::new();
     for (name, module) in NETFILTER_RESETS {
         let hook = hook(HookKind::Kprobe, name, name);
-        let known = facts.types.as_ref().is_some_and(|types| types.parameter(name, SKB).is_some());
+        let known = facts.types.as_ref().is_some_and(|types| types.packet_parameter(name).is_some());
         let present = known
             || facts.kallsyms == Kallsyms::Missing
             || facts.functions_present.iter().any(|present| present == name);
@@ -272,7 +275,7 @@ fn netfilter_resets(facts: &Facts) -> Vec<HookPlan> {
         } else if known {
             hook
         } else if present || facts.module_btf == Some(false) {
-            unavailable(hook, "its module has no BTF, so its arguments are not known")
+            unavailable(hook, MODULE_WITHOUT_BTF)
         } else {
             let why = format!("attached when module {module} is loaded: before that there is no such RST");
             HookPlan { state: HookState::WhenLoaded(vec![module]), why, ..hook }

@@ -111,9 +111,13 @@ fn tasks(types: &TypeFacts, layout: &mut Layout) {
     layout.victim_is_task = u32::from(has_reason(types, "mark_victim", 0, "struct task_struct *"));
 }
 
-/// Where a system call's number and arguments are in `struct pt_regs`, and the number of connect(2). Told by the
-/// members that are there, not by what this program was built for: facts may be another machine's.
+/// Where a system call's number and arguments are in `struct pt_regs`, and the number of connect(2), if all is known
+/// that the hook on it needs. Told by the members that are there, not by what this program was built for: facts may be
+/// another machine's.
 fn call_registers(types: &TypeFacts) -> Option<CallRegisters> {
+    if !are_as_read(types, CALL_FIELDS) {
+        return None;
+    }
     let at = |name| types.fields.get(name).map_or(ABSENT, |found| found.offset);
     // numbers of system calls are user-space ABI, each architecture's own
     if are_as_read(types, X86_REGISTERS) {
@@ -146,12 +150,12 @@ fn are_as_read(types: &TypeFacts, wanted: &[FieldPath]) -> bool {
 
 /// Whether BTF tells what the hook on connect(2) needs.
 pub(super) fn knows_calls(types: &TypeFacts) -> bool {
-    are_as_read(types, CALL_FIELDS) && call_registers(types).is_some()
+    call_registers(types).is_some()
 }
 
 fn calls(types: &TypeFacts, layout: &mut Layout) {
-    let at = offsets(types, knows_calls(types));
-    let registers = call_registers(types).filter(|_| knows_calls(types));
+    let registers = call_registers(types);
+    let at = offsets(types, registers.is_some());
     let CallRegisters { call, connect, second, third } =
         registers.unwrap_or(CallRegisters { call: ABSENT, connect: 0, second: ABSENT, third: ABSENT });
     (layout.regs_call, layout.call_connect) = (call, connect);

@@ -14,7 +14,9 @@ mod tests;
 use serde::Serialize;
 use tracer_ebpf::Layout;
 
-pub use hooks::{HTTP_HEADS, HTTP_QUICK, HookKind, HookPlan, HookState, RESET_FALLBACK, reads_in_one_run};
+pub use hooks::{
+    HTTP_HEADS, HTTP_QUICK, HookKind, HookPlan, HookState, MODULE_WITHOUT_BTF, RESET_FALLBACK, reads_in_one_run,
+};
 pub use layout::LayoutError;
 pub use obstacle::Obstacle;
 pub use outlook::{Outlook, Sight};

@@ -279,7 +279,7 @@ fn numbers_are_this_kernel_s_own() {
 
 #[test]
 fn the_packet_among_the_arguments_of_a_late_probe_is_told_by_btf() {
-    let packet = |name, function| recorded(name).types.unwrap().parameter(function, "struct sk_buff *");
+    let packet = |name, function| recorded(name).types.unwrap().packet_parameter(function);
     for function in ["nf_send_reset", "nf_send_reset6"] {
         assert_eq!(packet("debian-5.10.262-x86_64", function), None, "modules have no BTF there");
         assert_eq!(packet("debian-6.1.0-56-x86_64-reject-loaded", function), Some(2));

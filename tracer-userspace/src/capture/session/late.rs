@@ -4,14 +4,12 @@ use super::Session;
 use super::loading::is_refused_kprobe;
 use crate::capture::facts::TypeFacts;
 use crate::capture::modules::{ModuleEvents, is_loaded};
-use crate::capture::plan::{HookKind, HookPlan, HookState, RESET_FALLBACK};
+use crate::capture::plan::{HookKind, HookPlan, HookState, MODULE_WITHOUT_BTF, RESET_FALLBACK};
 use crate::capture::polled::readable;
 
-const NO_ARGUMENTS: &str = "its module has no BTF, so its arguments are not known";
-
-/// Whether a kprobe would find the packet among its function's arguments: else it would run and see nothing.
+/// Whether a kprobe would find the packet among its function's arguments.
 fn finds_packet(hook: &HookPlan, types: Option<&TypeFacts>) -> bool {
-    types.is_some_and(|types| types.parameter(hook.target, "struct sk_buff *").is_some())
+    types.is_some_and(|types| types.packet_parameter(hook.target).is_some())
 }
 
 impl Session {
@@ -55,8 +53,8 @@ impl Session {
         for hook in due {
             self.attached_late += 1;
             if hook.kind == HookKind::Kprobe && !finds_packet(&hook, types.as_ref()) {
-                log::info!("{} is not attached: {NO_ARGUMENTS}", hook.label());
-                self.loaded.refused.insert(hook.program, NO_ARGUMENTS.to_owned());
+                log::info!("{} is not attached: {MODULE_WITHOUT_BTF}", hook.label());
+                self.loaded.refused.insert(hook.program, MODULE_WITHOUT_BTF.to_owned());
             } else {
                 match self.loaded.attach(&hook) {
                     Ok(()) => log::info!("{}: its module is loaded now", hook.label()),

@@ -37,8 +37,8 @@ pub(super) fn outbound(case: &Case<'_>) -> Option<Finding> {
 
 /// The first that says so; a response that is still coming when it is looked at has time.
 fn first_to_give_up<'a>(case: &Case<'a>, ends: &[u8]) -> Option<&'a FlowRecord> {
-    let records = case.end?.records().iter().filter(|record| ends.contains(&record.event));
-    records.into_iter().find(|record| record.event != flow_event::WAITING || has_waited(case, record))
+    let gives_up = |record: &&FlowRecord| record.event != flow_event::WAITING || has_waited(case, record);
+    case.end?.records().iter().find(|record| ends.contains(&record.event) && gives_up(record))
 }
 
 /// Whether nothing came for as long as makes waiting a failure, though nobody has given up.
